@@ -1,0 +1,39 @@
+"""Writing files so that a reader finds the old one or the new one, never half of either."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from synaptrace.errors import UserError
+
+
+def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then move it there (fsync, rename).
+
+    Raises:
+        UserError: the file can't be written (no space, no permission); ``path`` is as it was.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | Path, content: bytes | str) -> None:
+    """Write ``content`` to ``path`` in one move. Raises UserError as `replace_atomic` does."""
+    data = content.encode() if isinstance(content, str) else content
+    replace_atomic(path, lambda temporary: temporary.write_bytes(data))
