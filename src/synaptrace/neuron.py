@@ -1,0 +1,168 @@
+"""The leaky integrate-and-fire neuron and its surrogate derivatives: settings and pure functions.
+
+With input current I at step t (discrete time, the reset comes before the decay, no biases):
+
+    v^t = β u^{t-1} + I^t          membrane before the reset
+    s^t = 1 if v^t ≥ θ else 0      spike
+    u^t = v^t − θ s^t   (soft)   or   v^t (1 − s^t)   (hard)
+    z^t = λ z^{t-1} + s^t          trace (of the pooled spikes where a layer pools)
+
+Decays are per time step, without unit; membranes and thresholds share one arbitrary unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from synaptrace.errors import UserError
+
+Surrogate = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ATan:
+    """σ'(ξ) = a / (1 + (πξ)²), ξ = v − θ."""
+
+    scale: float = 1.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        return (math.pi * distance).square_().add_(1.0).reciprocal_().mul_(self.scale)
+
+
+@dataclass(frozen=True)
+class FastSigmoid:
+    """σ'(ξ) = 1 / (1 + a|ξ|)², ξ = v − θ."""
+
+    scale: float = 1.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        return distance.abs().mul_(self.scale).add_(1.0).square_().reciprocal_()
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """σ'(ξ) = a max(0, 1 − |ξ|), ξ = v − θ."""
+
+    scale: float = 1.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        return distance.abs().neg_().add_(1.0).clamp_(min=0.0).mul_(self.scale)
+
+
+SURROGATES = {"atan": ATan, "fast_sigmoid": FastSigmoid, "triangle": Triangle}
+
+
+@dataclass(frozen=True)
+class LIF:
+    """Settings of a leaky integrate-and-fire neuron.
+
+    Args:
+        threshold: θ, spikes at v ≥ θ.
+        decay: β, the membrane's factor per step; a sequence gives one for each hidden layer.
+        trace_decay: λ, the trace's factor per step; a sequence likewise.
+        reset: "soft" subtracts θ, "hard" sets the membrane to zero.
+        surrogate: the derivative that stands for the spike's, a function of v − θ.
+
+    Raises:
+        UserError: a decay outside [0, 1], an unknown reset.
+    """
+
+    threshold: float = 1.0
+    decay: float | tuple[float, ...] = 0.9
+    trace_decay: float | tuple[float, ...] = 0.9
+    reset: Literal["soft", "hard"] = "soft"
+    surrogate: ATan | FastSigmoid | Triangle = ATan()
+
+    def __post_init__(self) -> None:
+        for name in ("decay", "trace_decay"):
+            value = getattr(self, name)
+            values = (value,) if isinstance(value, int | float) else tuple(value)
+            if not values or not all(0 <= each <= 1 for each in values):
+                raise UserError(f"neuron.{name}: {value} is not within 0 and 1")
+            if not isinstance(value, int | float):
+                object.__setattr__(self, name, values)
+        if not math.isfinite(self.threshold):
+            raise UserError(f"neuron.threshold: {self.threshold} is not a finite number")
+        if self.reset not in ("soft", "hard"):
+            raise UserError(f"neuron.reset: {self.reset!r} is neither 'soft' nor 'hard'")
+
+    def layer(self, index: int, layers: int) -> LIF:
+        """The settings of hidden layer ``index`` of ``layers``: each decay a single number."""
+        chosen: dict[str, float] = {}
+        for name in ("decay", "trace_decay"):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                if len(value) != layers:
+                    raise UserError(
+                        f"neuron.{name}: {len(value)} numbers for {layers} hidden layers; "
+                        "give one number, or one for each layer"
+                    )
+                value = value[index]
+            chosen[name] = float(value)
+        return replace(self, **chosen)  # type: ignore[arg-type]
+
+    @property
+    def beta(self) -> float:
+        """The membrane decay of one layer. Raises UserError where it still is a list."""
+        return _single("decay", self.decay)
+
+    @property
+    def lam(self) -> float:
+        """The trace decay of one layer. Raises UserError where it still is a list."""
+        return _single("trace_decay", self.trace_decay)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The settings as JSON-able values; `from_spec` reads them back."""
+        names = {kind: name for name, kind in SURROGATES.items()}
+        settings = asdict(self) | {"scale": self.surrogate.scale}
+        return settings | {"surrogate": names[type(self.surrogate)]}
+
+    @staticmethod
+    def from_spec(spec: dict[str, Any]) -> LIF:
+        """LIF settings from JSON-able values, the surrogate by its name and scale."""
+        settings = dict(spec)
+        surrogate = SURROGATES[settings.pop("surrogate")](settings.pop("scale"))
+        return LIF(**settings, surrogate=surrogate)
+
+
+def _single(name: str, value: float | tuple[float, ...]) -> float:
+    if isinstance(value, tuple):
+        raise UserError(f"neuron.{name}: a list, where one layer's number is needed")
+    return value
+
+
+class _Spike(torch.autograd.Function):
+    """The step function with the surrogate for its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(v)
+        ctx.threshold, ctx.surrogate = threshold, surrogate
+        return (v >= threshold).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (v,) = ctx.saved_tensors
+        return grads[0] * ctx.surrogate(v - ctx.threshold), None, None
+
+
+def spike(neuron: LIF, v: Tensor) -> Tensor:
+    """s = [v ≥ θ] with v's shape and dtype; differentiable by the surrogate under autograd."""
+    if torch.is_grad_enabled() and v.requires_grad:
+        out: Tensor = _Spike.apply(v, neuron.threshold, neuron.surrogate)  # type: ignore[no-untyped-call]
+        return out
+    return (v >= neuron.threshold).to(v.dtype)
+
+
+def reset(neuron: LIF, v: Tensor, s: Tensor, threshold: float | Tensor | None = None) -> Tensor:
+    """The membrane after the spike; ``threshold`` overrides θ where rows have one of their own."""
+    if neuron.reset == "hard":
+        return v * (1 - s)
+    return v - (neuron.threshold if threshold is None else threshold) * s

@@ -1,0 +1,283 @@
+"""What every learning rule shares: the loop over time, and explicit state between steps.
+
+    rule.start(labels)
+    for x in events:               # (T, B, …)
+        logits = rule.step(x)      # adds to .grad; no autograd graph outlives the step
+    logits = rule.finish()
+
+A rule fills in `_start` and `_step` (and `_finish`, if it defers gradients). All that lives from
+step to step is ``self.state``, lists of tensors by name: checkpoints (`state_dict`), exact resume
+and the memory count (`tensors`) read nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from synaptrace.errors import UserError
+from synaptrace.network import Network, mask
+
+PREFIX = "state."
+
+
+class Rule(nn.Module):
+    """A learning rule on a network; subclasses state equations, source and locality.
+
+    The network is not a submodule: ``rule.parameters()`` are the rule's own, and the optimizer
+    is given ``[*net.parameters(), *rule.parameters()]``.
+    """
+
+    name: ClassVar[str]
+    """Its name in the registry."""
+    options: Mapping[str, Any]
+    """The constructor's JSON-able options."""
+
+    def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self._net = (net,)  # in a tuple, so that it is not registered as a submodule
+        self.options = {}
+        self.state: dict[str, list[Tensor]] = {}
+        self.time = 0
+        self.open = False
+        self.steps: int | None = None
+        self.generator: torch.Generator | None = None
+        self.kernels: list[Tensor] = []
+        self._held = False
+
+    @property
+    def net(self) -> Network:
+        return self._net[0]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The JSON-able description from which `rules.build` makes the rule again."""
+        return {"name": self.name, **self.options}
+
+    # What a rule fills in.
+
+    def _start(self, labels: Tensor) -> None:
+        """Fill ``self.state`` for a new batch."""
+        raise NotImplementedError
+
+    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
+        """One step: x (B, *in_shape), running (B,) bool or None where all run → logits."""
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        """Deferred gradients, for the rules that have them."""
+
+    # The loop that users write.
+
+    def start(
+        self,
+        labels: Tensor,
+        *,
+        steps: int | None = None,
+        lengths: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Begin a batch of sequences; nothing of an earlier one remains.
+
+        Args:
+            labels: (B,) int64, the class of each sample.
+            steps: the number of steps to come, for rules that need it.
+            lengths: (B,) in steps; beyond its end a sample changes no logits and no gradient.
+            generator: the source of randomness, for rules that draw.
+
+        Raises:
+            UserError: labels or lengths that don't fit.
+        """
+        if labels.dim() != 1 or labels.is_floating_point() or not len(labels):
+            raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)} {labels.dtype}")
+        device = self.net.readout.weight.device
+        labels = labels.to(device, torch.int64)
+        if not labels.is_meta and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            raise UserError(
+                f"labels: {int(labels.min())} to {int(labels.max())} don't fit a network "
+                f"with {self.classes} classes"
+            )
+        if lengths is not None and (lengths.shape != labels.shape or bool((lengths < 1).any())):
+            raise UserError("lengths: need one number of steps, at least 1, for each sample")
+        layers = len(self.net.layers)
+        like = self.net.readout.weight
+        self.state = {
+            "labels": [labels],
+            "lengths": [] if lengths is None else [lengths.to(device)],
+            "logits": [like.new_zeros(len(labels), self.classes)],
+            "losses": [like.new_zeros(layers + 1)],
+            "rates": [like.new_zeros(layers)],
+        }
+        self.time, self.steps, self.generator, self.open = 0, steps, generator, True
+        with torch.no_grad():
+            self._start(labels)
+
+    def step(self, x: Tensor) -> Tensor:
+        """One time step: forward, and this step's gradients added to ``.grad``.
+
+        Args:
+            x: (B, *in_shape), the input of this step.
+
+        Returns:
+            The readout's logits (B, classes), those of an ended sample unchanged.
+
+        Raises:
+            RuntimeError: no `start` before it.
+            UserError: a shape that doesn't fit.
+        """
+        if not self.open:
+            raise RuntimeError("rule.step needs rule.start(labels) first")
+        x = self.net.fit(x)
+        if len(x) != self.batch:
+            raise UserError(f"events: {len(x)} samples, but start was given {self.batch} labels")
+        lengths = self.state["lengths"]
+        running = self.time < lengths[0] if lengths else None
+        if not self._held:
+            self._refresh()
+        with torch.no_grad():
+            self.state["logits"] = [self._step(mask(x, running), running)]
+        self.time += 1
+        return self.state["logits"][0]
+
+    def finish(self) -> Tensor:
+        """End the sequence: deferred gradients are added; returns the last logits.
+
+        Raises:
+            RuntimeError: no `start` before it.
+        """
+        if not self.open:
+            raise RuntimeError("rule.finish needs rule.start(labels) first")
+        self._finish()
+        self.open = False
+        return self.state["logits"][0].detach()
+
+    def sequence(
+        self,
+        events: Tensor,
+        labels: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        every: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """A whole sequence at once: the same as the loop over `step`.
+
+        Args:
+            events: (T, B, *in_shape).
+            labels, lengths, generator: as for `start`.
+            optimizer: steps every ``every`` steps and after the last one, its gradients cleared
+                afterwards; None leaves the summed gradients in ``.grad``.
+            every: steps between two updates; None updates once, at the end.
+
+        Returns:
+            logits (B, classes) at each sample's end.
+        """
+        if not len(events):
+            raise UserError("events: a sequence needs at least one step")
+        if every is not None and every < 1:
+            raise UserError(f"every: {every} is not a positive number of steps")
+        self.start(labels, steps=len(events), lengths=lengths, generator=generator)
+        with self._holding():
+            for t, x in enumerate(events, 1):
+                self.step(x)
+                if optimizer is not None and every is not None and t % every == 0 < len(events) - t:
+                    self._update(optimizer)
+        logits = self.finish()
+        if optimizer is not None:
+            self._update(optimizer)
+        return logits
+
+    # Weights as the forward pass uses them: made at every step, as they may have changed, but
+    # within `sequence`, which knows when they do, only after an update.
+
+    def _refresh(self) -> None:
+        with torch.no_grad():
+            self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        self._refresh()
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held, self.kernels = False, []
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+        if self._held:
+            self._refresh()
+
+    # What a reader of the state asks.
+
+    @property
+    def classes(self) -> int:
+        return self.net.classes
+
+    @property
+    def batch(self) -> int:
+        return len(self.state["labels"][0])
+
+    @property
+    def losses(self) -> Tensor:
+        """Mean loss of each hidden layer and, last, the readout over the steps so far, (L+1,)."""
+        return self.state["losses"][0] / max(self.time, 1)
+
+    @property
+    def rates(self) -> Tensor:
+        """Spikes per neuron and step of each hidden layer over the steps so far, (L,)."""
+        return self.state["rates"][0] / max(self.time, 1)
+
+    def tensors(self) -> dict[str, list[Tensor]]:
+        """Everything kept between steps by purpose, beyond the network's own parameters."""
+        kept = {name: list(values) for name, values in self.state.items() if values}
+        auxiliary = [*self.parameters(), *self.buffers()]
+        return kept | ({"auxiliary": auxiliary} if auxiliary else {})
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Parameters, buffers and, in the middle of a sequence, all that is kept between steps."""
+        saved: dict[str, Any] = super().state_dict(*args, **kwargs)
+        if self.open:
+            time = [torch.tensor([self.time, -1 if self.steps is None else self.steps])]
+            for name, values in {**self.state, "time": time}.items():
+                saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
+        return saved
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Take over what `state_dict` returned, also in the middle of a sequence.
+
+        Raises:
+            RuntimeError: names or shapes that don't belong to this rule.
+        """
+        own = {k: v for k, v in state_dict.items() if not k.startswith(PREFIX)}
+        result = super().load_state_dict(own, *args, **kwargs)
+        kept: dict[str, dict[int, Tensor]] = {"lengths": {}}
+        for key in state_dict.keys() - own.keys():
+            name, index = key.removeprefix(PREFIX).rsplit(".", 1)
+            kept.setdefault(name, {})[int(index)] = state_dict[key].clone()
+        time = kept.pop("time", None)
+        self.open = time is not None
+        self.state = {k: [v[i] for i in sorted(v)] for k, v in kept.items()} if self.open else {}
+        self.time, steps = time[0].tolist() if time is not None else (0, -1)
+        self.steps = None if steps < 0 else steps
+        return result
+
+    def _record(
+        self, layer: int, loss: Tensor | None, spikes: Tensor | None, running: Tensor | None
+    ) -> None:
+        """Add a layer's loss and its mean spike rate over the running samples to the record."""
+        if loss is not None:
+            self.state["losses"][0][layer] += loss
+        if spikes is not None:
+            if running is None:
+                rate = spikes.mean()
+            else:
+                each = spikes.flatten(1).mean(1)
+                rate = (each * running).sum() / running.sum().clamp(min=1)
+            self.state["rates"][0][layer] += rate

@@ -1,0 +1,206 @@
+"""Traces Propagation (TP): contrast the spike traces of samples with those of their labels.
+
+Two streams run through the same weights. The sample stream is driven by x; the target stream is
+driven by the label alone, which enters layer 1 through a label projection S (fixed and random
+unless asked) onto neurons of their own. With Z_l the samples' traces, Y_l the labels' traces and
+Y_0 the trace of the one-hot label, layer l minimises, at every step, the cross-entropy
+
+    loss_l = mean over samples of CE(P, softmax(A)),  A = Z_l Y_lᵀ,  P = softmax(−D(Y_{l−1}))
+
+D: pairwise Euclidean distances. Only the instantaneous path is differentiated, so the update is
+three local factors (error, other stream's trace, surrogate) and needs no graph:
+
+    E   = (softmax(A) − P) / B
+    g^z = p*(E Y_l) ⊙ σ'(v^z − θ)        g^y = p*(Eᵀ Z_l) ⊙ σ'(v^y − θ)
+    ∂W_l = g^zᵀ s^z_{l−1} + g^yᵀ s^y_{l−1}   (l = 1: g^zᵀ x, and ∂S = g^yᵀ y where S is trained)
+    ∂R_l = the same with the layer's own spikes of step t−1
+    readout: m^t = α m^{t−1} + W_o s_L,  ∂W_o = (softmax(m) − y)ᵀ Z_L / B
+
+p* is the transpose of the pooling; in a convolution A and D are means over pixels, and the
+errors are divided by their number.
+
+The target stream depends on the class alone, so one row for each of the C classes present
+stands for all n_c samples of it, exactly: A becomes B×C, and A + log n and log n − D take the
+place of A and −D. No B×B matrix, and no B rows of target state. Where samples differ in length,
+n_c counts those still running, and the rows of E of the others are zero.
+
+``contrast="class"`` takes every class as a row and leaves log n out: a sample no longer sees who
+shares its batch, and a batch of one learns. (Ours; "batch" is the published form.)
+
+Source: Pes, Yin, Stuijk, Corradi, arXiv 2509.13053; Neuromorph. Comput. Eng. 6(1):014002 (2026).
+Locality: local in space and time; no feedback or auxiliary matrices but S; no weight transport;
+not update-locked; "batch" needs a batch, "class" does not.
+Memory between steps: u, s, z of B + C rows a layer; during a step, beyond that, at most five
+tensors of the largest layer's B + C rows and what one convolution call takes. None grows with T.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synaptrace.errors import UserError
+from synaptrace.layers import Label, add_product
+from synaptrace.network import Network
+from synaptrace.neuron import reset
+from synaptrace.rules.base import Rule
+
+SHIFT = 1e-9
+"""Added to differences before squaring, as the published code does."""
+
+
+class TracesPropagation(Rule):
+    """Traces Propagation on a network (equations and source above).
+
+    Args:
+        net: the network; its gradients are what the rule adds to.
+        contrast: "batch", the published form, or "class".
+        train_label: train the label projection too (``label.weight`` becomes a parameter).
+        label_threshold: the threshold of the label's neurons; None takes the first layer's in a
+            dense network and 1.0 in a convolutional one.
+        generator: draws the label projection.
+
+    Raises:
+        UserError: an unknown contrast; at `start`, a batch of one under "batch".
+    """
+
+    name = "tp"
+
+    def __init__(
+        self,
+        net: Network,
+        contrast: Literal["batch", "class"] = "batch",
+        train_label: bool = False,
+        label_threshold: float | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(net)
+        if contrast not in ("batch", "class"):
+            raise UserError(f"rule.contrast: {contrast!r} is neither 'batch' nor 'class'")
+        self.contrast, self.train_label = contrast, train_label
+        self.options = {
+            "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold
+        }  # fmt: skip
+        first, weight = net.layers[0], net.layers[0].weight
+        default = first.neuron.threshold if len(first.shape) == 1 else 1.0
+        self.label_threshold = default if label_threshold is None else label_threshold
+        label = Label(
+            net.classes, math.prod(first.shape), neuron=first.neuron, shape=first.shape,
+            recurrent=first.recurrent is not None, standardise=first.standardise, gain=net.gain,
+            generator=generator,
+        ).to(weight.device, weight.dtype)  # fmt: skip
+        if not train_label:
+            freeze(label, "weight")
+        freeze(label, "recurrent")
+        self.label = label
+
+    def _start(self, labels: Tensor) -> None:
+        if self.contrast == "batch":
+            if len(labels) < 2:
+                raise UserError("batch: one sample has no contrast; use contrast='class' or more")
+            classes, row = torch.unique(labels, return_inverse=True)
+        else:
+            classes, row = torch.arange(self.classes, device=labels.device), labels
+        rows, like = len(labels) + len(classes), self.net.readout.weight
+        first, *_ = layers = list(self.net.layers)
+        threshold = like.new_full((rows, *[1] * len(first.shape)), first.neuron.threshold)
+        threshold[len(labels) :] = self.label_threshold
+        self.state |= {
+            "membrane": [like.new_zeros(rows, *layer.shape) for layer in layers],
+            "spikes": [like.new_zeros(rows, *layer.shape) for layer in layers],
+            "trace": [like.new_zeros(rows, *layer.out_shape) for layer in layers],
+            "label_trace": [like.new_zeros(())],
+            "threshold": [threshold],
+            "row": [row],
+            "classes": [classes],
+        }
+
+    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
+        state, net, label, n = self.state, self.net, self.label, self.batch
+        (row,), (classes,), (labels,) = state["row"], state["classes"], state["labels"]
+        dtype = net.readout.weight.dtype
+        alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
+        log_n = self._log_counts(row, len(classes), running)
+        label_trace = state["label_trace"][0].mul_(net.layers[0].neuron.lam).add_(1.0)
+        distance = label_distance(label_trace, len(classes), self.classes)
+
+        for i, layer in enumerate(net.layers):
+            u, previous, trace = (state[k][i] for k in ("membrane", "spikes", "trace"))
+            threshold = layer.neuron.threshold if i else state["threshold"][0]
+            if i:
+                v = layer.current(x, previous, self.kernels[i])
+            else:
+                v = layer.current(x, previous[:n], self.kernels[i])
+                v = torch.cat([v, label.current(classes, previous[n:], label.kernel())])
+            v.add_(u, alpha=layer.neuron.beta)
+            s = (v >= threshold).to(dtype)
+            state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s, threshold), s
+            out = layer.pool(s)
+            z = trace.mul_(layer.neuron.lam).add_(out).flatten(1)
+
+            a = (z[:n] @ z[n:].t() / layer.pixels).add_(log_n)  # (B, C)
+            p = (log_n - distance).softmax(1)[row]  # how alike the layer below holds the classes
+            e = (a.softmax(1) - p).mul_(alive)
+            delta = e @ z[n:]
+            if i or self.train_label:
+                delta = torch.cat([delta, e.t() @ z[:n]])
+            rows = len(delta)
+            g = layer.unpool(delta.div_(layer.pixels).view(-1, *layer.out_shape), s[:rows])
+            g = layer.neuron.surrogate((v - threshold)[:rows]).mul_(g)
+            layer.accumulate(g[: len(x)], x, previous[: len(x)])
+            if not i and self.train_label:
+                label.accumulate(g[n:], classes, previous[n:])
+
+            surprise = p * (a.log_softmax(1) - log_n).nan_to_num(0.0, 0.0, 0.0)
+            self._record(i, -(surprise * alive).sum(), s[:n], running)
+            distance = trace_distance(trace[n:].view(-1, layer.channels, layer.pixels))
+            x = out
+
+        drive = F.linear(x[:n].flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
+        logits = drive.add_(state["logits"][0], alpha=net.readout_decay)
+        y = torch.zeros_like(logits).scatter_(1, labels[:, None], 1.0)
+        add_product(net.readout.weight, (logits.softmax(1) - y).mul_(alive), z[:n], dtype)
+        self._record(-1, -(logits.log_softmax(1) * y * alive).sum(), None, running)
+        return logits if running is None else logits.where(running[:, None], state["logits"][0])
+
+    def _log_counts(self, row: Tensor, classes: int, running: Tensor | None) -> Tensor:
+        """log n_c, (C,): of the samples still running; zeros under the class contrast."""
+        counts = self.net.readout.weight.new_zeros(classes)
+        if self.contrast == "class":
+            return counts
+        ones = torch.ones_like(row) if running is None else running
+        counts.index_add_(0, row, ones.to(counts.dtype))
+        return torch.where(counts.sum() > 0, counts.log(), 0.0)
+
+
+def label_distance(trace: Tensor, rows: int, classes: int) -> Tensor:
+    """D of the traces of one-hot labels, (rows, rows): ``trace`` () is that of the one input on."""
+    apart = ((trace + SHIFT) ** 2 + (trace - SHIFT) ** 2 + (classes - 2) * SHIFT**2).sqrt()
+    same = torch.eye(rows, dtype=trace.dtype, device=trace.device)
+    return apart * (1 - same) + SHIFT * math.sqrt(classes) * same
+
+
+def trace_distance(traces: Tensor) -> Tensor:
+    """D of traces (C, channels, pixels): Euclidean over channels, mean over pixels, (C, C).
+
+    Rows come in blocks of as many as there are channels, so that no block is larger than the
+    traces themselves.
+    """
+    columns = traces.permute(2, 0, 1)
+    exact = "donot_use_mm_for_euclid_dist"
+    blocks: tuple[Tensor, ...] = torch.split(columns, traces.shape[1], dim=1)
+    rows = [torch.cdist(each + SHIFT, columns, compute_mode=exact).mean(0) for each in blocks]
+    return torch.cat(rows)
+
+
+def freeze(module: nn.Module, name: str) -> None:
+    """Make a parameter a buffer: saved and moved with the module, trained by nobody."""
+    value = getattr(module, name)
+    if value is not None:
+        delattr(module, name)
+        module.register_buffer(name, value.detach())
