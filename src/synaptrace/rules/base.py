@@ -96,13 +96,8 @@ class Rule(nn.Module):
             raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)} {labels.dtype}")
         device = self.net.readout.weight.device
         labels = labels.to(device, torch.int64)
-        if not labels.is_meta and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            raise UserError(
-                f"labels: {int(labels.min())} to {int(labels.max())} don't fit a network "
-                f"with {self.classes} classes"
-            )
-        if lengths is not None and (lengths.shape != labels.shape or bool((lengths < 1).any())):
-            raise UserError("lengths: need one number of steps, at least 1, for each sample")
+        if not labels.is_meta:  # read once, here; a step reads nothing back
+            self._check(labels, lengths)
         layers = len(self.net.layers)
         like = self.net.readout.weight
         self.state = {
@@ -115,6 +110,15 @@ class Rule(nn.Module):
         self.time, self.steps, self.generator, self.open = 0, steps, generator, True
         with torch.no_grad():
             self._start(labels)
+
+    def _check(self, labels: Tensor, lengths: Tensor | None) -> None:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= self.classes:
+            raise UserError(
+                f"labels: {low} to {high} don't fit a network with {self.classes} classes"
+            )
+        if lengths is not None and (lengths.shape != labels.shape or bool((lengths < 1).any())):
+            raise UserError("lengths: need one number of steps, at least 1, for each sample")
 
     def step(self, x: Tensor) -> Tensor:
         """One time step: forward, and this step's gradients added to ``.grad``.
