@@ -55,7 +55,11 @@ class Triangle:
         return distance.abs().neg_().add_(1.0).clamp_(min=0.0).mul_(self.scale)
 
 
-SURROGATES = {"atan": ATan, "fast_sigmoid": FastSigmoid, "triangle": Triangle}
+SURROGATES: dict[str, type[ATan] | type[FastSigmoid] | type[Triangle]] = {
+    "atan": ATan,
+    "fast_sigmoid": FastSigmoid,
+    "triangle": Triangle,
+}
 
 
 @dataclass(frozen=True)

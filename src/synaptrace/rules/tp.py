@@ -114,20 +114,20 @@ class TracesPropagation(Rule):
             "membrane": [like.new_zeros(rows, *layer.shape) for layer in layers],
             "spikes": [like.new_zeros(rows, *layer.shape) for layer in layers],
             "trace": [like.new_zeros(rows, *layer.out_shape) for layer in layers],
-            "label_trace": [like.new_zeros(())],
             "threshold": [threshold],
             "row": [row],
             "classes": [classes],
+            "same": [torch.eye(len(classes), dtype=like.dtype, device=like.device)],
         }
+        self.state["log_n"] = [self._log_counts(torch.ones_like(row))]
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         state, net, label, n = self.state, self.net, self.label, self.batch
         (row,), (classes,), (labels,) = state["row"], state["classes"], state["labels"]
         dtype = net.readout.weight.dtype
         alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
-        log_n = self._log_counts(row, len(classes), running)
-        label_trace = state["label_trace"][0].mul_(net.layers[0].neuron.lam).add_(1.0)
-        distance = label_distance(label_trace, len(classes), self.classes)
+        log_n = state["log_n"][0] if running is None else self._log_counts(running)
+        distance = self._label_distance()
 
         for i, layer in enumerate(net.layers):
             u, previous, trace = (state[k][i] for k in ("membrane", "spikes", "trace"))
@@ -138,51 +138,59 @@ class TracesPropagation(Rule):
                 v = layer.current(x, previous[:n], self.kernels[i])
                 v = torch.cat([v, label.current(classes, previous[n:], label.kernel())])
             v.add_(u, alpha=layer.neuron.beta)
-            s = (v >= threshold).to(dtype)
+            xi = v - threshold
+            s = (xi >= 0).to(dtype)
             state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s, threshold), s
             out = layer.pool(s)
             z = trace.mul_(layer.neuron.lam).add_(out).flatten(1)
 
-            a = (z[:n] @ z[n:].t() / layer.pixels).add_(log_n)  # (B, C)
-            p = (log_n - distance).softmax(1)[row]  # how alike the layer below holds the classes
-            e = (a.softmax(1) - p).mul_(alive)
+            a = torch.addmm(log_n, z[:n], z[n:].t(), alpha=1 / layer.pixels).log_softmax(1)
+            p = (log_n - distance).softmax(1).index_select(0, row)  # as the layer below sees them
+            e = (a.exp() - p).mul_(alive)
             delta = e @ z[n:]
             if i or self.train_label:
                 delta = torch.cat([delta, e.t() @ z[:n]])
             rows = len(delta)
             g = layer.unpool(delta.div_(layer.pixels).view(-1, *layer.out_shape), s[:rows])
-            g = layer.neuron.surrogate((v - threshold)[:rows]).mul_(g)
+            g = layer.neuron.surrogate(xi[:rows]).mul_(g)
             layer.accumulate(g[: len(x)], x, previous[: len(x)])
             if not i and self.train_label:
                 label.accumulate(g[n:], classes, previous[n:])
 
-            surprise = p * (a.log_softmax(1) - log_n).nan_to_num(0.0, 0.0, 0.0)
-            self._record(i, -(surprise * alive).sum(), s[:n], running)
+            self._record(i, cross_entropy(p, a - log_n, alive), s[:n], running)
             distance = trace_distance(trace[n:].view(-1, layer.channels, layer.pixels))
             x = out
 
         drive = F.linear(x[:n].flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
         logits = drive.add_(state["logits"][0], alpha=net.readout_decay)
         y = torch.zeros_like(logits).scatter_(1, labels[:, None], 1.0)
-        add_product(net.readout.weight, (logits.softmax(1) - y).mul_(alive), z[:n], dtype)
-        self._record(-1, -(logits.log_softmax(1) * y * alive).sum(), None, running)
+        log_softmax = logits.log_softmax(1)
+        add_product(net.readout.weight, (log_softmax.exp() - y).mul_(alive), z[:n], dtype)
+        self._record(-1, cross_entropy(y, log_softmax, alive), None, running)
         return logits if running is None else logits.where(running[:, None], state["logits"][0])
 
-    def _log_counts(self, row: Tensor, classes: int, running: Tensor | None) -> Tensor:
-        """log n_c, (C,): of the samples still running; zeros under the class contrast."""
-        counts = self.net.readout.weight.new_zeros(classes)
+    def _log_counts(self, running: Tensor) -> Tensor:
+        """log n_c of the samples ``running`` (B,), (C,); zeros under the class contrast."""
+        (row,), (classes,) = self.state["row"], self.state["classes"]
+        counts = self.net.readout.weight.new_zeros(len(classes))
         if self.contrast == "class":
             return counts
-        ones = torch.ones_like(row) if running is None else running
-        counts.index_add_(0, row, ones.to(counts.dtype))
+        counts.index_add_(0, row, running.to(counts.dtype))
         return torch.where(counts.sum() > 0, counts.log(), 0.0)
 
+    def _label_distance(self) -> Tensor:
+        """D of the traces of the one-hot labels, (C, C): all alike but for the diagonal."""
+        lam, steps = self.net.layers[0].neuron.lam, self.time + 1
+        trace = steps if lam == 1 else (1 - lam**steps) / (1 - lam)
+        (same,) = self.state["same"]
+        apart, equal = math.sqrt(2) * trace, SHIFT * math.sqrt(self.classes)
+        return apart + (equal - apart) * same
 
-def label_distance(trace: Tensor, rows: int, classes: int) -> Tensor:
-    """D of the traces of one-hot labels, (rows, rows): ``trace`` () is that of the one input on."""
-    apart = ((trace + SHIFT) ** 2 + (trace - SHIFT) ** 2 + (classes - 2) * SHIFT**2).sqrt()
-    same = torch.eye(rows, dtype=trace.dtype, device=trace.device)
-    return apart * (1 - same) + SHIFT * math.sqrt(classes) * same
+
+def cross_entropy(target: Tensor, log_probability: Tensor, alive: Tensor | float) -> Tensor:
+    """−Σ target log probability, rows weighted by ``alive``; a class of no sample adds nothing."""
+    each = target * log_probability.nan_to_num(0.0, 0.0, 0.0) * alive
+    return -each.sum()
 
 
 def trace_distance(traces: Tensor) -> Tensor:
