@@ -1,0 +1,58 @@
+"""The data sets: one module and one line here each.
+
+A module has ``load(*, path=None, batch_size=64, …) -> Dataset``; what its loader takes beyond
+these two are the data set's own options.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synaptrace.errors import UserError
+
+if TYPE_CHECKING:
+    from synaptrace.data.dataset import Dataset
+
+NAMES = {
+    "digits": "digits",
+}
+
+
+def find(name: str) -> Callable[..., Dataset]:
+    """The data set's loader. Raises UserError where there is no such data set."""
+    if name not in NAMES:
+        raise UserError(f"data.name: no data set {name!r}; there are {', '.join(sorted(NAMES))}")
+    loader: Callable[..., Dataset] = import_module(f"{__name__}.{NAMES[name]}").load
+    return loader
+
+
+def options(name: str) -> dict[str, inspect.Parameter]:
+    """The data set's own options: its loader's arguments but path and batch size."""
+    signature = inspect.signature(find(name), eval_str=True)
+    return {k: p for k, p in signature.parameters.items() if k not in ("path", "batch_size")}
+
+
+def load(
+    name: str, *, path: str | Path | None = None, batch_size: int | None = None, **settings: Any
+) -> Dataset:
+    """The data set ``name``.
+
+    Args:
+        path: where its files lie; None: where `synaptrace data fetch` puts them.
+        batch_size: samples in a batch; None: the data set's own default.
+
+    Raises:
+        UserError: no such data set or option, or files that can't be read.
+    """
+    loader, known = find(name), options(name)
+    for key in settings.keys() - known.keys():
+        raise UserError(
+            f"data.{key}: no such option of {name}; it has {', '.join(known) or 'none'}"
+        )
+    if batch_size is not None:
+        settings["batch_size"] = batch_size
+    return loader(path=None if path is None else Path(path), **settings)

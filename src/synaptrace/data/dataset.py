@@ -1,0 +1,163 @@
+"""What training asks of a data set, how samples are grouped into batches, and data held in memory.
+
+Events are time first, (T, B, *shape): T steps of B samples, each step a map (channels, rows,
+columns) or a plain vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from synaptrace.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+Batch = tuple[Tensor, Tensor, Tensor | None]
+"""events (T, B, *shape) float32; labels (B,) int64; lengths (B,) int64 in steps, or None."""
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""Changes a batch of training events (T, B, *shape), drawing from the generator alone."""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a data set is: enough to build a network for it and to name it in a report."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Of one step of one sample: (N,), or (channels, rows, columns)."""
+    steps: int | None
+    """Steps of every sample; None where they differ."""
+    sizes: dict[str, int]
+    """Samples of each split; a split that doesn't exist has no key."""
+    test_split: str | None
+    """"official", "development" (cut from other data by a stored rule), or None without a test."""
+    split_hash: str
+    """sha256 of the stored split index (`splits.digest`); empty where there is none."""
+    speakers: tuple[str, ...] = ()
+
+
+class Dataset(Protocol):
+    """Anything with ``meta`` and ``batches`` can be trained on."""
+
+    @property
+    def meta(self) -> Meta: ...
+
+    def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """The batches of a split; none where the split doesn't exist.
+
+        ``generator`` given: shuffled and augmented, every draw from it. None: the stored order,
+        nothing changed.
+        """
+        ...
+
+
+def group(indices: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut indices (n,) into batches; a last batch of one joins the one before.
+
+    A batch of one has nothing to contrast with, and leaving it out would lose a sample. Where
+    batches of one are asked for, they stay.
+    """
+    batches: list[Tensor] = list(torch.split(indices, batch_size)) if len(indices) else []
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+class ArrayDataset:
+    """A data set whose frames lie in memory, one byte a value where they are event counts.
+
+    Args:
+        frames: (N, T, *shape), usually uint8; floating numbers are served too.
+        labels: (N,) whole numbers, indices into ``classes``.
+        index: the samples of each split, as `splits.make` gives them.
+        lengths: (N,) steps of each sample where they differ; what lies beyond is padding.
+        augment: applied to training batches, those asked for with a generator.
+        test_split, split_hash: as in `Meta`.
+
+    Raises:
+        UserError: no samples, NaN or infinite values, labels or lengths out of range, shapes
+            that don't fit, an index beyond the samples, a batch size below one.
+    """
+
+    def __init__(
+        self,
+        frames: Tensor,
+        labels: Tensor,
+        *,
+        name: str,
+        classes: Sequence[str],
+        index: Mapping[str, Sequence[int]],
+        lengths: Tensor | None = None,
+        batch_size: int = 64,
+        augment: Augment | None = None,
+        test_split: str | None = None,
+        split_hash: str = "",
+    ) -> None:
+        check_frames(frames, name)
+        samples, steps = frames.shape[:2]
+        check_labels(labels, samples, len(classes), name)
+        if lengths is not None and (
+            lengths.shape != (samples,) or lengths.min() < 1 or lengths.max() > steps
+        ):
+            raise UserError(f"{name}: lengths must be one for each sample, from 1 to {steps} steps")
+        if batch_size < 1:
+            raise UserError(f"data.batch_size: {batch_size} is not a positive number")
+        self.frames, self.labels, self.lengths = frames, labels.long(), lengths
+        self.batch_size, self.augment = batch_size, augment
+        self.index = {k: torch.tensor(v, dtype=torch.int64) for k, v in index.items() if len(v)}
+        for split, chosen in self.index.items():
+            if chosen.min() < 0 or chosen.max() >= samples:
+                raise UserError(f"{name}: the {split} split names samples beyond the {samples}")
+        self.meta = Meta(
+            name=name,
+            classes=tuple(classes),
+            shape=tuple(frames.shape[2:]),
+            steps=steps if lengths is None else None,
+            sizes={split: len(chosen) for split, chosen in self.index.items()},
+            test_split=test_split if "test" in self.index else None,
+            split_hash=split_hash,
+        )
+
+    def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """Batches of a split, as `Dataset.batches`; padding beyond the batch's longest is cut."""
+        chosen = self.index.get(split, torch.empty(0, dtype=torch.int64))
+        if generator is not None:
+            chosen = chosen[torch.randperm(len(chosen), generator=generator)]
+        for rows in group(chosen, self.batch_size):
+            lengths = None if self.lengths is None else self.lengths[rows].long()
+            steps = self.frames.shape[1] if lengths is None else int(lengths.max())
+            events = self.frames[rows, :steps].transpose(0, 1)
+            if generator is not None and self.augment is not None:
+                events = self.augment(events, generator)
+            yield events.to(torch.float32).contiguous(), self.labels[rows], lengths
+
+
+def check_frames(frames: Tensor, name: str) -> None:
+    """Raises UserError for frames (N, T, *shape) that are empty, misshapen, NaN or infinite."""
+    if frames.dim() < 3 or not frames.numel():
+        shape = tuple(frames.shape)
+        raise UserError(
+            f"{name}: frames must be (samples, steps, …) and not empty, but are {shape}"
+        )
+    if frames.is_floating_point() and not frames.isfinite().all():
+        bad = int((~frames.isfinite().flatten(1).all(1)).nonzero()[0])
+        raise UserError(f"{name}: sample {bad} holds NaN or infinite values; mend or remove it")
+
+
+def check_labels(labels: Tensor, samples: int, classes: int, name: str) -> None:
+    """Raises UserError for labels that aren't (samples,) whole numbers from 0 to classes − 1."""
+    if labels.shape != (samples,):
+        raise UserError(f"{name}: {samples} samples, but labels of shape {tuple(labels.shape)}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise UserError(f"{name}: labels must be whole numbers, not {labels.dtype}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        bad = low if low < 0 else high
+        raise UserError(f"{name}: label {bad} is out of range; there are {classes} classes, from 0")

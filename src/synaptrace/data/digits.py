@@ -1,0 +1,80 @@
+"""Handwritten digits seen by a simulated event camera: the data that need no download.
+
+1,797 images of 8×8 pixels by 43 writers, in 10 classes, which scikit-learn brings along
+(E. Alpaydin, C. Kaynak, UCI Machine Learning Repository 1998, "Optical Recognition of Handwritten
+Digits", test part; CC BY 4.0). The camera records them anew at each start, always the same events.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from synaptrace.data import splits
+from synaptrace.data.augment import shift as shift_events
+from synaptrace.data.camera import Camera, saccades
+from synaptrace.data.dataset import ArrayDataset
+from synaptrace.errors import UserError
+from synaptrace.seeds import generator
+
+SEED = 0
+"""Of the recording and of the split; the data don't change with a run's seed."""
+
+FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+INDEX = Path(__file__).with_name("digits_split.json")
+
+CAMERA = Camera(
+    path=saccades([(0.0, 0.0), (4.0, 2.0), (0.0, 4.0), (0.0, 0.0)], steps=10),
+    threshold=0.25,
+    mismatch=0.15,
+    noise=0.1,
+    dt=10.0,
+    sensor=(16, 16),
+)
+"""Three saccades of 100 ms as in N-MNIST, on a sensor of 16×16 pixels, in steps of 10 ms."""
+
+SIZE = 12
+"""Rows and columns to which the images are enlarged; the path has the rest of the sensor."""
+
+
+def load(*, path: Path | None = None, batch_size: int = 64, shift: int = 1) -> ArrayDataset:
+    """The digits: events (30, B, 2, 16, 16), channel 0 OFF and 1 ON, 10 ms a step.
+
+    Args:
+        shift: training samples move by up to so many pixels, either way, drawn anew every time.
+
+    Raises:
+        UserError: a path, for there are no files; a shift out of range.
+    """
+    if path is not None:
+        raise UserError(f"data.path: {path} isn't needed; the digits come with scikit-learn")
+    if not 0 <= shift < SIZE:
+        raise UserError(f"data.shift: {shift} is not a number of pixels from 0 to {SIZE - 1}")
+    images, labels = read()
+    index = splits.load(INDEX, samples=len(labels))
+    return ArrayDataset(
+        CAMERA.record(images, generator(SEED, "camera")),
+        labels,
+        name="digits",
+        classes=[str(digit) for digit in range(10)],
+        index=index,
+        batch_size=batch_size,
+        augment=partial(shift_events, pixels=shift) if shift else None,
+        test_split="development",
+        split_hash=splits.digest(index),
+    )
+
+
+def read() -> tuple[Tensor, Tensor]:
+    """The images, enlarged, (1797, 12, 12) in [0, 1], and their labels (1797,)."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    images = torch.from_numpy(raw.images).float()[:, None] / 16
+    large = F.interpolate(images, size=(SIZE, SIZE), mode="bilinear")
+    return large[:, 0], torch.from_numpy(raw.target).long()

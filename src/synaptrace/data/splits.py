@@ -1,0 +1,114 @@
+"""Splits into training, validation and test as stored, hashed indices.
+
+An index maps a split's name to the samples in it, in ascending order. Its canonical form is JSON
+with sorted keys and without white space; its name in reports is the sha256 of that form. The
+stored file holds both, so that a changed file is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from synaptrace.errors import UserError
+from synaptrace.files import write_atomic
+from synaptrace.seeds import derive
+
+Index = dict[str, list[int]]
+
+
+def make(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> Index:
+    """A stratified index: every class is cut in the same proportions, to within one sample.
+
+    A sample's place in its class's shuffled order is a hash of the seed and its number, so the
+    index is the same on every platform and with every version of every library.
+
+    Args:
+        labels: the class of each sample.
+        fractions: each split's share, for example ``{"train": 0.8, "test": 0.2}``; they add up
+            to at most 1, and what they leave is in no split.
+        seed: of the shuffle; fixed for a data set, never a run's.
+
+    Raises:
+        UserError: no labels, or fractions that are negative or add up to more than 1.
+    """
+    shares = list(fractions.values())
+    if not len(labels):
+        raise UserError("splits: there are no samples to split")
+    if not shares or min(shares) < 0 or sum(shares) > 1 + 1e-9:
+        raise UserError(f"splits: fractions {dict(fractions)} must be positive, at most 1 together")
+    members: dict[int, list[int]] = {}
+    for sample, label in enumerate(labels):
+        members.setdefault(int(label), []).append(sample)
+    index: Index = {name: [] for name in fractions}
+    for samples in members.values():
+        samples.sort(key=lambda sample: derive(seed, "split", sample))
+        start, share = 0, 0.0
+        for name, fraction in fractions.items():
+            share += fraction
+            end = round(share * len(samples))
+            index[name] += samples[start:end]
+            start = end
+    return {name: sorted(samples) for name, samples in index.items()}
+
+
+def canonical(index: Mapping[str, Sequence[int]]) -> str:
+    """The one text that stands for an index, whatever the order it was made in."""
+    ordered = {name: sorted(map(int, samples)) for name, samples in index.items()}
+    return json.dumps(ordered, sort_keys=True, separators=(",", ":"))
+
+
+def digest(index: Mapping[str, Sequence[int]]) -> str:
+    """sha256 of the canonical form, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(index).encode()).hexdigest()
+
+
+def save(path: str | Path, index: Mapping[str, Sequence[int]]) -> str:
+    """Store an index; returns its hash. Raises UserError where the file can't be written."""
+    key = digest(index)
+    write_atomic(path, f'{{"sha256":"{key}",\n"splits":{canonical(index)}}}\n')
+    return key
+
+
+def load(path: str | Path, *, samples: int | None = None, expected: str | None = None) -> Index:
+    """Read a stored index and verify it.
+
+    Args:
+        samples: how many the data set has; the index must not reach beyond.
+        expected: the hash that it must have, where that is known from elsewhere.
+
+    Raises:
+        UserError: the file can't be read, isn't an index, was changed after it was stored,
+            names a sample twice, or doesn't fit the data.
+    """
+    try:
+        stored = json.loads(Path(path).read_text())
+        key, index = stored["sha256"], stored["splits"]
+        found = digest(index)
+    except OSError as error:
+        raise UserError(f"{path}: the split index can't be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: this is not a stored split index; restore the file") from error
+    if found != key or found != (expected or key):
+        raise UserError(
+            f"{path}: the split index was changed: its hash is {found[:12]}…, "
+            f"not {(expected or key)[:12]}…; restore the file"
+        )
+    verify(index, samples, str(path))
+    return {name: sorted(chosen) for name, chosen in index.items()}
+
+
+def verify(
+    index: Mapping[str, Sequence[int]], samples: int | None = None, name: str = "splits"
+) -> None:
+    """Raises UserError where a sample is in an index twice, or is none of the data's."""
+    seen: set[int] = set()
+    for split, chosen in index.items():
+        twice = len(set(chosen)) < len(chosen) or not seen.isdisjoint(chosen)
+        if twice:
+            raise UserError(f"{name}: the {split} split holds a sample that is there twice")
+        seen.update(chosen)
+    if seen and (min(seen) < 0 or (samples is not None and max(seen) >= samples)):
+        raise UserError(f"{name}: the split index doesn't fit data of {samples} samples")
