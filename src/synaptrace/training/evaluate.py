@@ -1,0 +1,95 @@
+"""What a network does on one part of a data set: accuracy, recall, confusion, spikes.
+
+Only the sample stream runs, one time step after the other, so memory doesn't grow with T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synaptrace.network import Network, mask
+
+Batch = tuple[Tensor, Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts over all samples of a split."""
+
+    confusion: Tensor
+    """(classes, classes) int64: rows are labels, columns predictions."""
+    spikes: Tensor
+    """(layers,) float64: spikes of each hidden layer, summed over samples, neurons and steps."""
+    chances: Tensor
+    """(layers,) float64: neurons × steps × samples, the spikes there could have been."""
+
+    @property
+    def samples(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of samples that are right; None without samples."""
+        return int(self.confusion.trace()) / self.samples if self.samples else None
+
+    @property
+    def recall(self) -> list[float | None]:
+        """For each class, the share of its samples that are right; None without samples."""
+        rows = zip(self.confusion.diagonal().tolist(), self.confusion.sum(1).tolist(), strict=True)
+        return [right / count if count else None for right, count in rows]
+
+    @property
+    def rates(self) -> list[float]:
+        """For each hidden layer, mean spikes per neuron and step."""
+        rates: list[float] = (self.spikes / self.chances.clamp(min=1)).tolist()
+        return rates
+
+    @property
+    def spikes_per_inference(self) -> float | None:
+        """Mean spikes of all hidden neurons over one sample; None without samples."""
+        return float(self.spikes.sum()) / self.samples if self.samples else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "accuracy": self.accuracy,
+            "samples": self.samples,
+            "recall": self.recall,
+            "confusion": self.confusion.tolist(),
+            "spikes_per_inference": self.spikes_per_inference,
+            "rates": self.rates,
+        }
+
+
+@torch.no_grad()
+def evaluate(net: Network, batches: Iterable[Batch]) -> Score:
+    """Run ``net`` over ``batches`` of (events (T, B, …), labels (B,), lengths (B,) or None).
+
+    A sample's prediction is argmax of the logits at its own end; what lies beyond counts nowhere.
+    """
+    device, layers = net.readout.weight.device, len(net.layers)
+    confusion = torch.zeros(net.classes, net.classes, dtype=torch.int64, device=device)
+    spikes = torch.zeros(layers, dtype=torch.float64, device=device)
+    chances = torch.zeros(layers, dtype=torch.float64, device=device)
+    for events, labels, lengths in batches:
+        events, labels = events.to(device), labels.to(device)
+        lengths = None if lengths is None else lengths.to(device)
+        steps, batch = events.shape[:2]
+        state = net.initial_state(batch)
+        final = state.logits
+        for t in range(steps):
+            running = None if lengths is None else t < lengths
+            logits, state = net.step(mask(events[t], running), state)
+            final = logits if running is None else torch.where(running[:, None], logits, final)
+            for i, layer in enumerate(state.spikes):
+                spikes[i] += torch.count_nonzero(layer if running is None else layer[running])
+        ran = batch * steps if lengths is None else lengths.clamp(max=steps).sum()
+        chances += ran * torch.tensor([s[0].numel() for s in state.spikes], device=device)
+        pairs = labels * net.classes + final.argmax(1)
+        confusion += torch.bincount(pairs, minlength=net.classes**2).view_as(confusion)
+    return Score(confusion.cpu(), spikes.cpu(), chances.cpu())

@@ -1,0 +1,177 @@
+"""The run directory: where it is, what lies in it, and how a trained network comes out of it.
+
+RUN/config.yaml                     the resolved settings
+RUN/metrics.jsonl                   one line an epoch
+RUN/checkpoints/last.safetensors    where training stands, all that resuming needs
+RUN/checkpoints/best.safetensors    the weights that validation picked
+RUN/summary.json                    the outcome, written last
+RUN/seed-<n>/…                      the same again for each seed, where there are several
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import yaml
+
+from synaptrace import network, rules
+from synaptrace.errors import UserError
+from synaptrace.files import write_atomic
+from synaptrace.network import Network
+from synaptrace.rules.base import Rule
+from synaptrace.training import checkpoint
+
+CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
+LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
+OUTCOMES = (
+    "test_accuracy",
+    "test_accuracy_last",
+    "test_accuracy_best_paper_protocol",
+    "validation_accuracy",
+    "seconds",
+)
+
+
+def create(name: str, config: Mapping[str, Any], root: str | Path = "runs") -> Path:
+    """Make a directory ``root/<date-time>-<name>`` that nobody else has, with its config.yaml.
+
+    Raises:
+        UserError: it can't be made or written.
+    """
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}"
+    number, run = 1, Path(root) / stem
+    while True:
+        try:
+            run.mkdir(parents=True)
+            break
+        except FileExistsError as error:
+            if not run.is_dir():
+                raise UserError(f"{root}: not a directory") from error
+            number += 1
+            run = Path(root) / f"{stem}-{number}"
+        except OSError as error:
+            raise UserError(f"{run}: can't be made ({error.strerror})") from error
+    write_config(run, config)
+    return run
+
+
+def write_config(run: Path, config: Mapping[str, Any]) -> None:
+    """Write the resolved settings."""
+    write_atomic(run / CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def write_metrics(run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write metrics.jsonl anew, so that no reader ever finds half a line."""
+    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+    write_atomic(run / METRICS, text)
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none where the file isn't there yet."""
+    file = run / METRICS
+    try:
+        text = file.read_text() if file.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: can't be read ({error})") from error
+
+
+def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json."""
+    write_atomic(run / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def read_summary(run: Path) -> dict[str, Any] | None:
+    """The summary of a finished run, None before its end."""
+    file = run / SUMMARY
+    try:
+        summary: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: can't be read ({error})") from error
+    return summary
+
+
+def find(run: str | Path) -> Path:
+    """The checkpoint that stands for ``run``: what validation picked, else the last, or the file.
+
+    Raises:
+        UserError: there is none.
+    """
+    run = Path(run)
+    if run.is_file():
+        return run
+    for name in (BEST, LAST):
+        if (run / name).is_file():
+            return run / name
+    if not run.is_dir():
+        raise UserError(f"{run}: no such run directory or checkpoint")
+    seeds = sorted(path.name for path in run.glob("seed-*"))
+    if seeds:
+        raise UserError(f"{run}: holds {len(seeds)} seeds; name one, for example {run / seeds[0]}")
+    raise UserError(f"{run}: holds no checkpoint; is it a run directory?")
+
+
+@overload
+def load(run: str | Path, rule: Literal[False] = False) -> Network: ...
+@overload
+def load(run: str | Path, rule: Literal[True]) -> tuple[Network, Rule]: ...
+def load(run: str | Path, rule: bool = False) -> Network | tuple[Network, Rule]:
+    """The trained network of a run directory or checkpoint; with ``rule``, its rule too.
+
+    The weights are the averaged ones where training averaged them: those that were evaluated.
+
+    Raises:
+        UserError: no checkpoint, or one that can't be read (`checkpoint.load`).
+    """
+    path = find(run)
+    tensors, meta = checkpoint.load(path)
+    try:
+        net = network.build(meta["network"])
+        learner = rules.build(net, **meta["rule"]) if rule else None
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: its description of the network is broken ({error})") from error
+    weights = checkpoint.evaluated(tensors)
+    if "readout.weight" in weights:
+        net.to(weights["readout.weight"].dtype)
+    checkpoint.restore(net, weights, path)
+    if learner is None:
+        return net
+    learner.to(net.readout.weight.dtype)
+    checkpoint.restore(learner, checkpoint.part(tensors, "rule"), path)
+    return net, learner
+
+
+def repeat(
+    run: Path, seeds: Iterable[int], train: Callable[[int, Path], dict[str, Any]]
+) -> dict[str, Any]:
+    """Train once for each seed, in ``run/seed-<n>/``, and write the mean ± s.d. over seeds.
+
+    Seeds that have finished are not trained again, so that a killed series goes on where it was;
+    ``train(seed, directory)`` returns the run's summary and resumes what the directory holds.
+
+    Returns:
+        For each outcome its mean, its sample standard deviation (n − 1; None for one seed) and
+        its values; None where a seed has no such outcome.
+    """
+    summaries = []
+    for seed in seeds:
+        directory = run / f"seed-{seed}"
+        summaries.append(read_summary(directory) or train(seed, directory))
+    summary: dict[str, Any] = {"seeds": [each["seed"] for each in summaries]}
+    summary["sd"] = "sample standard deviation over seeds (n - 1)"
+    for name in OUTCOMES:
+        values = [each.get(name) for each in summaries]
+        known = [value for value in values if value is not None]
+        summary[name] = {
+            "mean": statistics.fmean(known),
+            "sd": statistics.stdev(known) if len(known) > 1 else None,
+            "values": values,
+        } if known and len(known) == len(values) else None  # fmt: skip
+    write_summary(run, summary)
+    return summary

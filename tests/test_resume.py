@@ -1,0 +1,116 @@
+"""A training that is killed with SIGKILL and resumed ends as the uninterrupted one, bit for bit."""
+
+import json
+import multiprocessing
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import toy
+from synaptrace.errors import UserError
+from synaptrace.training import checkpoint
+from synaptrace.training.run import BEST, LAST, read_metrics, read_summary
+
+CLOCK = ("seconds", "peak_memory_bytes")
+
+
+PROCESSES = multiprocessing.get_context("forkserver")  # PyTorch is imported once for all
+PROCESSES.set_forkserver_preload(["toy", "torch._dynamo"])
+
+
+def start(run: Path, update: str, every_seconds: float, death: str = "") -> Any:
+    process = PROCESSES.Process(target=toy.live, args=(run, update, every_seconds, death))
+    process.start()
+    return process
+
+
+def without_clock(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in CLOCK}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    for name in (LAST, BEST):
+        (left, about), (right, said) = checkpoint.load(one / name), checkpoint.load(other / name)
+        assert left.keys() == right.keys()
+        for key in left:
+            assert left[key].dtype == right[key].dtype
+            assert torch.equal(left[key], right[key]), key
+        for each in (about, said):
+            each["progress"] = without_clock(each["progress"])
+        assert about == said
+    metrics = [list(map(without_clock, read_metrics(run))) for run in (one, other)]
+    assert metrics[0] == metrics[1]
+    assert len(metrics[0]) == 3
+    summaries = [read_summary(run) for run in (one, other)]
+    assert without_clock(summaries[0] or {}) == without_clock(summaries[1] or {}) != {}
+    assert sorted(other.glob("checkpoints/*")) == [other / BEST, other / LAST]  # nothing left over
+
+
+@pytest.mark.parametrize(
+    ("update", "every_seconds", "deaths"),
+    [
+        # A checkpoint after every batch: resumed in the middle of epochs.
+        ("step", 0, ["batch 3 1", "before last.safetensors 2", "after last.safetensors 4",
+                     "before best.safetensors 1", "after metrics.jsonl 1"]),
+        # Checkpoints at epochs' ends alone: the work since is done again.
+        ("sequence", 1e9, ["batch 0 1", "batch 4 2", "before metrics.jsonl 1",
+                           "before last.safetensors 1", "before summary.json 1"]),
+    ],
+)  # fmt: skip
+def test_killed_at_chosen_moments(
+    update: str, every_seconds: float, deaths: list[str], tmp_path: Path
+) -> None:
+    for death in deaths:
+        process = start(tmp_path / "killed", update, every_seconds, death)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, death
+    for run in ("killed", "whole"):
+        process = start(tmp_path / run, update, every_seconds)
+        process.join(60)
+        assert process.exitcode == 0
+    assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_killed_from_outside(tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    process = start(run, "sequence", 0)
+    while not (run / LAST).exists():
+        assert process.is_alive()
+        time.sleep(0.001)
+    time.sleep(0.02)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert read_summary(run) is None
+    checkpoint.load(run / LAST)  # whole
+    for directory in (run, tmp_path / "whole"):
+        process = start(directory, "sequence", 0)
+        process.join(60)
+    assert_same(tmp_path / "whole", run)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    first = toy.train(tmp_path, "sequence", 1e9, toy.Toy())
+    data = toy.Toy()
+    assert toy.train(tmp_path, "sequence", 1e9, data) == first
+    assert not data.drawn
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
+    net, rule = toy.make()
+    toy.fit(net, rule, toy.Toy(), epochs=1, run=tmp_path, progress=False)
+    (tmp_path / "summary.json").unlink()
+    with pytest.raises(UserError, match=r"last\.safetensors: trained with train epochs 1, not 2"):
+        toy.fit(net, rule, toy.Toy(), epochs=2, run=tmp_path, progress=False, resume=True)
+    with pytest.raises(UserError, match="holds a training already"):
+        toy.fit(net, rule, toy.Toy(), epochs=1, run=tmp_path, progress=False)
+
+
+def test_metrics_are_whole_lines(tmp_path: Path) -> None:
+    toy.train(tmp_path, "sequence", 1e9, toy.Toy())
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
