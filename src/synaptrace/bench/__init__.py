@@ -1,0 +1,1 @@
+"""Measurements that state their method; run with `python -m synaptrace.bench`."""

@@ -1,0 +1,24 @@
+"""`python -m synaptrace.bench WHAT`: the measurements behind the documentation's figures."""
+
+import argparse
+
+import torch
+
+from synaptrace.bench import step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m synaptrace.bench", description=__doc__)
+    parser.add_argument("--threads", type=int, help="PyTorch threads (default: its own choice)")
+    verbs = parser.add_subparsers(required=True, metavar="WHAT")
+    verb = verbs.add_parser("step", help="time per batch of TP beside its peers")
+    step.add_arguments(verb)
+    verb.set_defaults(run=step.main)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`python -m synaptrace.bench step`: time per batch of TP beside its peers, one run.
+
+The recurrent network of the published SHD experiment (700 → 450 → 20, T 100, 2 % of the inputs
+active) against the autograd transcription; or VGG-9 (2×48×48, 10 classes, 10 % active) against
+backpropagation through time on the same network.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import synaptrace as st
+from synaptrace import rules
+from synaptrace.bench import measure
+from synaptrace.bench.measure import Job
+from synaptrace.bench.oracle import Oracle
+
+SHD = {"steps": 100, "inputs": 700, "hidden": 450, "classes": 20, "density": 0.02}
+SHD_NEURON = {"threshold": 0.5, "decay": 0.85, "trace_decay": 0.85}
+GESTURE_NEURON = {"threshold": 1.0, "decay": 0.53, "trace_decay": 0.98}
+EVERY = {"sequence": None, "every 10": 10, "step": 1}
+
+
+def spikes(shape: tuple[int, ...], density: float, g: torch.Generator) -> Tensor:
+    return torch.bernoulli(torch.full(shape, density), generator=g)
+
+
+def dense(batch: int, schedule: str) -> Job:
+    """One batch of the SHD-size network under ``schedule`` ("oracle" is the transcription)."""
+    g = torch.Generator().manual_seed(0)
+    neuron = st.LIF(**SHD_NEURON)  # type: ignore[arg-type]
+    inputs, hidden, classes = int(SHD["inputs"]), int(SHD["hidden"]), int(SHD["classes"])
+    net = st.mlp(inputs, [hidden], classes, neuron=neuron, recurrent=True, generator=g)
+    rule = st.TracesPropagation(net, generator=g)
+    events = spikes((int(SHD["steps"]), batch, inputs), SHD["density"], g)
+    labels = torch.arange(batch) % classes
+    if schedule == "oracle":
+        return lambda: transcription(net, rule, events, labels)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+    every = EVERY[schedule]
+    return lambda: rule.sequence(events, labels, optimizer=optimizer, every=every)
+
+
+def transcription(
+    net: st.Network, rule: st.TracesPropagation, events: Tensor, labels: Tensor
+) -> None:
+    oracle = Oracle(net, rule)
+    leaves = [p for p in oracle.parameters.values() if p.requires_grad]
+    optimizer = torch.optim.Adam(leaves, lr=1e-4, fused=True)
+    oracle.start(labels)
+    for x in events:
+        oracle.step(x)
+    optimizer.step()
+
+
+def vgg(name: str, batch: int, steps: int) -> Job:
+    """One sequence of VGG-9 with an update at its end, under the rule ``name``."""
+    g = torch.Generator().manual_seed(0)
+    neuron = st.LIF(**GESTURE_NEURON)  # type: ignore[arg-type]
+    net = st.vgg(9, in_shape=(2, 48, 48), classes=10, neuron=neuron, generator=g)
+    rule = rules.build(net, name, generator=g)
+    events = spikes((steps, batch, 2, 48, 48), 0.1, g)
+    labels = torch.arange(batch) % 10
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+    return lambda: rule.sequence(events, labels, optimizer=optimizer)
+
+
+def run_dense(options: argparse.Namespace) -> None:
+    print(
+        f"SHD size: 700 → 450 recurrent → 20, T 100, 2 % density, {torch.get_num_threads()} threads"
+    )
+    print("batch\tschedule\tms a batch (median, min-max)\tratio of the transcription's median")
+    for batch in options.batch or [128, 8]:
+        schedules = ["oracle", *EVERY]
+        jobs = {name: dense(batch, name) for name in schedules}
+        taken = measure.interleaved(jobs, options.repeats)
+        reference = measure.spread(taken["oracle"])[0]
+        for name in schedules:
+            median, low, high = (1e3 * s for s in measure.spread(taken[name]))
+            label = "autograd, per sequence" if name == "oracle" else f"TP, {name}"
+            ratio = f"{1e3 * reference / median:.2f}"
+            print(f"{batch}\t{label}\t{median:.1f} ({low:.1f}-{high:.1f})\t{ratio}", flush=True)
+
+
+def run_vgg(options: argparse.Namespace) -> None:
+    print(f"VGG-9, 2×48×48, 10 classes, 10 % density, {torch.get_num_threads()} threads")
+    print("batch\tT\tTP s\tBPTT s\tBPTT/TP\tTP MiB\tBPTT MiB")
+    rows = []
+    for batch in options.batch or [4, 16, 64]:
+        for steps in options.steps or [4, 8, 16]:
+            if batch * steps > options.most:
+                continue
+            jobs = {name: vgg(name, batch, steps) for name in ("tp", "bptt")}
+            taken = measure.interleaved(jobs, options.repeats)
+            del jobs
+            tp, bptt = (measure.spread(taken[name])[0] for name in ("tp", "bptt"))
+            tp_mib, bptt_mib = (
+                measure.peak_memory(vgg, name, batch, steps) / 2**20 for name in ("tp", "bptt")
+            )
+            rows.append((batch, steps, tp, bptt, tp_mib, bptt_mib))
+            times = f"{tp:.2f}\t{bptt:.2f}\t{bptt / tp:.2f}"
+            print(f"{batch}\t{steps}\t{times}\t{tp_mib:.0f}\t{bptt_mib:.0f}", flush=True)
+    if options.plot:
+        draw_vgg(rows, options.plot)
+        print(f"plot: {options.plot}")
+
+
+def draw_vgg(rows: list[tuple[int, int, float, float, float, float]], path: Path) -> None:
+    """Time per sequence and peak memory against T, a line for each rule and batch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    colours = {"TP": "#0072B2", "BPTT": "#D55E00"}
+    markers = dict(zip(sorted({row[0] for row in rows}), "osD^v", strict=False))
+    for batch, marker in markers.items():
+        chosen = [row for row in rows if row[0] == batch]
+        steps = [row[1] for row in chosen]
+        for rule, time, memory in (("TP", 2, 4), ("BPTT", 3, 5)):
+            style = {"color": colours[rule], "marker": marker, "label": f"{rule}, batch {batch}"}
+            axes[0].plot(steps, [row[time] for row in chosen], **style)
+            axes[1].plot(steps, [row[memory] for row in chosen], **style)
+    for axis, what in zip(axes, ("seconds a sequence", "peak memory [MiB]"), strict=True):
+        axis.set(xlabel="steps T", ylabel=what, yscale="log")
+        axis.grid(alpha=0.3)
+    axes[0].set_title("VGG-9, 2×48×48: forward, gradients, update")
+    axes[1].set_title("growth of the resident set")
+    axes[1].legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", choices=["shd", "vgg9"], default="shd")
+    parser.add_argument("--batch", type=int, nargs="+", help="batch sizes")
+    parser.add_argument("--steps", type=int, nargs="+", help="sequence lengths (vgg9)")
+    parser.add_argument("--repeats", type=int, default=5, help="repetitions, of which the median")
+    parser.add_argument("--most", type=int, default=512, help="skip batch × T above this (vgg9)")
+    parser.add_argument("--plot", type=Path, help="write a PNG here (vgg9)")
+
+
+def main(options: argparse.Namespace) -> None:
+    (run_vgg if options.model == "vgg9" else run_dense)(options)
