@@ -70,11 +70,43 @@ def load(*, path: Path | None = None, batch_size: int = 64, shift: int = 1) -> A
     )
 
 
+def read_file(path: Path) -> Tensor:
+    """A picture of one digit, seen by the same camera: events (30, 2, 16, 16).
+
+    The digit is cut out and scaled as those of the data set were; a picture whose rim is light is
+    taken as dark on light.
+
+    Raises:
+        UserError: the file is no picture, or shows nothing.
+    """
+    import numpy
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            grey = file.convert("L")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: can't be read as a picture") from error
+    pixels = numpy.asarray(grey)
+    rim = numpy.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if numpy.median(rim) > 127:
+        grey = ImageOps.invert(grey)
+    ink = grey.point(lambda value: 255 * (value > 64)).getbbox()
+    if ink is None:
+        raise UserError(f"{path}: shows nothing; needs one digit, light on dark or dark on light")
+    small = torch.tensor(numpy.asarray(ImageOps.pad(grey.crop(ink), (8, 8))))
+    image = enlarge(small[None].float() / 255)
+    return CAMERA.record(image.clamp(0, 1), generator(SEED, "camera"))[0].float()
+
+
 def read() -> tuple[Tensor, Tensor]:
     """The images, enlarged, (1797, 12, 12) in [0, 1], and their labels (1797,)."""
     from sklearn.datasets import load_digits
 
     raw = load_digits()
-    images = torch.from_numpy(raw.images).float()[:, None] / 16
-    large = F.interpolate(images, size=(SIZE, SIZE), mode="bilinear")
-    return large[:, 0], torch.from_numpy(raw.target).long()
+    return enlarge(torch.from_numpy(raw.images).float() / 16), torch.from_numpy(raw.target).long()
+
+
+def enlarge(images: Tensor) -> Tensor:
+    """Images (N, 8, 8) at the size that the camera sees, (N, 12, 12)."""
+    return F.interpolate(images[:, None], size=(SIZE, SIZE), mode="bilinear")[:, 0]
