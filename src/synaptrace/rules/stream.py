@@ -153,7 +153,7 @@ class InputTraces(SampleStream):
         """
         decay = self.net.layers[i].neuron.beta if decay is None else decay
         q = self.state["input_trace"][i].mul_(decay).add_(step.x)
-        if not self.state["recurrent_trace"]:
+        if not self.state.get("recurrent_trace"):
             return q, step.previous
         return q, self.state["recurrent_trace"][i].mul_(decay).add_(step.previous)
 
