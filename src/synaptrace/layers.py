@@ -1,6 +1,7 @@
 """Dense and convolutional layers: what a layer does with spikes, and with a local error.
 
-A rule asks a layer for `current`, `pool`, `unpool` and `accumulate`, and never what kind it is.
+A rule asks a layer for `current`, `pool`, `unpool`, `back` and `accumulate`, and never what kind
+it is.
 Rows come first everywhere; a row is a sample, or a class of the target stream. Optional weight
 standardisation, Ŵ = 1.8 (W − mean) / sqrt(var · fan_in + 1e-5) per output unit (biased variance),
 and its chain rule live inside `kernel` and `accumulate`.
@@ -114,6 +115,10 @@ class Dense(nn.Module):
         """The transpose of `pool`."""
         return delta
 
+    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+        """The transpose of `current`: g (rows, outputs) → the error of its input (rows, inputs)."""
+        return (g.to(kernel.dtype) @ kernel).to(self.weight.dtype)
+
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
         """Add ∂W = gᵀ x, and ∂R = gᵀ s', to ``.grad``: g (rows, outputs), spikes of step t−1."""
         if self.weight.requires_grad:
@@ -222,6 +227,10 @@ class Conv(nn.Module):
         elif self.kind == "aavg":
             out = aten._adaptive_avg_pool2d_backward(delta, spikes)
         return out
+
+    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+        """The transpose of `current`: g (rows, channels, H, W) → (rows, C, H, W)."""
+        return F.conv_transpose2d(g.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
 
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
         """Add ∂W, the sum over rows and places, to ``.grad``: g (rows, channels, H, W)."""

@@ -15,6 +15,7 @@ from synaptrace.rules.base import Rule
 
 NAMES = {
     "tp": "tp.TracesPropagation",
+    "bptt": "bptt.BPTT",
 }
 
 

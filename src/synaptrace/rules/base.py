@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +26,24 @@ from synaptrace.network import Network, mask
 PREFIX = "state."
 
 
+@dataclass(frozen=True)
+class Locality:
+    """What an update needs that is not at its synapse."""
+
+    space: bool
+    """A layer learns from what it and the label tell it, without an error from other layers."""
+    time: bool
+    """A step learns from states kept at the synapse or neuron; nothing is run backwards."""
+    auxiliary: str
+    """Matrices beyond the network's weights, in sizes of O classes, H neurons; "none"."""
+    update_locked: bool
+    """A layer's update waits for layers above it."""
+    weight_transport: str
+    """Errors travel through transposed forward weights: "no", "yes" or "within the layer"."""
+    batch: bool = False
+    """A sample learns only in the company of others."""
+
+
 class Rule(nn.Module):
     """A learning rule on a network; subclasses state equations, source and locality.
 
@@ -34,6 +53,8 @@ class Rule(nn.Module):
 
     name: ClassVar[str]
     """Its name in the registry."""
+    locality: Locality
+    """A class attribute; an instance's own where options change it."""
     options: Mapping[str, Any]
     """The constructor's JSON-able options."""
 

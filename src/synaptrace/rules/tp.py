@@ -37,6 +37,7 @@ tensors of the largest layer's B + C rows and what one convolution call takes. N
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -47,7 +48,7 @@ from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
 from synaptrace.neuron import reset
-from synaptrace.rules.base import Rule
+from synaptrace.rules.base import Locality, Rule
 
 SHIFT = 1e-9
 """Added to differences before squaring, as the published code does."""
@@ -69,6 +70,10 @@ class TracesPropagation(Rule):
     """
 
     name = "tp"
+    locality = Locality(
+        space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
+        weight_transport="no", batch=True,
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class TracesPropagation(Rule):
         if contrast not in ("batch", "class"):
             raise UserError(f"rule.contrast: {contrast!r} is neither 'batch' nor 'class'")
         self.contrast, self.train_label = contrast, train_label
+        self.locality = replace(self.locality, batch=contrast == "batch")
         self.options = {
             "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold
         }  # fmt: skip
