@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
+from synaptrace.memory import peak_memory
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
@@ -266,14 +266,6 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"train.device: {name!r} can't be used ({reason})") from error
     return place
-
-
-def peak_memory(device: torch.device) -> int:
-    """The most bytes in use so far: allocated by PyTorch on CUDA, else the process's resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def idle(rate: float) -> str | None:
