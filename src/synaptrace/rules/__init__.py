@@ -16,6 +16,7 @@ from synaptrace.rules.base import Rule
 NAMES = {
     "tp": "tp.TracesPropagation",
     "bptt": "bptt.BPTT",
+    "readout-only": "readout_only.ReadoutOnly",
 }
 
 

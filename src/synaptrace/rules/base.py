@@ -53,6 +53,8 @@ class Rule(nn.Module):
 
     name: ClassVar[str]
     """Its name in the registry."""
+    adaptive: ClassVar[bool] = False
+    """Whether it is defined for adaptive thresholds."""
     locality: Locality
     """A class attribute; an instance's own where options change it."""
     options: Mapping[str, Any]
@@ -60,6 +62,8 @@ class Rule(nn.Module):
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        if net.adaptive and not self.adaptive:
+            raise UserError(f"neuron.adaptation: {self.name} knows no adaptive thresholds; set 0")
         self._net = (net,)  # in a tuple, so that it is not registered as a submodule
         self.options = {}
         self.state: dict[str, list[Tensor]] = {}

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.neuron import LIF, reset
+from synaptrace.neuron import LIF, adapt, reset
 from synaptrace.rules.base import Rule
 
 
@@ -56,6 +56,8 @@ class SampleStream(Rule):
             "spikes": self._zeros(layer.shape for layer in net.layers),
             "readout_trace": self._zeros([(last,)]),
         }
+        if net.adaptive:
+            self.state["adaptation"] = self._zeros(layer.shape for layer in net.layers)
 
     def _zeros(self, shapes: Iterable[Sequence[int]]) -> list[Tensor]:
         """Zeros (B, *shape) for each shape: the states at rest."""
@@ -75,6 +77,9 @@ class SampleStream(Rule):
         u, previous = state["membrane"][i], state["spikes"][i]
         v = layer.current(x, previous, self.kernels[i]).add_(u, alpha=layer.neuron.beta)
         xi = v - layer.neuron.threshold
+        if self.net.adaptive:
+            state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
+            xi.sub_(a, alpha=layer.neuron.adaptation)
         s = (xi >= 0).to(v.dtype)
         state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s), s
         self._record(i, None, s, running)
