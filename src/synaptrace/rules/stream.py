@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
+from synaptrace.layers import Dense
 from synaptrace.network import Network
 from synaptrace.neuron import LIF, adapt, reset
 from synaptrace.rules.base import Rule
@@ -198,15 +199,6 @@ def carry(neuron: LIF, v: Tensor, s: Tensor, psi: Tensor) -> Tensor:
     if neuron.reset == "hard":
         return neuron.beta * (1 - s - v * psi)
     return neuron.beta * (1 - neuron.threshold * psi)
-
-
-def dense_only(net: Network, rule: str) -> None:
-    """Raises UserError where a layer is convolutional: ``rule`` keeps a trace for each synapse."""
-    if any(layer.weight.dim() != 2 for layer in net.layers):
-        raise UserError(
-            f"rule.name: {rule} keeps a trace for each synapse, which a convolution shares among "
-            "its places; use a dense network, or another rule"
-        )
 
 
 def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
