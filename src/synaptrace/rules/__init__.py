@@ -15,6 +15,13 @@ from synaptrace.rules.base import Rule
 
 NAMES = {
     "tp": "tp.TracesPropagation",
+    "ottt": "ottt.OTTT",
+    "stllr": "stllr.STLLR",
+    "tess": "tess.TESS",
+    "lls": "lls.LLS",
+    "esdrtrl": "esdrtrl.ESDRTRL",
+    "ell": "ell.ELL",
+    "stsf": "stsf.STSF",
     "bptt": "bptt.BPTT",
     "readout-only": "readout_only.ReadoutOnly",
 }
