@@ -201,6 +201,18 @@ def carry(neuron: LIF, v: Tensor, s: Tensor, psi: Tensor) -> Tensor:
     return neuron.beta * (1 - neuron.threshold * psi)
 
 
+def dense_only(net: Network, rule: str) -> list[Dense]:
+    """The hidden layers. Raises UserError where one is convolutional: ``rule`` keeps a trace for
+    each synapse."""
+    layers = [layer for layer in net.layers if isinstance(layer, Dense)]
+    if len(layers) < len(net.layers):
+        raise UserError(
+            f"rule.name: {rule} keeps a trace for each synapse, which a convolution shares among "
+            "its places; use a dense network, or another rule"
+        )
+    return layers
+
+
 def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
     """Raises UserError unless ``value`` is one of ``choices``."""
     if value not in choices:
