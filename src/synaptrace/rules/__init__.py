@@ -23,6 +23,7 @@ NAMES = {
     "ell": "ell.ELL",
     "stsf": "stsf.STSF",
     "bptt": "bptt.BPTT",
+    "eprop": "eprop.EProp",
     "readout-only": "readout_only.ReadoutOnly",
 }
 
