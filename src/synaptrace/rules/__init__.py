@@ -19,6 +19,7 @@ NAMES = {
     "stllr": "stllr.STLLR",
     "tess": "tess.TESS",
     "lls": "lls.LLS",
+    "espp": "espp.ESPP",
     "esdrtrl": "esdrtrl.ESDRTRL",
     "ell": "ell.ELL",
     "stsf": "stsf.STSF",
