@@ -25,6 +25,9 @@ NAMES = {
     "stsf": "stsf.STSF",
     "bptt": "bptt.BPTT",
     "eprop": "eprop.EProp",
+    "ostl": "ostl.OSTL",
+    "osttp": "osttp.OSTTP",
+    "etlp": "etlp.ETLP",
     "readout-only": "readout_only.ReadoutOnly",
 }
 

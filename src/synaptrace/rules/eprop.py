@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
-from synaptrace.layers import add_product
+from synaptrace.layers import Dense, add_product
 from synaptrace.network import Network
 from synaptrace.rules.base import Locality
 from synaptrace.rules.stream import Fired, InputTraces, Matrices, check_choice, dense_only, gaussian
@@ -75,8 +75,9 @@ class EProp(InputTraces):
             raise UserError(f"rule.kappa: {kappa} is not within 0 and 1")
         self.options = {"feedback": feedback, "kappa": kappa}
         self.kappa = net.readout_decay if kappa is None else kappa
+        self.synaptic: list[Dense] = []
         if self.kappa or net.adaptive:
-            dense_only(net, f"{self.name} with κ > 0 or adaptive thresholds")
+            self.synaptic = dense_only(net, f"{self.name} with κ > 0 or adaptive thresholds")
         self.feedback: Matrices | nn.ParameterList | None = None
         if feedback != "symmetric":
             matrices = gaussian(net, generator)
@@ -100,8 +101,9 @@ class EProp(InputTraces):
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         fired = self._forward(x, running)
         logits, e = self._readout(fired[-1].out, running)
+        traces = [self._move(i, step) for i, step in enumerate(fired)]
         for i, delta, g in self._errors(e, fired, running):
-            self._learn(i, fired[i], delta, g)
+            self._learn(i, delta, g, *traces[i])
         if isinstance(self.feedback, nn.ParameterList):
             for i, step in enumerate(fired):
                 z = self.state["feedback_trace"][i].mul_(self.net.readout_decay)
@@ -116,19 +118,25 @@ class EProp(InputTraces):
             return self._instant(e, fired)
         return self._direct(e, fired, self.feedback)
 
-    def _learn(self, i: int, step: Fired, delta: Tensor, g: Tensor) -> None:
-        """Move the traces of layer i on, and add its gradient."""
+    def _move(self, i: int, step: Fired) -> tuple[Tensor, ...]:
+        """Move the traces of layer i on: q and q_R, or one for each synapse."""
         layer, (q, q_r) = self.net.layers[i], self._trace(i, step)
-        if not (self.kappa or self.net.adaptive):
-            return layer.accumulate(g, q, q_r)
+        if not self.synaptic:
+            return q, q_r
         psi, trace = step.psi[:, :, None], beside(layer, q, q_r)[:, None]
         if self.net.adaptive:
             raised, neuron = self.state["threshold_trace"][i], layer.neuron
             trace = torch.sub(trace, raised, alpha=neuron.adaptation)
             raised.mul_(neuron.adaptation_decay).addcmul_(psi, trace)
         if self.kappa:
-            g, trace = delta, self.state["eligibility"][i].mul_(self.kappa).addcmul_(psi, trace)
-        return accumulate(dense_only(self.net, self.name)[i], g, trace)
+            trace = self.state["eligibility"][i].mul_(self.kappa).addcmul_(psi, trace)
+        return (trace,)
+
+    def _learn(self, i: int, delta: Tensor, g: Tensor, *traces: Tensor) -> None:
+        """Add the gradient of layer i; ψ is in g where it is not in the trace."""
+        if not self.synaptic:
+            return self.net.layers[i].accumulate(g, *traces)
+        return accumulate(self.synaptic[i], delta if self.kappa else g, *traces)
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
         if isinstance(self.feedback, nn.ParameterList):
