@@ -28,6 +28,7 @@ NAMES = {
     "ostl": "ostl.OSTL",
     "osttp": "osttp.OSTTP",
     "etlp": "etlp.ETLP",
+    "decolle": "decolle.DECOLLE",
     "readout-only": "readout_only.ReadoutOnly",
 }
 

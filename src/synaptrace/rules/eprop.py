@@ -84,7 +84,7 @@ class EProp(InputTraces):
             trained = feedback == "adaptive"
             self.feedback = nn.ParameterList(matrices) if trained else Matrices(matrices)
             self.locality = replace(
-                self.locality, auxiliary="F, O·H a layer", weight_transport="no"
+                self.locality, auxiliary="F (O·H), each layer", weight_transport="no"
             )
 
     def _start(self, labels: Tensor) -> None:

@@ -45,7 +45,7 @@ class ETLP(EProp):
 
     name = "etlp"
     locality = Locality(
-        space=True, time=True, auxiliary="F, O·H a layer", update_locked=False,
+        space=True, time=True, auxiliary="F (O·H), each layer", update_locked=False,
         weight_transport="no",
     )  # fmt: skip
 

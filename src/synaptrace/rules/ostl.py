@@ -85,7 +85,7 @@ class OSTL(SampleStream):
                 for layer, gain in above
             )
             self.locality = replace(
-                self.locality, auxiliary="F, H·H above a layer", weight_transport="no"
+                self.locality, auxiliary="F as the weights above, each layer", weight_transport="no"
             )
 
     def _start(self, labels: Tensor) -> None:

@@ -40,7 +40,7 @@ class OSTTP(OSTL):
 
     name = "osttp"
     locality = Locality(
-        space=True, time=True, auxiliary="F, O·H a layer", update_locked=False,
+        space=True, time=True, auxiliary="F (O·H), each layer", update_locked=False,
         weight_transport="no",
     )  # fmt: skip
 
