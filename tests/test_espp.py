@@ -1,6 +1,7 @@
 """ESPP: the gradient where its gates are open, its gates written out, and whose echo is heard."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import spiking
 from synaptrace.network import Network
 from synaptrace.rules import Rule, build
 from synaptrace.rules.espp import choose
+from synaptrace.training import checkpoint
 from test_stllr import NETWORKS, hidden
 from unrolled import Step, hidden_gradients, unrolled
 
@@ -138,15 +140,16 @@ def test_rows_choose_their_partners_in_turn() -> None:
     assert choose(torch.tensor([0, 0, 0]), torch.tensor([0])).tolist() == [0, 0, 0]
 
 
-def test_echoes_outlive_a_sequence_and_a_checkpoint_of_it() -> None:
+def test_echoes_outlive_a_sequence_and_a_checkpoint_of_it(tmp_path: Path) -> None:
     net = NETWORKS["recurrent"]()
     before, x = batches(net)
-    rule, other = build(net, "espp"), build(net, "espp")
+    rule, other, path = build(net, "espp"), build(net, "espp"), tmp_path / "last.safetensors"
     rule.sequence(before, BEFORE)
-    saved = rule.state_dict()
-    assert {name.split(".")[1] for name in saved} == {"echo", "echo_labels"}
+    checkpoint.save(path, {"rule": rule.state_dict()}, {})
     expected = hidden(spiking.gradients(rule, x))
-    other.load_state_dict(saved)
+    saved = checkpoint.part(checkpoint.load(path)[0], "rule")
+    assert {name.split(".")[1] for name in saved} == {"echo", "echo_labels"}
+    checkpoint.restore(other, saved, path)
     assert not other.open
     found = hidden(spiking.gradients(other, x))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
