@@ -26,7 +26,7 @@ def conv(seed: int = 0, **options: Any) -> Network:
     """2×6×5 → 5 channels, max 2 → 4 channels, average to 2×2 → 4 classes."""
     neuron = st.LIF(**{"threshold": 0.4, "surrogate": st.ATan(2.0)} | options.pop("neuron", {}))
     g = torch.Generator().manual_seed(seed)
-    plan = [(5, ("max", 2)), (4, ("aavg", 2))]
+    plan = options.pop("channels", [(5, ("max", 2)), (4, ("aavg", 2))])
     options = {"gain": 3.0, "readout_decay": 0.9} | options
     net = st.conv(plan, in_shape=MAP, classes=CLASSES, neuron=neuron, generator=g, **options)
     return net.double()

@@ -18,6 +18,9 @@ from synaptrace.rules.bptt import BPTT
 NETWORKS = {
     "dense": lambda reset: spiking.dense(7, 6, neuron={"reset": reset}),
     "recurrent": lambda reset: spiking.dense(7, 6, neuron={"reset": reset}, recurrent=True),
+    "adaptive": lambda reset: spiking.dense(
+        7, 6, neuron={"reset": reset, "adaptation": 0.2, "adaptation_decay": 0.8}
+    ),
     "conv": lambda reset: spiking.conv(neuron={"reset": reset}),
     "standardised": lambda reset: spiking.conv(neuron={"reset": reset}, standardise=True),
 }

@@ -131,6 +131,17 @@ class Dense(nn.Module):
         if self.recurrent is not None and self.recurrent.requires_grad:
             add_product(self.recurrent, g, spikes, self.recurrent.dtype)
 
+    def accumulate_synapses(self, g: Tensor, traces: Tensor, recurrent: Tensor | None) -> None:
+        """Add ∂W_ij = Σ g_i ε_ij over rows, and ∂R likewise, to ``.grad``: g (rows, outputs), a
+        trace for each synapse (rows, outputs, inputs) and (rows, outputs, outputs)."""
+        if self.weight.requires_grad:
+            gradient = torch.einsum("bi,bij->ij", g, traces)
+            if self.standardise:
+                gradient = standardise_gradient(self.weight, gradient)
+            add_gradient(self.weight, gradient)
+        if recurrent is not None and self.recurrent is not None and self.recurrent.requires_grad:
+            add_gradient(self.recurrent, torch.einsum("bi,bij->ij", g, recurrent))
+
 
 class Label(Dense):
     """The label projection S: a one-hot class as input, a current onto layer 1's map.

@@ -53,13 +53,19 @@ class Rule(nn.Module):
 
     name: ClassVar[str]
     """Its name in the registry."""
+    adaptive: ClassVar[bool] = False
+    """Whether it is defined for adaptive thresholds."""
     locality: Locality
     """A class attribute; an instance's own where options change it."""
     options: Mapping[str, Any]
     """The constructor's JSON-able options."""
+    lasting: ClassVar[tuple[str, ...]] = ()
+    """Names in ``state`` that outlive a sequence, for a rule that compares it with the next."""
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        if net.adaptive and not self.adaptive:
+            raise UserError(f"neuron.adaptation: {self.name} knows no adaptive thresholds; set 0")
         self._net = (net,)  # in a tuple, so that it is not registered as a submodule
         self.options = {}
         self.state: dict[str, list[Tensor]] = {}
@@ -102,7 +108,7 @@ class Rule(nn.Module):
         lengths: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Begin a batch of sequences; nothing of an earlier one remains.
+        """Begin a batch of sequences; nothing of an earlier one remains but what is ``lasting``.
 
         Args:
             labels: (B,) int64, the class of each sample.
@@ -121,7 +127,7 @@ class Rule(nn.Module):
             self._check(labels, lengths)
         layers = len(self.net.layers)
         like = self.net.readout.weight
-        self.state = {
+        self.state = self._lasting() | {
             "labels": [labels],
             "lengths": [] if lengths is None else [lengths.to(device)],
             "logits": [like.new_zeros(len(labels), self.classes)],
@@ -266,13 +272,18 @@ class Rule(nn.Module):
         return kept | ({"auxiliary": auxiliary} if auxiliary else {})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Parameters, buffers and, in the middle of a sequence, all that is kept between steps."""
+        """Parameters, buffers, what is lasting and, amid a sequence, all that a step leaves."""
         saved: dict[str, Any] = super().state_dict(*args, **kwargs)
+        kept = self._lasting()
         if self.open:
             time = [torch.tensor([self.time, -1 if self.steps is None else self.steps])]
-            for name, values in {**self.state, "time": time}.items():
-                saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
+            kept = {**self.state, "time": time}
+        for name, values in kept.items():
+            saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
         return saved
+
+    def _lasting(self) -> dict[str, list[Tensor]]:
+        return {name: self.state[name] for name in self.lasting if name in self.state}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Take over what `state_dict` returned, also in the middle of a sequence.
@@ -285,10 +296,12 @@ class Rule(nn.Module):
         kept: dict[str, dict[int, Tensor]] = {"lengths": {}}
         for key in state_dict.keys() - own.keys():
             name, index = key.removeprefix(PREFIX).rsplit(".", 1)
-            kept.setdefault(name, {})[int(index)] = state_dict[key].clone()
+            value = state_dict[key].to(self.net.readout.weight.device, copy=True)
+            kept.setdefault(name, {})[int(index)] = value
         time = kept.pop("time", None)
         self.open = time is not None
-        self.state = {k: [v[i] for i in sorted(v)] for k, v in kept.items()} if self.open else {}
+        held = [name for name in kept if self.open or name in self.lasting]
+        self.state = {name: [kept[name][i] for i in sorted(kept[name])] for name in held}
         self.time, steps = time[0].tolist() if time is not None else (0, -1)
         self.steps = None if steps < 0 else steps
         return result

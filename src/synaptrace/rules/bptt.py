@@ -3,9 +3,10 @@
 The loss is the sum over steps of the cross-entropy of the logits, the mean over samples; autograd
 runs it backwards through every step, the surrogate standing for the spike's derivative. Options
 leave paths out: ``detach_reset`` the one through the reset, ``detach_recurrent`` the one through
-the recurrent spikes; ``truncate`` cuts every path after so many steps. An update within the
-sequence (``every``) cuts there too, as its gradients are due; a loop of one's own that updates
-within the sequence sets ``truncate`` and updates at those steps only.
+the recurrent weights (what spikes do to an adaptive threshold stays in); ``truncate`` cuts every
+path after so many steps. An update within the sequence (``every``) cuts there too, as its
+gradients are due; a loop of one's own that updates within the sequence sets ``truncate`` and
+updates at those steps only.
 
 Source: Werbos, Proc. IEEE 78(10):1550 (1990); with surrogates Neftci, Mostafa, Zenke, IEEE Signal
 Process. Mag. 36(6):51 (2019).
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.neuron import reset, spike
+from synaptrace.neuron import adapt, reset, spike
 from synaptrace.rules.base import Locality, Rule
 
 
@@ -43,6 +44,7 @@ class BPTT(Rule):
     """
 
     name = "bptt"
+    adaptive = True
     locality = Locality(
         space=False, time=False, auxiliary="none", update_locked=True, weight_transport="yes"
     )
@@ -59,9 +61,8 @@ class BPTT(Rule):
         super().__init__(net)
         if truncate is not None and truncate < 1:
             raise UserError(f"rule.truncate: {truncate} is not a positive number of steps")
-        self.truncate, self.detach_reset, self.detach_recurrent = (
-            truncate, detach_reset, detach_recurrent
-        )  # fmt: skip
+        self.truncate = truncate
+        self.detach_reset, self.detach_recurrent = detach_reset, detach_recurrent
         self.options = {
             "truncate": truncate, "detach_reset": detach_reset, "detach_recurrent": detach_recurrent
         }  # fmt: skip
@@ -72,6 +73,7 @@ class BPTT(Rule):
         self.state |= {
             "membrane": list(rest.membrane),
             "spikes": list(rest.spikes),
+            "adaptation": list(rest.adaptation),
             "readout": [rest.logits],
             "loss": [rest.logits.new_zeros(())],
         }
@@ -83,8 +85,12 @@ class BPTT(Rule):
             for i, layer in enumerate(net.layers):
                 u, previous = state["membrane"][i], state["spikes"][i]
                 heard = previous.detach() if self.detach_recurrent else previous
-                v = layer.current(x, heard, self.kernels[i]) + layer.neuron.beta * u
-                s = spike(layer.neuron, v)
+                v = driven = layer.current(x, heard, self.kernels[i]) + layer.neuron.beta * u
+                if net.adaptive:
+                    a = adapt(layer.neuron, state["adaptation"][i], previous)
+                    state["adaptation"][i] = a
+                    driven = v - layer.neuron.adaptation * a
+                s = spike(layer.neuron, driven)
                 back = s.detach() if self.detach_reset else s
                 state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, back), s
                 self._record(i, None, s.detach(), running)
@@ -110,7 +116,7 @@ class BPTT(Rule):
         (loss,) = self.state["loss"]
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
-        for name in ("membrane", "spikes", "readout"):
+        for name in ("membrane", "spikes", "adaptation", "readout"):
             self.state[name] = [value.detach() for value in self.state[name]]
         self.state["loss"], self.graph = [torch.zeros_like(loss)], {}
         if self._held:

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
+from synaptrace.layers import Dense
 from synaptrace.network import Network
-from synaptrace.neuron import LIF, reset
+from synaptrace.neuron import LIF, adapt, reset
 from synaptrace.rules.base import Rule
 
 
@@ -56,6 +57,8 @@ class SampleStream(Rule):
             "spikes": self._zeros(layer.shape for layer in net.layers),
             "readout_trace": self._zeros([(last,)]),
         }
+        if net.adaptive:
+            self.state["adaptation"] = self._zeros(layer.shape for layer in net.layers)
 
     def _zeros(self, shapes: Iterable[Sequence[int]]) -> list[Tensor]:
         """Zeros (B, *shape) for each shape: the states at rest."""
@@ -75,6 +78,9 @@ class SampleStream(Rule):
         u, previous = state["membrane"][i], state["spikes"][i]
         v = layer.current(x, previous, self.kernels[i]).add_(u, alpha=layer.neuron.beta)
         xi = v - layer.neuron.threshold
+        if self.net.adaptive:
+            state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
+            xi.sub_(a, alpha=layer.neuron.adaptation)
         s = (xi >= 0).to(v.dtype)
         state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s), s
         self._record(i, None, s, running)
@@ -195,13 +201,16 @@ def carry(neuron: LIF, v: Tensor, s: Tensor, psi: Tensor) -> Tensor:
     return neuron.beta * (1 - neuron.threshold * psi)
 
 
-def dense_only(net: Network, rule: str) -> None:
-    """Raises UserError where a layer is convolutional: ``rule`` keeps a trace for each synapse."""
-    if any(layer.weight.dim() != 2 for layer in net.layers):
+def dense_only(net: Network, rule: str) -> list[Dense]:
+    """The hidden layers. Raises UserError where one is convolutional: ``rule`` keeps a trace for
+    each synapse."""
+    layers = [layer for layer in net.layers if isinstance(layer, Dense)]
+    if len(layers) < len(net.layers):
         raise UserError(
             f"rule.name: {rule} keeps a trace for each synapse, which a convolution shares among "
             "its places; use a dense network, or another rule"
         )
+    return layers
 
 
 def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
