@@ -1,0 +1,33 @@
+"""Sound files for tests: tones that differ, written as the data sets write theirs."""
+
+import math
+import wave
+from pathlib import Path
+
+import torch
+
+
+def tone(pitch: float, seconds: float = 0.5, rate: int = 16000, seed: int = 0) -> torch.Tensor:
+    """A sine of ``pitch`` Hz that swells and fades, with a little noise, (N,) from −1 to 1."""
+    time = torch.arange(round(seconds * rate)) / rate
+    swell = torch.sin(math.pi * time / seconds)
+    noise = torch.randn(len(time), generator=torch.Generator().manual_seed(seed))
+    return 0.5 * swell * torch.sin(2 * math.pi * pitch * time) + 0.003 * noise
+
+
+def write(path: Path, samples: torch.Tensor, rate: int = 16000, width: int = 2) -> Path:
+    """Samples (N,) or (N, channels) from −1 to 1 as PCM of ``width`` bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scale = 2 ** (8 * width - 1)
+    whole = (samples.double() * scale).round().clamp(-scale, scale - 1).long()
+    if width == 1:
+        whole = whole + 128
+    data = b"".join(
+        int(each).to_bytes(width, "little", signed=width > 1) for each in whole.flatten()
+    )
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1 if samples.dim() == 1 else samples.shape[1])
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(data)
+    return path
