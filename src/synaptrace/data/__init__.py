@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 NAMES = {
     "digits": "digits",
+    "dvscifar10": "dvscifar10",
+    "dvsgesture": "dvsgesture",
+    "nmnist": "nmnist",
+    "shd": "shd",
+    "ssc": "ssc",
 }
 
 
