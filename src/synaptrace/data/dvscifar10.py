@@ -132,7 +132,7 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    if not 0 <= shift < size:
+    if size > 0 and not 0 <= shift < size:
         raise UserError(f"data.shift: {shift} is not a number of pixels from 0 to {size - 1}")
     prepared = prepare(path=path, steps=steps, size=size)
     index = _index([int(number) for number in prepared.notes["number"]], prepared.labels.tolist())
