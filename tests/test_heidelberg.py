@@ -164,5 +164,5 @@ def test_times_that_are_none_are_named(path, bad):
 def test_missing_files_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="synaptrace data fetch shd"):
         shd.load()
-    with pytest.raises(UserError, match=r"shd_train\.h5 and shd_test\.h5"):
+    with pytest.raises(UserError, match=r"shd_train\.h5, shd_test\.h5"):
         shd.load(path=tmp_path)

@@ -33,6 +33,7 @@ SOURCE = Source(
     layout=(
         "ibmGestureTrain/<user>_<light>/<class>.npy",
         "ibmGestureTest/<user>_<light>/<class>.npy",
+        "trials_to_train.txt",
     ),
     downloads=(
         Download(

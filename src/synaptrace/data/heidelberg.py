@@ -40,7 +40,7 @@ def prepare(source: Source, files: Mapping[str, str], path: Path | None, skip_ba
     root = source.locate(path)
     there = {split: root / name for split, name in files.items() if (root / name).is_file()}
     if not there:
-        raise UserError(f"{root}: no {source.name} here; it lies in {' and '.join(source.layout)}")
+        raise UserError(f"{root}: no {source.name} here; it lies in {', '.join(source.layout)}")
     settings = {"files": cache.fingerprint(root, there.values())}
     ready = cache.open_cache(source.name, VERSION, settings)
     opened = {} if ready else {split: _Samples(file, split) for split, file in there.items()}

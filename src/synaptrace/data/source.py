@@ -81,6 +81,6 @@ class Source:
         if not found.is_dir():
             raise UserError(
                 f"{found}: {self.name} isn't there; set data.path to the folder that holds "
-                f"{' and '.join(self.layout)}, or run `synaptrace data fetch {self.name}`"
+                f"{', '.join(self.layout)}, or run `synaptrace data fetch {self.name}`"
             )
         return found
