@@ -2,10 +2,13 @@
 
 import math
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from synaptrace.data.speechcommands import WORDS
 
 
 def tone(pitch: float, seconds: float = 0.5, rate: int = 16000, seed: int = 0) -> torch.Tensor:
@@ -40,4 +43,25 @@ def fsdd(root: Path, numbers: range = range(20), speakers: str = "ann bob eve") 
                 pitch = 300.0 + 300 * digit + 20 * place + number
                 samples = tone(pitch, 0.2 + 0.01 * number, 8000, seed=number)
                 write(root / "recordings" / f"{digit}_{speaker}_{number}.wav", samples, 8000)
+    return root
+
+
+SPEAKERS = ("0a2b400e", "1b4c9b89", "2da58b32", "3a70ddf8", "c50f55b8")
+
+
+def speech_commands(root: Path, words: Sequence[str] = WORDS, noise: float = 10.5) -> Path:
+    """Speech Commands v2 in small: each word twice by five speakers, a strange word, noise.
+
+    The lists put the fourth speaker into validation and the fifth into the test.
+    """
+    for number, word in enumerate(words):
+        for place, speaker in enumerate(SPEAKERS):
+            for take in range(2):
+                samples = tone(200.0 + 100 * number + 7 * place + take, 1.0 - 0.1 * take)
+                write(root / word / f"{speaker}_nohash_{take}.wav", samples)
+    write(root / "parrot" / f"{SPEAKERS[0]}_nohash_0.wav", tone(90.0))
+    write(root / "_background_noise_" / "rain.wav", tone(50.0, noise))
+    for name, speaker in {"validation_list": SPEAKERS[3], "testing_list": SPEAKERS[4]}.items():
+        lines = [f"{word}/{speaker}_nohash_{take}.wav\n" for word in words for take in range(2)]
+        (root / f"{name}.txt").write_text("".join(lines))
     return root

@@ -26,6 +26,7 @@ NAMES = {
     "fsdd": "fsdd",
     "nmnist": "nmnist",
     "shd": "shd",
+    "speechcommands": "speechcommands",
     "ssc": "ssc",
 }
 

@@ -86,7 +86,7 @@ class ArrayDataset:
         lengths: (N,) steps of each sample where they differ; what lies beyond is padding.
         transform: what makes events of the frames, batch by batch; None: they are the events.
         augment: applied to training batches, those asked for with a generator, after that.
-        speaker: (N,) whole numbers, indices into ``speakers``: whose each sample is.
+        speaker: (N,) whole numbers, indices into ``speakers``: whose each sample is; −1: nobody's.
         test_split, split_hash, speakers, features: as in `Meta`.
 
     Raises:

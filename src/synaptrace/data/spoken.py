@@ -97,7 +97,7 @@ def dataset(
     noise: float,
     test_split: str,
 ) -> ArrayDataset:
-    """The data set of a prepared cache; speakers are its note "speaker", if it has one.
+    """The data set of a prepared cache; speakers are its notes "speaker", if it has any.
 
     Args:
         form, encoding, threshold: as in `Features`.
@@ -122,7 +122,8 @@ def dataset(
         pieces: tuple[Tensor, ...] = torch.split(torch.tensor(index["train"]), CHUNK)
         features = features.measured(power[rows].transpose(0, 1) for rows in pieces)
     whose = prepared.notes.get("speaker", [])
-    speakers = sorted(set(whose))
+    speakers = sorted(set(whose) - {""})
+    number = {name: i for i, name in enumerate(speakers)}
     return ArrayDataset(
         power,
         torch.from_numpy(prepared.labels),
@@ -134,7 +135,7 @@ def dataset(
         augment=partial(jitter, frames=shift, noise=noise, edge=encoding == "features")
         if shift or noise
         else None,
-        speaker=torch.tensor([speakers.index(each) for each in whose]) if whose else None,
+        speaker=torch.tensor([number.get(name, -1) for name in whose]) if whose else None,
         test_split=test_split,
         split_hash=splits.digest(index),
         speakers=speakers,
