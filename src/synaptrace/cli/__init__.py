@@ -20,6 +20,7 @@ VERBS = {
     "evaluate": "accuracy, recall, confusion and spikes of a trained network",
     "predict": "the label and probability of files",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
+    "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
 }
 SETTINGS = ("train",)
@@ -80,8 +81,8 @@ def run(words: list[str]) -> int:
     options = parser.parse_args(words)
     if chosen in SETTINGS:
         options.settings = settings
-    code: int = options.run(options)
-    return code
+    code: int | None = options.run(options)
+    return code or 0
 
 
 def take_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from synaptrace.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 
 NAMES = {
     "digits": "digits",
+    "dvscifar10": "dvscifar10",
+    "dvsgesture": "dvsgesture",
+    "fsdd": "fsdd",
+    "nmnist": "nmnist",
+    "shd": "shd",
+    "speechcommands": "speechcommands",
+    "ssc": "ssc",
 }
 
 
@@ -41,6 +50,22 @@ def options(name: str) -> dict[str, inspect.Parameter]:
     return {k: p for k, p in signature.parameters.items() if k not in ("path", "batch_size")}
 
 
+def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the data set's loader takes them. Raises UserError for one that it doesn't."""
+    known = options(name)
+    checked = {}
+    for key, value in settings.items():
+        if key not in known:
+            has = ", ".join(known) or "none"
+            raise UserError(f"data.{key}: no such option of {name}; it has {has}")
+        try:
+            checked[key] = TypeAdapter(known[key].annotation).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UserError(f"data.{key}: {value!r} doesn't fit ({reason})") from error
+    return checked
+
+
 def load(
     name: str, *, path: str | Path | None = None, batch_size: int | None = None, **settings: Any
 ) -> Dataset:
@@ -53,11 +78,7 @@ def load(
     Raises:
         UserError: no such data set or option, or files that can't be read.
     """
-    loader, known = find(name), options(name)
-    for key in settings.keys() - known.keys():
-        raise UserError(
-            f"data.{key}: no such option of {name}; it has {', '.join(known) or 'none'}"
-        )
+    loader, settings = find(name), check(name, settings)
     if batch_size is not None:
         settings["batch_size"] = batch_size
     return loader(path=None if path is None else Path(path), **settings)

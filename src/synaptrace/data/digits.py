@@ -18,8 +18,17 @@ from synaptrace.data import splits
 from synaptrace.data.augment import shift as shift_events
 from synaptrace.data.camera import Camera, saccades
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.source import Source
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
+
+SOURCE = Source(
+    name="digits",
+    title="handwritten digits seen by a simulated event camera, 16×16 pixels, 10 classes",
+    licence="CC BY 4.0",
+    page="https://archive.ics.uci.edu/dataset/80",
+    splits="stored: of each class 70 % train, 15 % validate, 15 % test",
+)
 
 SEED = 0
 """Of the recording and of the split; the data don't change with a run's seed."""
