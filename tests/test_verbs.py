@@ -1,6 +1,5 @@
 """`synaptrace data …`: what the verbs print, and that nothing bad passes in silence."""
 
-import argparse
 import subprocess
 import sys
 
@@ -9,8 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 import recordings
-from synaptrace import data
-from synaptrace.cli import data as cli
+from synaptrace import cli, data
 from synaptrace.data import verbs
 from synaptrace.errors import UserError
 
@@ -22,9 +20,7 @@ def home(tmp_path, monkeypatch):
 
 def run(*words):
     """The lines of `synaptrace data`, as lists of fields."""
-    parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    cli.run(parser.parse_args(list(map(str, words))))
+    assert cli.run(["data", *map(str, words)]) == 0
 
 
 def lines(capsys):
@@ -52,9 +48,9 @@ def test_every_loader_has_options_of_simple_types():
 def test_fetch_prepare_and_inspect(tmp_path, capsys):
     recordings.nmnist(tmp_path / "mine")
     run("fetch", "nmnist", "--from", tmp_path / "mine")
-    run("prepare", "nmnist", "dt=5")
+    run("prepare", "nmnist", "--data.dt", "5")
     assert any(line[:2] == ["nmnist", "100"] and line[3] == "0" for line in lines(capsys))
-    run("inspect", "nmnist", "saccades=3", "dt=5.0", "--out", tmp_path / "seen.png")
+    run("inspect", "nmnist", "--data.saccades=3", "--data.dt=5.0", "--out", tmp_path / "seen.png")
     found = lines(capsys)
     table = {line[0]: line[1:] for line in found}
     assert table["shape"] == ["2×34×34"]
@@ -118,11 +114,15 @@ def test_data_that_need_no_preparation(capsys):
         (["inspect", "nothing"], "no data set 'nothing'; there are "),
         (["fetch", "nothing"], "no data set 'nothing'"),
         (["fetch", "digits"], "nothing to fetch"),
-        (["inspect", "digits", "dt=3"], r"^data\.dt: no such option of digits; it has shift"),
-        (["prepare", "nmnist", "speed=3"], r"^data\.speed: no such option"),
-        (["inspect", "digits", "shift=far"], r"^data\.shift: 'far' doesn't fit"),
-        (["inspect", "digits", "shift"], "^shift: options of a data set are key=value"),
-        (["inspect", "digits", "shift=["], r"^shift=\[: this value can't be read"),
+        (
+            ["inspect", "digits", "--data.dt=3"],
+            r"^data\.dt: no such option of digits; it has shift",
+        ),
+        (["prepare", "nmnist", "--data.speed=3"], r"^data\.speed: no such option"),
+        (["inspect", "digits", "--data.shift=far"], r"^data\.shift: 'far' doesn't fit"),
+        (["inspect", "digits", "--data.shift"], "^--data.shift: needs a value"),
+        (["inspect", "digits", "--data.shift", "["], r"--data\.shift: '\[' can't be read"),
+        (["inspect", "digits", "--train.lr", "1"], "^--train.lr: synaptrace data takes --data"),
         (["prepare", "nmnist"], "synaptrace data fetch nmnist"),
     ],
 )

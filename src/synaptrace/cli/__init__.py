@@ -19,11 +19,12 @@ VERBS = {
     "resume": "go on with a run that was cut off",
     "evaluate": "accuracy, recall, confusion and spikes of a trained network",
     "predict": "the label and probability of files",
+    "compare": "learning rules side by side on the same network, data and budget",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
 }
-SETTINGS = ("train",)
+SETTINGS = ("train", "data", "compare")
 """Verbs that take --section.key value."""
 
 EXAMPLES = """

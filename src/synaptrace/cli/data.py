@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from synaptrace.errors import UserError
 
 EXAMPLES = """\
 examples:
@@ -12,7 +13,7 @@ examples:
   synaptrace data fetch nmnist
   synaptrace data fetch shd --from ~/Downloads/shd_train.h5.zip
   synaptrace data prepare nmnist --path ~/nmnist --skip-bad
-  synaptrace data inspect nmnist saccades=3 dt=5 --out nmnist.png
+  synaptrace data inspect nmnist --data.saccades 3 --data.dt 5 --out nmnist.png
 
 Data lie in $SYNAPTRACE_DATA, or else in the user's cache folder.
 """
@@ -47,47 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Do what was asked for. Raises UserError as the verbs do."""
+    from synaptrace.config import nested
     from synaptrace.data import verbs
 
+    for name in options.settings:
+        if not name.startswith("data."):
+            raise UserError(f"--{name}: synaptrace data takes --data.… only")
+    settings = nested(options.settings).pop("data", {})
+    path = options.path if "path" in options else None
+    if "path" in settings:
+        path = Path(settings.pop("path"))
     if options.verb == "list":
         verbs.list_all()
     elif options.verb == "fetch":
         verbs.fetch(options.name, local=options.local)
+    elif options.verb == "prepare":
+        verbs.prepare(options.name, path=path, skip_bad=options.skip_bad, settings=settings)
     else:
-        settings = parse(options.settings)
-        if options.verb == "prepare":
-            verbs.prepare(
-                options.name, path=options.path, skip_bad=options.skip_bad, settings=settings
-            )
-        else:
-            verbs.inspect(options.name, path=options.path, settings=settings, out=options.out)
-
-
-def parse(settings: list[str]) -> dict[str, Any]:
-    """Options of a data set, each ``key=value`` with the value as in YAML.
-
-    Raises:
-        UserError: one that is not of that form.
-    """
-    import yaml
-
-    from synaptrace.errors import UserError
-
-    found = {}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not (key and equals):
-            raise UserError(f"{text}: options of a data set are key=value, for example dt=5")
-        try:
-            found[key.removeprefix("data.")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"{text}: this value can't be read; quote it") from error
-    return found
+        verbs.inspect(options.name, path=path, settings=settings, out=options.out)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="as in `synaptrace data list`")
-    parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="the data set's own options"
-    )
-    parser.add_argument("--path", type=Path, metavar="DIR", help="where its files lie")
+    parser.add_argument("--path", type=Path, metavar="DIR", help="same as --data.path")

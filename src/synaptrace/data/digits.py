@@ -51,23 +51,27 @@ SIZE = 12
 """Rows and columns to which the images are enlarged; the path has the rest of the sensor."""
 
 
-def load(*, path: Path | None = None, batch_size: int = 64, shift: int = 1) -> ArrayDataset:
-    """The digits: events (30, B, 2, 16, 16), channel 0 OFF and 1 ON, 10 ms a step.
+def load(
+    *, path: Path | None = None, batch_size: int = 64, shift: int = 1, dt: int = 10
+) -> ArrayDataset:
+    """The digits: events (300 / dt, B, 2, 16, 16), channel 0 OFF and 1 ON.
 
     Args:
+        dt: milliseconds a step: 10, as recorded, or a multiple that divides 300.
         shift: training samples move by up to so many pixels, either way, drawn anew every time.
 
     Raises:
-        UserError: a path, for there are no files; a shift out of range.
+        UserError: a path, for there are no files; a shift or a step out of range.
     """
     if path is not None:
         raise UserError(f"data.path: {path} isn't needed; the digits come with scikit-learn")
     if not 0 <= shift < SIZE:
         raise UserError(f"data.shift: {shift} is not a number of pixels from 0 to {SIZE - 1}")
     images, labels = read()
+    frames = rebin(CAMERA.record(images, generator(SEED, "camera")), dt)
     index = splits.load(INDEX, samples=len(labels))
     return ArrayDataset(
-        CAMERA.record(images, generator(SEED, "camera")),
+        frames,
         labels,
         name="digits",
         classes=[str(digit) for digit in range(10)],
@@ -79,8 +83,15 @@ def load(*, path: Path | None = None, batch_size: int = 64, shift: int = 1) -> A
     )
 
 
-def read_file(path: Path) -> Tensor:
-    """A picture of one digit, seen by the same camera: events (30, 2, 16, 16).
+def rebin(frames: Tensor, dt: int) -> Tensor:
+    """Frames (N, 30, …) of 10 ms as (N, 300 / dt, …). Raises UserError where that is no number."""
+    if dt <= 0 or dt % 10 or 300 % dt:
+        raise UserError(f"data.dt: {dt} is no multiple of 10 ms that divides 300")
+    return frames.unflatten(1, (300 // dt, dt // 10)).sum(2).clamp(max=255).to(torch.uint8)
+
+
+def read_file(path: Path, dt: int = 10) -> Tensor:
+    """A picture of one digit, seen by the same camera: events (300 / dt, 2, 16, 16).
 
     The digit is cut out and scaled as those of the data set were; a picture whose rim is light is
     taken as dark on light.
@@ -105,7 +116,7 @@ def read_file(path: Path) -> Tensor:
         raise UserError(f"{path}: shows nothing; needs one digit, light on dark or dark on light")
     small = torch.tensor(numpy.asarray(ImageOps.pad(grey.crop(ink), (8, 8))))
     image = enlarge(small[None].float() / 255)
-    return CAMERA.record(image.clamp(0, 1), generator(SEED, "camera"))[0].float()
+    return rebin(CAMERA.record(image.clamp(0, 1), generator(SEED, "camera")), dt)[0].float()
 
 
 def read() -> tuple[Tensor, Tensor]:

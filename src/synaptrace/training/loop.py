@@ -174,7 +174,8 @@ def fit(
 
     # Both sets of weights are fixed and written; only now is the test set read.
     state.pick_last_without_validation()
-    last = accuracy_on(state.averaged, dataset, "test")
+    score = evaluate(state.averaged, dataset.batches("test"))
+    last = score.accuracy
     net.load_state_dict(state.picked)
     same = state.at.picked_epoch == epochs
     summary = {
@@ -182,6 +183,7 @@ def fit(
         "test_accuracy_last": last,
         "validation_accuracy": state.at.validation_accuracy,
         "test_split": dataset.meta.test_split,
+        "spikes_per_inference": score.spikes_per_inference,
         "picked_epoch": state.at.picked_epoch,
         "epochs": epochs,
         "seconds": state.at.seconds,
