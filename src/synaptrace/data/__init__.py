@@ -1,7 +1,8 @@
 """The data sets: one module and one line here each.
 
 A module has ``load(*, path=None, batch_size=64, …) -> Dataset``; what its loader takes beyond
-these two are the data set's own options.
+these two are the data set's own options. It may have ``read_file(path, **options) -> events
+(T, *shape)`` for files of its own kind, such as a recording or a picture.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ NAMES = {
     "dvscifar10": "dvscifar10",
     "dvsgesture": "dvsgesture",
     "fsdd": "fsdd",
+    "kws01": "kws01",
     "nmnist": "nmnist",
     "shd": "shd",
     "speechcommands": "speechcommands",
