@@ -56,6 +56,8 @@ def fetch(source: Source, *, local: Path | None = None, say: Say = print) -> Pat
         elif not source.downloads:
             raise UserError(f"{source.name}: {source.manual}; then {_by_hand(source)}")
         else:
+            if source.manual:
+                say(f"{source.name}\t{source.manual}")
             say("file\tlicence\tbytes\tchecksum\turl")
             for download in source.downloads:
                 _download(source, download, say)
