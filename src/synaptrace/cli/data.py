@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for verb in (fetch, prepare, inspect):
         verb.add_argument("name", metavar="NAME", help="as in `synaptrace data list`")
     fetch.add_argument("--from", dest="local", metavar="PATH", type=Path,
-                       help="an archive, file or folder here, in place of the download")  # fmt: skip
+                       help="an archive, file or folder, not the download")  # fmt: skip
     prepare.add_argument("--skip-bad", action="store_true",
                          help="leave out bad files, list them, and go on")  # fmt: skip
     inspect.add_argument("--out", metavar="FILE", type=Path,
