@@ -24,6 +24,7 @@ NAMES = {
     "digits": "digits",
     "dvscifar10": "dvscifar10",
     "dvsgesture": "dvsgesture",
+    "folder": "folder",
     "fsdd": "fsdd",
     "kws01": "kws01",
     "nmnist": "nmnist",

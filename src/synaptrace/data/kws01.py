@@ -50,6 +50,9 @@ INDEX = Path(__file__).with_name("kws01_split.json")
 
 VERSION = 1
 FRAMES, COEFFICIENTS = 49, 10
+HOP = 20.0
+"""Milliseconds from one frame to the next."""
+
 NAME = re.compile(r"tst_(\d+)_[^/]+\.bin")
 
 
@@ -116,6 +119,8 @@ def load(
         batch_size=batch_size,
         transform=partial(_standardise, mean=train.mean(0), deviation=train.std(0)),
         augment=partial(spoken.jitter, frames=shift, noise=noise),
+        cache=prepared,
+        dt=HOP,
         test_split="development",
         split_hash=splits.digest(index),
     )

@@ -132,6 +132,8 @@ def dataset(
         augment=partial(jitter, frames=shift, noise=noise, edge=encoding == "features")
         if shift or noise
         else None,
+        cache=prepared,
+        dt=clips.mel.hop,
         speaker=torch.tensor([number.get(name, -1) for name in whose]) if whose else None,
         test_split=test_split,
         split_hash=splits.digest(index),
