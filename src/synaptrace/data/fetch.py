@@ -207,6 +207,8 @@ def _merge(new: Path, old: Path) -> None:
 
 
 def _stamp(source: Source) -> dict[str, str]:
+    if not _holds(source, source.folder):
+        return {}  # what was there is gone
     try:
         found = json.loads((source.folder / STAMP).read_text())
     except (OSError, ValueError):
