@@ -222,3 +222,13 @@ def test_missing_files_and_options_out_of_range(tmp_path, source):
     ):
         with pytest.raises(UserError, match=rf"^data\.{key}: "):
             source.load(path=tmp_path, **options)
+
+
+def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path):
+    path = recordings.cifar10(tmp_path / "c", NUMBERS, dvscifar10.CLASSES)
+    found = dvscifar10.load(path=path, batch_size=100)
+    events, _, _ = next(iter(found.batches("test")))
+    files = [found.cache.notes["file"][i] for i in found.windows["test"][:, 0]]
+    for place, file in enumerate(files):
+        alone = dvscifar10.read_file(path / file)
+        torch.testing.assert_close(alone, events[:, place], rtol=1e-3, atol=1e-6)

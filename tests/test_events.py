@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import recordings
 from synaptrace.data.events import read_aedat2, read_aedat3, read_bin
+from synaptrace.data.frames import Frames
 from synaptrace.errors import UserError
 
 REAL = os.environ.get("SYNAPTRACE_TEST_DATA")
@@ -27,13 +30,13 @@ def same(found, t, x, y, p):
 
 
 def test_five_bytes(tmp_path):
-    given = recordings.events()
-    same(read_bin(recordings.bin5(tmp_path / "a.bin", *given), (34, 34)), *given)
+    drawn = recordings.events()
+    same(read_bin(recordings.bin5(tmp_path / "a.bin", *drawn), (34, 34)), *drawn)
 
 
 def test_five_bytes_hold_eight_seconds(tmp_path):
-    given = [np.array(column) for column in ([0, 2**23 - 1], [0, 33], [33, 0], [1, 0])]
-    same(read_bin(recordings.bin5(tmp_path / "a.bin", *given), (34, 34)), *given)
+    drawn = [np.array(column) for column in ([0, 2**23 - 1], [0, 33], [33, 0], [1, 0])]
+    same(read_bin(recordings.bin5(tmp_path / "a.bin", *drawn), (34, 34)), *drawn)
 
 
 def test_marks_of_the_clock_move_what_follows(tmp_path):
@@ -44,21 +47,21 @@ def test_marks_of_the_clock_move_what_follows(tmp_path):
 
 
 def test_aedat2(tmp_path):
-    given = recordings.events(sensor=(128, 128))
-    same(read_aedat2(recordings.aedat2(tmp_path / "a.aedat", *given)), *given)
+    drawn = recordings.events(sensor=(128, 128))
+    same(read_aedat2(recordings.aedat2(tmp_path / "a.aedat", *drawn)), *drawn)
 
 
 def test_aedat2_leaves_out_what_is_no_pixel(tmp_path):
-    given = recordings.events(count=20, sensor=(128, 128))
-    path = recordings.aedat2(tmp_path / "a.aedat", *given)
-    sync = (1 << 15 | 0x0102).to_bytes(4, "big") + int(given[0][-1]).to_bytes(4, "big")
+    drawn = recordings.events(count=20, sensor=(128, 128))
+    path = recordings.aedat2(tmp_path / "a.aedat", *drawn)
+    sync = (1 << 15 | 0x0102).to_bytes(4, "big") + int(drawn[0][-1]).to_bytes(4, "big")
     path.write_bytes(path.read_bytes() + sync)
-    same(read_aedat2(path), *given)
+    same(read_aedat2(path), *drawn)
 
 
 def test_aedat3(tmp_path):
-    given = recordings.events(sensor=(128, 128))
-    same(read_aedat3(recordings.aedat3(tmp_path / "a.aedat", *given)), *given)
+    drawn = recordings.events(sensor=(128, 128))
+    same(read_aedat3(recordings.aedat3(tmp_path / "a.aedat", *drawn)), *drawn)
 
 
 def test_aedat3_leaves_out_invalid_events_and_other_packets(tmp_path):
@@ -127,6 +130,11 @@ def test_real_recordings_hold_what_is_known_of_them():
     assert all(290_000 < r.t[-1] < 320_000 for r in digits)  # three saccades of about 100 ms
     assert 3000 < np.mean([len(r.t) for r in digits]) < 5000
     gestures = [read_bin(f, (128, 128)) for f in sorted(Path(REAL).glob("dvsgesture/*.bs2"))]
+    for recording in gestures:
+        frames = Frames((128, 128), 75.0).of(recording)
+        assert frames.shape == (20, 2, 128, 128)
+        assert frames.sum() == len(recording.t)
+        assert frames[:, 1].sum() == recording.p.sum()
     assert all(1_449_000 < r.t[-1] < 1_451_000 for r in gestures)
 
 
@@ -177,13 +185,47 @@ def test_marks_alone_are_no_events(tmp_path):
 
 
 def test_other_formats_are_refused(tmp_path):
-    given = recordings.events(sensor=(128, 128))
-    fails(read_aedat2, recordings.aedat3(tmp_path / "3", *given), r"its version is 3\.1")
-    fails(read_aedat3, recordings.aedat2(tmp_path / "2", *given), r"its version is 2\.0")
+    drawn = recordings.events(sensor=(128, 128))
+    fails(read_aedat2, recordings.aedat3(tmp_path / "3", *drawn), r"its version is 3\.1")
+    fails(read_aedat3, recordings.aedat2(tmp_path / "2", *drawn), r"its version is 2\.0")
     (tmp_path / "text").write_text("no recording")
     fails(read_aedat3, tmp_path / "text", "its version is missing")
     (tmp_path / "head").write_bytes(b"#!AER-DAT2.0")
     fails(read_aedat2, tmp_path / "head", "cut short in its header")
+
+
+def test_times_before_the_start_are_named(tmp_path):
+    drawn = recordings.events(count=20, sensor=(128, 128))
+    path = tmp_path / "a.aedat"
+    path.write_bytes(recordings.HEADER3 + recordings.packet(*drawn, overflow=-1))
+    fails(read_aedat3, path, "before the recording began")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.booleans(), st.integers(0, 400), st.integers(0, 255))
+def test_no_bytes_get_through_but_recordings(tmp_path_factory, noise, pure, place, value):
+    folder = tmp_path_factory.mktemp("noise")
+    for kind, (read, write) in READERS.items():
+        path = folder / kind
+        if pure:
+            path.write_bytes(noise)
+        else:
+            write(path, *recordings.events(count=30, sensor=(128, 128)))
+            content = bytearray(path.read_bytes())
+            content[min(place, len(content) - 1)] = value
+            path.write_bytes(content)
+        try:
+            found = read(path)
+        except UserError as error:
+            said = str(error)
+        else:
+            said = str(path)
+            assert len(found.t) == len(found.x) == len(found.y) == len(found.p) > 0
+            assert found.t[0] >= 0
+            assert (np.diff(found.t) >= 0).all()
+            assert max(found.x.max(), found.y.max()) < 128
+            assert found.p.max() <= 1
+        assert str(path) in said
 
 
 def test_a_damaged_packet_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -121,6 +122,14 @@ def test_what_is_there_is_not_fetched_again(home, server):
     server.asked.clear()
     fetch(source(server.server_port))
     assert server.asked == []
+
+
+def test_what_is_gone_is_fetched_again(home, server):
+    fetch(source(server.server_port))
+    shutil.rmtree(home / "toy" / "Train")
+    shutil.rmtree(home / "toy" / "Test")
+    fetch(source(server.server_port))
+    assert tree(home / "toy") == WHOLE
 
 
 def test_a_broken_download_is_tried_again(home, server):

@@ -104,3 +104,13 @@ def test_new_files_are_noticed(tmp_path):
     assert len(nmnist.prepare(path=path)) == 30
     recordings.nmnist(tmp_path / "n", train=4)
     assert len(nmnist.prepare(path=path)) == 40
+
+
+def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path):
+    path = recordings.nmnist(tmp_path / "n", train=5)
+    options = {"dt": 5.0, "merge": True, "crop": 32, "pool": 2}
+    found = nmnist.load(path=path, batch_size=100, **options)
+    events, _, _ = next(iter(found.batches("validation")))
+    files = [found.cache.notes["file"][i] for i in found.index["validation"]]
+    for place, file in enumerate(files):
+        assert torch.equal(nmnist.read_file(path / file, **options), events[:, place])

@@ -190,3 +190,12 @@ def test_what_cannot_be_completed_is_an_error():
         complete(["test"] * 10)
     with pytest.raises(UserError, match=r"data\.validation"):
         complete(["train"] * 10, share=1.0)
+
+
+def test_by_name_few_samples_change_places_when_one_is_added():
+    names = [f"{number}.wav" for number in range(100)]
+    before = splits.make([0] * 100, {"train": 0.6, "test": 0.4}, 0, names=names)
+    after = splits.make([0] * 101, {"train": 0.6, "test": 0.4}, 0, names=["new.wav", *names])
+    moved = {names[i] for i in before["test"]} ^ {(["new.wav", *names])[i] for i in after["test"]}
+    assert len(moved) <= 2
+    assert before != splits.make([0] * 100, {"train": 0.6, "test": 0.4}, 0)

@@ -1,5 +1,6 @@
 """`synaptrace data …`: what the verbs print, and that nothing bad passes in silence."""
 
+import argparse
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import pytest
 from matplotlib.image import imread
 
 import recordings
-from synaptrace import cli, data
+from synaptrace import data
+from synaptrace.cli import data as cli
 from synaptrace.data import verbs
 from synaptrace.errors import UserError
 
@@ -18,9 +20,13 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "data"))
 
 
-def run(*words):
-    """The lines of `synaptrace data`, as lists of fields."""
-    assert cli.run(["data", *map(str, words)]) == 0
+def run(*words, **settings):
+    """`synaptrace data`, with --data.key value for each of the settings."""
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    options = parser.parse_args(list(map(str, words)))
+    options.settings = {f"data.{key}": str(value) for key, value in settings.items()}
+    assert cli.run(options) == 0
 
 
 def lines(capsys):
@@ -48,9 +54,9 @@ def test_every_loader_has_options_of_simple_types():
 def test_fetch_prepare_and_inspect(tmp_path, capsys):
     recordings.nmnist(tmp_path / "mine")
     run("fetch", "nmnist", "--from", tmp_path / "mine")
-    run("prepare", "nmnist", "--data.dt", "5")
+    run("prepare", "nmnist", dt=5)
     assert any(line[:2] == ["nmnist", "100"] and line[3] == "0" for line in lines(capsys))
-    run("inspect", "nmnist", "--data.saccades=3", "--data.dt=5.0", "--out", tmp_path / "seen.png")
+    run("inspect", "nmnist", "--out", tmp_path / "seen.png", saccades=3, dt=5)
     found = lines(capsys)
     table = {line[0]: line[1:] for line in found}
     assert table["shape"] == ["2×34×34"]
@@ -69,7 +75,7 @@ def test_inspect_draws_rasters_too(tmp_path, capsys):
     pytest.importorskip("h5py", reason="h5py isn't installed")
     recordings.heidelberg(tmp_path / "shd_train.h5")
     recordings.heidelberg(tmp_path / "shd_test.h5", seed=1)
-    run("inspect", "shd", "--path", tmp_path, "--out", tmp_path / "seen.png")
+    run("inspect", "shd", "--out", tmp_path / "seen.png", path=tmp_path)
     table = {line[0]: line[1:] for line in lines(capsys)}
     assert table["shape"] == ["700"]
     assert table["speakers"] == ["2", "0 1"]
@@ -91,15 +97,15 @@ def test_bad_files_are_listed_and_stay_known(tmp_path, capsys):
     path = recordings.nmnist(tmp_path / "mine")
     (path / "Train" / "0" / "00001.bin").write_bytes(b"")
     with pytest.raises(UserError, match=r"00001\.bin: the file is empty"):
-        run("prepare", "nmnist", "--path", path)
-    run("prepare", "nmnist", "--path", path, "--skip-bad")
+        run("prepare", "nmnist", path=path)
+    run("prepare", "nmnist", "--skip-bad", path=path)
     found = lines(capsys)
     assert [line[3] for line in found if line[0] == "nmnist"] == ["1"]
     assert [line[1] for line in found if line[0] == "skipped"] == [
         f"{path / 'Train' / '0' / '00001.bin'}: the file is empty"
     ]
     with pytest.warns(UserWarning, match="1 bad file"):
-        run("inspect", "nmnist", "--path", path, "--out", tmp_path / "seen.png")
+        run("inspect", "nmnist", "--out", tmp_path / "seen.png", path=path)
     assert any(line[0] == "skipped" for line in lines(capsys))
 
 
@@ -109,27 +115,27 @@ def test_data_that_need_no_preparation(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "match"),
+    ("words", "settings", "match"),
     [
-        (["inspect", "nothing"], "no data set 'nothing'; there are "),
-        (["fetch", "nothing"], "no data set 'nothing'"),
-        (["fetch", "digits"], "nothing to fetch"),
-        (
-            ["inspect", "digits", "--data.dt=3"],
-            r"^data\.dt: no such option of digits; it has shift",
-        ),
-        (["prepare", "nmnist", "--data.speed=3"], r"^data\.speed: no such option"),
-        (["inspect", "digits", "--data.shift=far"], r"^data\.shift: 'far' doesn't fit"),
-        (["inspect", "digits", "--data.shift"], "^--data.shift: needs a value"),
-        (["inspect", "digits", "--data.shift", "["], r"--data\.shift: '\[' can't be read"),
-        (["inspect", "digits", "--train.lr", "1"], "^--train.lr: synaptrace data takes --data"),
-        (["prepare", "nmnist"], "synaptrace data fetch nmnist"),
+        ("inspect nothing", {}, "no data set 'nothing'; there are "),
+        ("fetch nothing", {}, "no data set 'nothing'"),
+        ("fetch digits", {}, "nothing to fetch"),
+        ("inspect digits", {"hue": 3}, r"^data\.hue: no such option of digits; it has shift"),
+        ("prepare nmnist", {"speed": 3}, r"^data\.speed: no such option"),
+        ("inspect digits", {"shift": "far"}, r"^data\.shift: 'far' doesn't fit"),
+        ("inspect digits", {"shift": "["}, r"^--data\.shift: '\[' can't be read"),
+        ("prepare nmnist", {}, "synaptrace data fetch nmnist"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words, match):
+def test_what_cannot_be_done_is_one_line(words, settings, match):
     with pytest.raises(UserError, match=match) as caught:
-        run(*words)
+        run(*words.split(), **settings)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_of_other_sections_are_refused():
+    with pytest.raises(UserError, match=r"^--train\.lr: "):
+        cli.parse({"train.lr": "1"})
 
 
 def test_help_does_not_import_torch():

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from synaptrace.errors import UserError
+
+if TYPE_CHECKING:
+    from synaptrace.data.cache import Cache
 
 SPLITS = ("train", "validation", "test")
 
@@ -86,6 +89,8 @@ class ArrayDataset:
         lengths: (N,) steps of each sample where they differ; what lies beyond is padding.
         transform: what makes events of the frames, batch by batch; None: they are the events.
         augment: applied to training batches, those asked for with a generator, after that.
+        cache: where frames and labels were prepared, if they were.
+        dt: milliseconds a step, where that is known.
         speaker: (N,) whole numbers, indices into ``speakers``: whose each sample is; −1: nobody's.
         test_split, split_hash, speakers, features: as in `Meta`.
 
@@ -106,6 +111,8 @@ class ArrayDataset:
         batch_size: int = 64,
         transform: Transform | None = None,
         augment: Augment | None = None,
+        cache: Cache | None = None,
+        dt: float | None = None,
         speaker: Tensor | None = None,
         test_split: str | None = None,
         split_hash: str = "",
@@ -123,7 +130,7 @@ class ArrayDataset:
             raise UserError(f"data.batch_size: {batch_size} is not a positive number")
         self.frames, self.labels, self.lengths = frames, labels.long(), lengths
         self.batch_size, self.transform, self.augment = batch_size, transform, augment
-        self.speaker = speaker
+        self.cache, self.dt, self.speaker = cache, dt, speaker
         self.index = {k: torch.tensor(v, dtype=torch.int64) for k, v in index.items() if len(v)}
         for split, chosen in self.index.items():
             if chosen.min() < 0 or chosen.max() >= samples:

@@ -87,7 +87,8 @@ def rebin(frames: Tensor, dt: int) -> Tensor:
     """Frames (N, 30, …) of 10 ms as (N, 300 / dt, …). Raises UserError where that is no number."""
     if dt <= 0 or dt % 10 or 300 % dt:
         raise UserError(f"data.dt: {dt} is no multiple of 10 ms that divides 300")
-    return frames.unflatten(1, (300 // dt, dt // 10)).sum(2).clamp(max=255).to(torch.uint8)
+    cut = frames.view(len(frames), 300 // dt, dt // 10, *frames.shape[2:])
+    return cut.sum(2).clamp(max=255).to(torch.uint8)
 
 
 def read_file(path: Path, dt: int = 10) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from synaptrace.data import augment, cache, splits
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.events import read_aedat2
-from synaptrace.data.frames import Events, Frames, resize
+from synaptrace.data.frames import Frames, resize
 from synaptrace.data.recorded import FrameDataset
 from synaptrace.data.source import Download, Source
 from synaptrace.errors import UserError
@@ -153,6 +153,15 @@ def load(
     )
 
 
+def read_file(path: Path, steps: int = 10, size: int = 48) -> Tensor:
+    """One recording as frames (10, 2, 48, 48), with options as `load` has them.
+
+    Raises:
+        UserError: the file is no such recording, an option out of range.
+    """
+    return resize(Frames(SENSOR, None, steps).of(read_aedat2(path)), size, antialias=False)
+
+
 def _index(numbers: list[int], labels: list[int]) -> splits.Index:
     """The stored split of those recordings that are there; a fifth each, if it leaves one empty."""
     samples = (1000 * label + number for number, label in zip(numbers, labels, strict=True))
@@ -177,8 +186,8 @@ def _read(file: Path, *, frames: Frames, size: int) -> Iterator[Sample]:
     number = re.fullmatch(r"cifar10_[a-z]+_(\d{1,3})", file.stem)
     if number is None:
         raise UserError(f"{file}: its name isn't as in {SOURCE.layout[0]}, number below 1000")
-    t, x, y, p = (column.astype(np.int64) for column in read_aedat2(file))
-    pictures = frames.render(Events(t, x, y, p, np.zeros_like(t)), t[:1], t[-1:])[:, 0]
-    resized = resize(pictures, size, antialias=False).numpy().astype(np.float16)
+    resized = resize(frames.of(read_aedat2(file)), size, antialias=False)
     label, place = CLASSES.index(file.parent.name), f"{file.parent.name}/{file.name}"
-    yield Sample({"frames": resized}, label, {"number": number[1], "file": place})
+    yield Sample(
+        {"frames": resized.numpy().astype(np.float16)}, label, {"number": number[1], "file": place}
+    )

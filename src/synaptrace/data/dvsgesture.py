@@ -20,7 +20,7 @@ from synaptrace.data import cache, splits
 from synaptrace.data.augment import shift as shift_frames
 from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.events import Recording, check, read_aedat3
-from synaptrace.data.frames import Events, Frames, resize
+from synaptrace.data.frames import Frames, resize
 from synaptrace.data.recorded import FrameDataset
 from synaptrace.data.source import Download, Source
 from synaptrace.errors import UserError
@@ -253,9 +253,7 @@ def _read_trial(file: Path) -> Iterator[tuple[int, str, Recording]]:
 
 def _render(events: Recording, frames: Frames, size: int, antialias: bool) -> Array:
     """The complete frames (T, 2, size, size) of a gesture, or its only one."""
-    t, x, y, p = (column.astype(np.int64) for column in events)
-    last = t[-1:]
-    picture = frames.render(Events(t, x, y, p, np.zeros_like(t)), t[:1], last)[:, 0]
+    picture = frames.of(events)
     picture = picture[: max(len(picture) - 1, 1)]
     resized: torch.Tensor = resize(picture, size, antialias)
     return resized.numpy().astype(np.float16)

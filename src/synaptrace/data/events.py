@@ -141,7 +141,7 @@ def read_aedat3(path: Path, sensor: tuple[int, int] = (128, 128)) -> Recording:
 
 
 def check(path: Path, events: Recording, sensor: tuple[int, int]) -> None:
-    """Raises UserError for no events, times that go back, or pixels off the sensor."""
+    """Raises UserError for no events, times below 0 or that go back, pixels off the sensor."""
     if not len(events.t):
         raise UserError(f"{path}: there is no event in it")
     back = np.flatnonzero(np.diff(events.t) < 0)
@@ -151,6 +151,8 @@ def check(path: Path, events: Recording, sensor: tuple[int, int]) -> None:
             f"{path}: its times go back, event {at} is at {events.t[at]} µs after "
             f"{events.t[at - 1]} µs"
         )
+    if events.t[0] < 0:
+        raise UserError(f"{path}: event 0 is at {events.t[0]} µs, before the recording began")
     rows, columns = sensor
     off = np.flatnonzero((events.x >= columns) | (events.y >= rows))
     if len(off):

@@ -56,6 +56,8 @@ def fetch(source: Source, *, local: Path | None = None, say: Say = print) -> Pat
         elif not source.downloads:
             raise UserError(f"{source.name}: {source.manual}; then {_by_hand(source)}")
         else:
+            if source.manual:
+                say(f"{source.name}\t{source.manual}")
             say("file\tlicence\tbytes\tchecksum\turl")
             for download in source.downloads:
                 _download(source, download, say)
@@ -205,6 +207,8 @@ def _merge(new: Path, old: Path) -> None:
 
 
 def _stamp(source: Source) -> dict[str, str]:
+    if not _holds(source, source.folder):
+        return {}  # what was there is gone
     try:
         found = json.loads((source.folder / STAMP).read_text())
     except (OSError, ValueError):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from synaptrace.data.events import Recording
 from synaptrace.errors import UserError
 
 Array = NDArray[Any]
@@ -135,6 +136,11 @@ class Frames:
         else:
             np.add.at(frames.reshape(-1), cell, np.float32(1))
         return torch.from_numpy(frames)
+
+    def of(self, recording: Recording) -> Tensor:
+        """The frames (T, *shape) of one recording."""
+        t, x, y, p = (column.astype(np.int64) for column in recording)
+        return self.render(Events(t, x, y, p, np.zeros_like(t)), t[:1], t[-1:])[:, 0]
 
     def _place(self, at: Array | None, size: int, kept: int, seen: Array) -> tuple[Array, Array]:
         """Rows or columns of the frame, and which events lie on it."""

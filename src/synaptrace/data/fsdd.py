@@ -35,7 +35,7 @@ SOURCE = Source(
             unpack=".",
         ),
     ),
-    splits="official test, utterances 0-4; validation utterances 5-9",
+    splits="utterances 0-4 test, 5-9 validate; without 0-4: 5-9 development test, 10-14 validate",
 )
 
 RATE = 8000

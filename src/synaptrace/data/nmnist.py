@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from synaptrace.data import cache, splits
 from synaptrace.data.cache import Array, Cache, Sample
@@ -99,10 +100,7 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    if saccades not in (1, 2, 3):
-        raise UserError(f"data.saccades: {saccades} is not 1, 2 or 3")
-    steps = round(SACCADES[saccades - 1] / dt) if dt > 0 else 1
-    frames = Frames(SENSOR, dt, max(steps, 1), merge=merge, crop=crop, pool=pool, binary=binary)
+    frames = _frames(saccades, dt, merge, crop, pool, binary)
     prepared = prepare(path=path)
     index, test_split = splits.complete(
         prepared.labels.tolist(), prepared.notes["split"], share=validation, seed=SEED
@@ -119,6 +117,31 @@ def load(
         test_split=test_split,
         split_hash=splits.digest(index),
     )
+
+
+def read_file(
+    path: Path,
+    saccades: int = 1,
+    dt: float = 1.0,
+    merge: bool = False,
+    crop: int = 0,
+    pool: int = 1,
+    binary: bool = False,
+) -> Tensor:
+    """One recording as events (T, 2, 34, 34), with options as `load` has them.
+
+    Raises:
+        UserError: the file is no such recording, an option out of range.
+    """
+    recording = read_bin(path, SENSOR)
+    return _frames(saccades, dt, merge, crop, pool, binary).of(recording)
+
+
+def _frames(saccades: int, dt: float, merge: bool, crop: int, pool: int, binary: bool) -> Frames:
+    if saccades not in (1, 2, 3):
+        raise UserError(f"data.saccades: {saccades} is not 1, 2 or 3")
+    steps = round(SACCADES[saccades - 1] / dt) if dt > 0 else 1
+    return Frames(SENSOR, dt, max(steps, 1), merge=merge, crop=crop, pool=pool, binary=binary)
 
 
 def _read(file: Path) -> Iterator[Sample]:

@@ -19,17 +19,23 @@ from synaptrace.seeds import derive
 Index = dict[str, list[int]]
 
 
-def make(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> Index:
+def make(
+    labels: Sequence[int],
+    fractions: Mapping[str, float],
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> Index:
     """A stratified index: every class is cut in the same proportions, to within one sample.
 
-    A sample's place in its class's shuffled order is a hash of the seed and its number, so the
-    index is the same on every platform and with every version of every library.
+    A sample's place in its class's shuffled order is a hash of the seed and its number, or name,
+    so the index is the same on every platform and with every version of every library.
 
     Args:
         labels: the class of each sample.
         fractions: each split's share, for example ``{"train": 0.8, "test": 0.2}``; they add up
             to at most 1, and what they leave is in no split.
         seed: of the shuffle; fixed for a data set, never a run's.
+        names: of the samples, to go by in place of numbers where samples may be added.
 
     Raises:
         UserError: no labels, or fractions that are negative or add up to more than 1.
@@ -44,7 +50,7 @@ def make(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> In
         members.setdefault(int(label), []).append(sample)
     index: Index = {name: [] for name in fractions}
     for samples in members.values():
-        samples.sort(key=lambda sample: derive(seed, "split", sample))
+        samples.sort(key=lambda sample: derive(seed, "split", names[sample] if names else sample))
         start, share = 0, 0.0
         for name, fraction in fractions.items():
             share += fraction

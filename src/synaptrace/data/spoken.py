@@ -108,10 +108,7 @@ def dataset(
         UserError: options out of range, no training samples.
     """
     steps = clips.length // clips.mel.stride
-    if not 0 <= shift < steps:
-        raise UserError(f"data.shift: {shift} is not a number of frames from 0 to {steps - 1}")
-    if not 0 <= noise < float("inf"):
-        raise UserError(f"data.noise: {noise} is not a deviation of 0 or more")
+    check_jitter(shift, noise, steps)
     if noise and encoding != "features":
         raise UserError(f"data.noise: {encoding!r} are counts of spikes; noise must be 0")
     power = mapped(prepared.columns["power"]).view(len(prepared), steps, clips.mel.bands)
@@ -135,6 +132,8 @@ def dataset(
         augment=partial(jitter, frames=shift, noise=noise, edge=encoding == "features")
         if shift or noise
         else None,
+        cache=prepared,
+        dt=clips.mel.hop,
         speaker=torch.tensor([number.get(name, -1) for name in whose]) if whose else None,
         test_split=test_split,
         split_hash=splits.digest(index),
@@ -169,6 +168,14 @@ def jitter(
     if noise:
         moved = moved + noise * torch.randn(events.shape, generator=generator)
     return moved
+
+
+def check_jitter(shift: int, noise: float, steps: int) -> None:
+    """Raises UserError where ``shift`` or ``noise`` is out of range for samples of ``steps``."""
+    if not 0 <= shift < steps:
+        raise UserError(f"data.shift: {shift} is not a number of frames from 0 to {steps - 1}")
+    if not 0 <= noise < float("inf"):
+        raise UserError(f"data.noise: {noise} is not a deviation of 0 or more")
 
 
 def collect(names: Sequence[str]) -> splits.Index:

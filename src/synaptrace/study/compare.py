@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -178,9 +179,11 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
                 if progress:
                     left = (monotonic() - began) / max(count(plan) - before, 1)
                     left *= max(total - count(plan), 0)
-                    tqdm.write(f"{count(plan)}/{total} {label} lr {rate:g} seed {seed}: "
-                               f"{outcome(plan.run((label, rate, seed)))}; "
-                               f"about {left / 60:.0f} min left")  # fmt: skip
+                    tqdm.write(
+                        f"{count(plan)}/{total} {label} lr {rate:g} seed {seed}: "
+                        f"{outcome(plan.run((label, rate, seed)))}; about {left / 60:.0f} min left",
+                        file=sys.stderr,
+                    )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         bar.close()

@@ -17,6 +17,9 @@ COLUMNS = (
     "update-locked", "weight transport", "needs a batch", "note",
 )  # fmt: skip
 
+LOCALITY = ("space", "time", "auxiliary", "update_locked", "weight_transport", "batch")
+"""What the last columns but one hold, of `rules.base.Locality`."""
+
 
 def cells(row: dict[str, Any]) -> list[str]:
     """One contender's cells, empty where nothing is known yet."""
@@ -41,10 +44,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{row['state_bytes'] / 1024:.0f}" if "state_bytes" in row else "",
         f"{row['auxiliary_bytes'] / 1024:.0f}" if "auxiliary_bytes" in row else "",
         f"{statistics.fmean(spikes):.0f}" if spikes else "",
-        *(
-            yes(local.get(key))
-            for key in ("space", "time", "auxiliary", "update_locked", "weight_transport", "batch")
-        ),  # fmt: skip
+        *(yes(local.get(key)) for key in LOCALITY),
         "; ".join(notes),
     ]
 
