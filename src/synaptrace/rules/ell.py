@@ -9,10 +9,11 @@ derivative ψ_o. The loss of a step is the mean square of o − y:
 ∂W and ∂C are the exact gradients of the step's loss, all states and the layer's input held
 constant; there are no traces.
 
-Source: Ma, Yan, Yu, Tang, IEEE Trans. Cybern. (2022), doi 10.1109/TCYB.2022.3188015, with the
-authors' code. They decide by the spike count of the last classifier; here the readout of `stream`
-decides, and the classifiers serve training only. They average a large map before it is classified;
-here the classifier sees the layer's output, pooled as the network pools.
+Source: Ma, Yan, Z. Yu, Q. Yu, IEEE Trans. Cybern. (2022), doi 10.1109/TCYB.2022.3188015, with the
+authors' code; published with an update at every step. They decide by the spike count of the last
+classifier; here the readout of `stream` decides, and the classifiers serve training only. They
+average a large map before it is classified; here the classifier sees the layer's output, pooled as
+the network pools.
 Locality: local in space and time; C, trained, in each layer; transport within the layer; not
 update-locked.
 Memory between steps: u and s of each layer, the membranes of its classifier (O), the readout's z.

@@ -14,14 +14,15 @@ A sample needs one before it. Here, as in the authors' code, it comes from the b
 echoes and labels are kept; theirs draws the samples so that each row hears first its own class,
 then another. Samples arrive in any order here, so it is the echo that is chosen: even rows take
 the next row of the last batch, counted from their own, that has their class, odd rows the next
-that has not (any row's, where there is no such). One update so sees as many of either kind, as
-theirs after a pair. Batches of one are the published stream, in the order in which they come. The
-first batch is unscored.
+that has not (any row's, where there is no such). So an update sees as many of either kind, as
+theirs after a pair does. Batches of one are the published stream, in the order in which they come.
+The first batch is unscored.
 
 Source: Graf, Su, Indiveri, arXiv 2405.13976 (2024). Published: "step" 1.5, −1.5, 0.05 (spoken
 digits), 2, −1, 0.02 (N-MNIST); "sequence" 8e-4, −4e-4 and 1e-4, −1e-4. Theirs feeds each layer the
-input and all layers below, starts from weights within ±3/√I, and trains a readout afterwards on
-the frozen layers: here the network is what it is, and the readout of `stream` trains beside.
+input and all layers below, starts from weights within ±3/√I, trains the layers by SGD (1e-4 at
+every step of "step") and a readout afterwards: here the network is what it is, and the readout of
+`stream` trains beside. Layers that move fast leave it behind, so small steps suit this rule.
 Locality: local in space and time; no auxiliary matrices; no weight transport; not update-locked;
 no batch needed, but an order of samples.
 Memory between steps: u, s, q, n, r (and q_R, if recurrent) of each layer, the readout's z;
@@ -40,8 +41,8 @@ from synaptrace.rules.base import Locality
 from synaptrace.rules.stream import InputTraces, check_choice, dense_only
 from synaptrace.rules.synapse import accumulate, beside, synapses
 
-PUBLISHED = {"step": (1.5, -1.5, 0.05), "sequence": (8e-4, -4e-4, 0.0)}
-"""c₊, c₋ and ā_min of each form, as published for spoken digits."""
+DEFAULTS = {"step": (2.0, -1.0, 0.02), "sequence": (8e-4, -4e-4, 0.0)}
+"""c₊, c₋ and ā_min of each form: the published ones that leave a margin, c₊ > −c₋."""
 
 
 class ESPP(InputTraces):
@@ -50,7 +51,8 @@ class ESPP(InputTraces):
     Args:
         net: the network; its gradients are what the rule adds to.
         form: "step" or "sequence".
-        c_same, c_different: c₊ and c₋; None: as published for spoken digits.
+        c_same, c_different: c₊ and c₋, which belong to the data as a threshold does; None: as
+            published, for N-MNIST (step) or spoken digits (sequence).
         min_input: ā_min of the step form; None likewise.
 
     Raises:
@@ -74,7 +76,7 @@ class ESPP(InputTraces):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(net)
-        check_choice("form", form, list(PUBLISHED))
+        check_choice("form", form, list(DEFAULTS))
         if form == "sequence":
             dense_only(net, "espp with form='sequence'")
         self.options = {
@@ -83,7 +85,7 @@ class ESPP(InputTraces):
         given, self.form = (c_same, c_different, min_input), form
         self.c_same, self.c_different, self.min_input = (
             default if value is None else value
-            for value, default in zip(given, PUBLISHED[form], strict=True)
+            for value, default in zip(given, DEFAULTS[form], strict=True)
         )
 
     def _start(self, labels: Tensor) -> None:

@@ -7,8 +7,8 @@
 M and the adaptive average A are those of `waves`. ∂W is the exact gradient of the layer's loss,
 its states and input held constant.
 
-Source: Apolinario, Roy, arXiv 2405.15868 (2024), for networks that don't spike; the spiking form,
-a loss at every step and no trace, is ours. Published τ: 0.5.
+Source: Apolinario, A. Roy, K. Roy, arXiv 2405.15868 (WACV 2025), for networks that don't spike;
+the spiking form, a loss at every step and no trace, is ours. Published τ: 0.5.
 Locality: local in space and time; fixed projections, which can be computed anew at every step;
 transport within the layer; not update-locked; the readout trains beside (see `stream`).
 Memory between steps: u and s of each layer, the readout's z, and M (O·d) of each layer unless

@@ -1,4 +1,4 @@
-"""Spatio-Temporal Local Learning Rule (S-TLLR): causal and anti-causal traces, three factors.
+"""S-TLLR, a temporal local learning rule after STDP: causal and anti-causal traces, an error.
 
     q ← λ_pre q + x,  q_R ← λ_pre q_R + s′     what came in, this step included
     h ← λ_post h + ψ′                          what the neuron was ready for before this step
@@ -9,8 +9,8 @@ fixed random matrices F_l, uniform within ±√(6/H) (``"dfa"``; see `stream`). 
 loss counts each sample's last K steps only, in the readout too. a_post = 0, a_pre = 1, λ_pre = β
 is OTTT.
 
-Source: Apolinario, Roy, arXiv 2306.15220 (TMLR 2025). The paper's sum seems to give h one more
-factor λ_post than its recursion does; the recursion is taken, as in the authors' code. Published
+Source: Apolinario, Roy, arXiv 2306.15220 (2023). The paper's sum seems to give h one more factor
+λ_post than its recursion does; the recursion is taken, as in the authors' code. Published
 (λ_post, λ_pre, a_post, a_pre; K of T): DVS gestures .2 .75 −1 1, 5 of 20; DVS-CIFAR10 .2 .5 −1 1,
 5 of 10; spoken digits (SHD) .5 1 1 1, 90 of 100.
 Locality: local in time, not in space; "symmetric" has weight transport and a layer waits for those

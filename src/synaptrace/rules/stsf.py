@@ -12,7 +12,8 @@ What d is, the two sources read differently, and ``error`` chooses:
 NeuroTrain's output layer spikes; here the readout of `stream` stands in its place, in both.
 
 Source: He et al., IEEE Trans. Neural Netw. Learn. Syst. (2025), doi 10.1109/TNNLS.2025.3527700,
-code hppeace/STSF; NeuroTrain, arXiv 2605.15058 (whose F is uniform within ±√(H/O)).
+code hppeace/STSF, with an update at every step; NeuroTrain, arXiv 2605.15058 (whose F is uniform
+within ±√(H/O)).
 Locality: local in time; "local" in space too, with C in each layer; no weight transport; not
 update-locked, but "global" waits for the output.
 Memory between steps: u and s of each layer, the readout's z, an entry and a class for each neuron;

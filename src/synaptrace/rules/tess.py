@@ -6,7 +6,7 @@
 M and the adaptive average A are those of `waves`. At every step δ is the gradient of the layer's
 own cross-entropy; with λ_pre = a_post = 0 and a_pre = 1 so is ∂W.
 
-Source: Apolinario, Roy, Frenkel, arXiv 2502.01837 (2025); the published λ_pre .5, λ_post .2,
+Source: Apolinario, Roy, Frenkel, arXiv 2502.01837 (IJCNN 2025); published: λ_pre .5, λ_post .2,
 a_pre 1, and a_post 0 (DVS data) or 1 (CIFAR). Every step has the label, as in the paper; the
 authors' script, up to commit 07b311d, withholds it from the layers in its last ``delay-ls`` steps.
 Locality: local in space and time; fixed projections, which can be computed anew at every step;
