@@ -182,7 +182,7 @@ def check_frames(frames: Tensor, name: str) -> None:
             good = part.isfinite().flatten(1).all(1)
             if not good.all():
                 bad = number * CHUNK + int((~good).nonzero()[0])
-                raise UserError(f"{name}: sample {bad} holds NaN or infinite values; mend or drop it")
+                raise UserError(f"{name}: sample {bad} holds NaN or infinite numbers; mend it")
 
 
 def check_labels(labels: Tensor, samples: int, classes: int, name: str) -> None:
