@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
+CHUNK = 1024
+"""Samples at once where all are looked at."""
+
 Batch = tuple[Tensor, Tensor, Tensor | None]
 """events (T, B, *shape) float32; labels (B,) int64; lengths (B,) int64 in steps, or None."""
 
@@ -173,9 +176,13 @@ def check_frames(frames: Tensor, name: str) -> None:
         raise UserError(
             f"{name}: frames must be (samples, steps, …) and not empty, but are {shape}"
         )
-    if frames.is_floating_point() and not frames.isfinite().all():
-        bad = int((~frames.isfinite().flatten(1).all(1)).nonzero()[0])
-        raise UserError(f"{name}: sample {bad} holds NaN or infinite values; mend or remove it")
+    if frames.is_floating_point():
+        parts: tuple[Tensor, ...] = torch.split(frames, CHUNK)  # as all may not fit into memory
+        for number, part in enumerate(parts):
+            good = part.isfinite().flatten(1).all(1)
+            if not good.all():
+                bad = number * CHUNK + int((~good).nonzero()[0])
+                raise UserError(f"{name}: sample {bad} holds NaN or infinite numbers; mend it")
 
 
 def check_labels(labels: Tensor, samples: int, classes: int, name: str) -> None:
