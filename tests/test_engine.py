@@ -12,9 +12,10 @@ from torch import Tensor
 import golden
 import synaptrace as st
 from synaptrace import engine
-from synaptrace.engine import library
+from synaptrace.engine import infer, library
 from synaptrace.errors import UserError
 from synaptrace.neuron import SURROGATES
+from synaptrace.training.evaluate import run
 
 built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
 DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
@@ -300,6 +301,31 @@ def test_without_the_library_the_plain_path_runs(monkeypatch: pytest.MonkeyPatch
     assert "trace" in rule.state
     with pytest.raises(UserError, match="engine"):
         st.TracesPropagation(st.mlp(3, [4], 2), engine="fast")  # type: ignore[arg-type]
+
+
+@built
+@LAX
+@given(situations())
+def test_inference_has_the_same_logits_and_spikes(situation: dict[str, Any]) -> None:
+    net, events, lengths = situation["made"][1][0], situation["events"], situation["lengths"]
+    fast = infer.forward(net, events, lengths)
+    assert fast is not None
+    with torch.no_grad():
+        logits, spikes = run(net, events, lengths)
+        assert torch.equal(net(events, lengths), fast[0])
+    assert off(fast[0], logits) <= 1e-9
+    assert off(fast[0], net(events, lengths).detach()) <= 1e-9  # with autograd: the plain path
+    assert torch.equal(fast[1], spikes)
+    assume(bool((spikes > 0).all()))
+
+
+@built
+def test_inference_leaves_what_it_has_not_to_the_plain_path() -> None:
+    net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3)
+    assert infer.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
+    assert infer.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
+    with pytest.raises(UserError, match="doesn't fit"):
+        infer.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
 
 
 @built

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from synaptrace.engine.library import MAX_LAYERS, Job, Layer, Matrix, address, why
 from synaptrace.layers import Dense
-from synaptrace.network import Network
 from synaptrace.neuron import ATan, FastSigmoid, Triangle
+
+if TYPE_CHECKING:
+    from synaptrace.network import Network
 
 SURROGATES = {ATan: 0, FastSigmoid: 1, Triangle: 2}
 """Their numbers in ``job.hpp``."""
