@@ -14,7 +14,8 @@ def test_the_default_is_the_embedded_digits() -> None:
     settings = resolve()
     assert settings.name == settings.data["name"] == "digits"
     assert settings.rule == {
-        "name": "tp", "contrast": "batch", "train_label": False, "label_threshold": None
+        "name": "tp", "contrast": "batch", "train_label": False, "label_threshold": None,
+        "engine": "auto",
     }  # fmt: skip
 
 

@@ -98,6 +98,13 @@ class Rule(nn.Module):
     def _finish(self) -> None:
         """Deferred gradients, for the rules that have them."""
 
+    def _whole(
+        self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None
+    ) -> bool:
+        """All steps and the updates between them at once, for the rules that have a faster way;
+        False where it can't be used, and nothing was done."""
+        return False
+
     # The loop that users write.
 
     def start(
@@ -162,9 +169,7 @@ class Rule(nn.Module):
         """
         if not self.open:
             raise RuntimeError("rule.step needs rule.start(labels) first")
-        x = self.net.fit(x)
-        if len(x) != self.batch:
-            raise UserError(f"events: {len(x)} samples, but start was given {self.batch} labels")
+        x = self._fit(x)
         lengths = self.state["lengths"]
         running = self.time < lengths[0] if lengths else None
         if not self._held:
@@ -173,6 +178,12 @@ class Rule(nn.Module):
             self.state["logits"] = [self._step(mask(x, running), running)]
         self.time += 1
         return self.state["logits"][0]
+
+    def _fit(self, x: Tensor) -> Tensor:
+        x = self.net.fit(x)
+        if len(x) != self.batch:
+            raise UserError(f"events: {len(x)} samples, but start was given {self.batch} labels")
+        return x
 
     def finish(self) -> Tensor:
         """End the sequence: deferred gradients are added; returns the last logits.
@@ -213,11 +224,12 @@ class Rule(nn.Module):
         if every is not None and every < 1:
             raise UserError(f"every: {every} is not a positive number of steps")
         self.start(labels, steps=len(events), lengths=lengths, generator=generator)
-        with self._holding():
-            for t, x in enumerate(events, 1):
-                self.step(x)
-                if optimizer is not None and every is not None and t % every == 0 < len(events) - t:
-                    self._update(optimizer)
+        if not self._whole(events, optimizer, every):
+            with self._holding():
+                for t, x in enumerate(events, 1):
+                    self.step(x)
+                    if optimizer is not None and every and t % every == 0 < len(events) - t:
+                        self._update(optimizer)
         logits = self.finish()
         if optimizer is not None:
             self._update(optimizer)

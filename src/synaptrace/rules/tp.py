@@ -44,6 +44,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from synaptrace.engine import train
 from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
@@ -63,10 +64,14 @@ class TracesPropagation(Rule):
         train_label: train the label projection too (``label.weight`` becomes a parameter).
         label_threshold: the threshold of the label's neurons; None takes the first layer's in a
             dense network and 1.0 in a convolutional one.
+        engine: what `sequence` runs on: "native", compiled; "torch", the steps below; "auto", the
+            native one where it can be used. Results are the same up to rounding; after a native
+            sequence, of the state only labels, logits, losses and rates remain.
         generator: draws the label projection.
 
     Raises:
-        UserError: an unknown contrast; at `start`, a batch of one under "batch".
+        UserError: an unknown contrast or engine; at `start`, a batch of one under "batch"; at
+            `sequence`, engine "native" where it can't be used.
     """
 
     name = "tp"
@@ -82,13 +87,17 @@ class TracesPropagation(Rule):
         train_label: bool = False,
         label_threshold: float | None = None,
         *,
+        engine: Literal["auto", "torch", "native"] = "auto",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(net)
         if contrast not in ("batch", "class"):
             raise UserError(f"rule.contrast: {contrast!r} is neither 'batch' nor 'class'")
+        if engine not in ("auto", "torch", "native"):
+            raise UserError(f"rule.engine: {engine!r} is none of 'auto', 'torch', 'native'")
         self.contrast, self.train_label = contrast, train_label
         self.locality = replace(self.locality, batch=contrast == "batch")
+        self.engine, self._memory = engine, train.Memory()
         self.options = {
             "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold
         }  # fmt: skip
@@ -174,6 +183,22 @@ class TracesPropagation(Rule):
         add_product(net.readout.weight, (log_softmax.exp() - y).mul_(alive), z[:n], dtype)
         self._record(-1, cross_entropy(y, log_softmax, alive), None, running)
         return logits if running is None else logits.where(running[:, None], state["logits"][0])
+
+    def _whole(
+        self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None
+    ) -> bool:
+        if self.engine == "torch" or type(self)._step is not TracesPropagation._step:
+            return False
+        self._fit(events[0])
+        reason = train.obstacle(self, events, optimizer, every)
+        if reason is not None:
+            if self.engine == "native":
+                raise UserError(f"rule.engine: the native one can't be used: {reason}")
+            return False
+        lengths = self.state["lengths"][0] if self.state["lengths"] else None
+        train.sequence(self, events, lengths, optimizer, every, self._memory)
+        self.time = len(events)
+        return True
 
     def _log_counts(self, running: Tensor) -> Tensor:
         """log n_c of the samples ``running`` (B,), (C,); zeros under the class contrast."""

@@ -5,6 +5,7 @@ Only the sample stream runs, one time step after the other, so memory doesn't gr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synaptrace.engine import infer
 from synaptrace.network import Network, mask
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -80,16 +82,27 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> Score:
         events, labels = events.to(device), labels.to(device)
         lengths = None if lengths is None else lengths.to(device)
         steps, batch = events.shape[:2]
-        state = net.initial_state(batch)
-        final = state.logits
-        for t in range(steps):
-            running = None if lengths is None else t < lengths
-            logits, state = net.step(mask(events[t], running), state)
-            final = logits if running is None else torch.where(running[:, None], logits, final)
-            for i, layer in enumerate(state.spikes):
-                spikes[i] += torch.count_nonzero(layer if running is None else layer[running])
+        fast = infer.forward(net, events, lengths)
+        logits, counts = run(net, events, lengths) if fast is None else fast
+        spikes += counts
         ran = batch * steps if lengths is None else lengths.clamp(max=steps).sum()
-        chances += ran * torch.tensor([s[0].numel() for s in state.spikes], device=device)
-        pairs = labels * net.classes + final.argmax(1)
+        chances += ran * torch.tensor(
+            [math.prod(layer.shape) for layer in net.layers], device=device
+        )
+        pairs = labels * net.classes + logits.argmax(1)
         confusion += torch.bincount(pairs, minlength=net.classes**2).view_as(confusion)
     return Score(confusion.cpu(), spikes.cpu(), chances.cpu())
+
+
+def run(net: Network, events: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Logits (B, classes) at each sample's end and spikes of each layer up to there (layers,)."""
+    state = net.initial_state(events.shape[1])
+    final = state.logits
+    spikes = torch.zeros(len(net.layers), dtype=torch.int64, device=final.device)
+    for t, x in enumerate(events):
+        running = None if lengths is None else t < lengths
+        logits, state = net.step(mask(x, running), state)
+        final = logits if running is None else torch.where(running[:, None], logits, final)
+        for i, layer in enumerate(state.spikes):
+            spikes[i] += torch.count_nonzero(layer if running is None else layer[running])
+    return final, spikes

@@ -1,0 +1,65 @@
+// What Python hands over: plain structures, mirrored field by field in library.py.
+// Every array is contiguous; a matrix is (outputs, inputs) as PyTorch keeps it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+struct Matrix {
+    void *weight;      // null: the matrix doesn't exist
+    void *grad;        // null: not trained; else what is summed since the last update ends here
+    void *mean, *square;  // Adam's moments; null: not updated before the end of the sequence
+    int64_t has_grad;  // grad holds an earlier sum to go on from
+    int64_t step;      // updates that Adam has done before
+    double rate, beta1, beta2, epsilon;
+};
+
+struct Layer {
+    int64_t inputs, outputs;
+    int64_t hard;       // the reset: 0 subtracts the threshold, 1 sets to zero
+    int64_t surrogate;  // 0 atan, 1 fast sigmoid, 2 triangle
+    double threshold, beta, lam, scale;
+    Matrix weight, recurrent;
+};
+
+struct Job {
+    int64_t is_double, learn;  // float64, else float32; learn = 0: inference only
+    int64_t steps, batch, layers, classes;
+    int64_t rows;      // rows of the target stream, C
+    int64_t capacity;  // the most rows that memory is laid out for
+    int64_t every;     // steps between two updates
+    int64_t threads;
+    int64_t count_classes;    // 1: log n enters (contrast "batch"), 0: it doesn't ("class")
+    const void *events;       // (T, B, inputs)
+    const int64_t *lengths;   // (B,) in steps, or null
+    const int64_t *labels;    // (B,) class of each sample
+    const int64_t *row;       // (B,) its row of the target stream
+    const int64_t *class_of;  // (C,) class of each row
+    const int64_t *stream_offset;  // (T · classes + 1,) into stream_index; null: label is trained
+    const int32_t *stream_index;   // spikes of layer 1's target stream, step after step
+    double label_threshold, readout_decay;
+    Matrix label, label_recurrent, readout;
+    const Layer *layer;
+    void *logits;      // (B, classes) out
+    double *losses;    // (layers + 1,) out, summed over steps
+    double *rates;     // (layers,) out, summed over steps
+    int64_t *spikes;   // (layers,) out, spikes of running samples
+};
+
+// One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
+// independent of each other; which thread does which never changes a bit of the result.
+enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, GRADIENTS, UNPACK, INFER };
+
+struct Block {  // steps first … first + steps − 1, computed between two meetings of the threads
+    int64_t first, steps;
+    bool update;       // the optimizer steps at its end
+    int64_t updates;   // updates done before in this sequence
+};
+
+struct Kernels {
+    size_t (*bytes)(const Job &job);
+    void (*open)(const Job &job, void *memory);
+    int64_t (*block_steps)(const Job &job);
+    int64_t (*tasks)(const void *work, Phase phase, const Block &block);
+    void (*task)(const void *work, Phase phase, const Block &block, int64_t index, int64_t thread);
+    void (*close)(const void *work);
+};

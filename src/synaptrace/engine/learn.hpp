@@ -1,0 +1,225 @@
+// Traces Propagation on a block of steps: target stream, errors, gradients, Adam.
+//
+//     E   = (softmax(Z Yᵀ + log n) − P) / B        P = softmax(log n − D(Y of the layer below))
+//     g^z = E Y ⊙ σ'        g^y = Eᵀ Z ⊙ σ'        ∂W = g^zᵀ s^z + g^yᵀ s^y
+//     ∂W_o = (softmax(m) − y)ᵀ Z_L / B
+#pragma once
+#include "forward.hpp"
+
+namespace {
+
+constexpr double SHIFT = 1e-9;  // added to differences of traces, as the published code does
+
+// TARGETS: all layers of a few classes through the block.
+template <class T>
+void target_rows(const Work<T> &w, const Block &block, idx index, const Scratch<T> &scratch) {
+    const Tile tile = class_tile(w, index);
+    const Job &job = *w.job;
+    for (idx k = 0; k < block.steps; ++k) {
+        const idx t = block.first + k;
+        const Part<T> &first = w.part[0];
+        Spikes<T> below{};
+        if (w.label_trained || !job.stream_offset) {
+            for (idx r = 0; r < tile.n; ++r)
+                std::memcpy(scratch.current + r * first.width,
+                            w.label.w + job.class_of[tile.first + r - w.batch] * first.width,
+                            first.width * sizeof(T));
+            advance(w, 0, tile, t, static_cast<T>(job.label_threshold), scratch.current,
+                    w.label_recurrent, true, w.label_trained, block, scratch.dense);
+            below = spikes_of(first, tile);
+        } else {  // computed before, as it is the same for every batch
+            const T lam = static_cast<T>(first.layer->lam);
+            for (idx r = 0; r < tile.n; ++r) {
+                const idx row = tile.first + r, c = t * w.classes + job.class_of[row - w.batch];
+                below.index[r] = job.stream_index + job.stream_offset[c];
+                below.count[r] = job.stream_offset[c + 1] - job.stream_offset[c];
+                const T *before = w.trace(0, t - 1, row);
+                T *z = w.trace(0, t, row);
+                for (idx i = 0; i < first.n; ++i) z[i] = lam * before[i];
+                for (idx i = 0; i < below.count[r]; ++i) z[below.index[r][i]] += T(1);
+            }
+            if (w.layers > 1) mark(first.targets, tile.index, w.slot(t), below, tile.n);
+        }
+        for (idx l = 1; l < w.layers; ++l) {
+            const Part<T> &part = w.part[l];
+            std::memset(scratch.current, 0, tile.n * part.width * sizeof(T));
+            drive(part.in, below, tile.n, scratch.current, scratch.dense);
+            advance(w, l, tile, t, static_cast<T>(part.layer->threshold), scratch.current,
+                    part.recurrent, true, true, block, scratch.dense);
+            below = spikes_of(part, tile);
+        }
+    }
+}
+
+// A row of P: softmax over classes of log n − D, D given in `p`.
+template <class T>
+void target_row(const Work<T> &w, const T *log_n, T *p) {
+    T most = -INFINITY, total = 0;
+    for (idx c = 0; c < w.rows; ++c) most = std::max(most, p[c] = log_n[c] - p[c]);
+    for (idx c = 0; c < w.rows; ++c) total += p[c] = std::exp(p[c] - most);
+    for (idx c = 0; c < w.rows; ++c) p[c] /= total;
+}
+
+// TARGETS too: log n of step k, and P of layer 1, whose D is that of the one-hot labels' traces.
+template <class T>
+void label_targets(const Work<T> &w, const Block &block, idx k) {
+    const Job &job = *w.job;
+    const idx t = block.first + k;
+    T *log_n = w.log_n + k * w.capacity, *p = w.part[0].p + k * w.capacity * w.capacity;
+    idx running = 0;
+    for (idx c = 0; c < w.rows; ++c) log_n[c] = T(0);
+    for (idx b = 0; b < w.batch; ++b)
+        if (w.alive(b, t)) ++running, log_n[job.row[b]] += T(1);
+    w.running[k] = running;
+    for (idx c = 0; c < w.rows; ++c)
+        log_n[c] = job.count_classes && running ? std::log(log_n[c]) : T(0);
+
+    const double lam = w.part[0].layer->lam, steps = static_cast<double>(t + 1);
+    const double trace = lam == 1 ? steps : (1 - std::pow(lam, steps)) / (1 - lam);
+    const T apart = static_cast<T>(std::sqrt(2.0) * trace);
+    const T same = static_cast<T>(SHIFT * std::sqrt(static_cast<double>(w.classes)));
+    for (idx i = 0; i < w.rows; ++i) {
+        for (idx c = 0; c < w.rows; ++c) p[i * w.capacity + c] = i == c ? same : apart;
+        target_row(w, log_n, p + i * w.capacity);
+    }
+}
+
+// DISTANCES: row i of P of layer l ≥ 1 at step k of the block.
+template <class T>
+void distance_row(const Work<T> &w, const Block &block, idx k, idx l, idx i) {
+    const Part<T> &below = w.part[l - 1];
+    const idx t = block.first + k;
+    T *p = w.part[l].p + (k * w.capacity + i) * w.capacity;
+    const T *one = w.trace(l - 1, t, w.batch + i), shift = static_cast<T>(SHIFT);
+    for (idx c = 0; c < w.rows; ++c) {
+        const T *other = w.trace(l - 1, t, w.batch + c);
+        constexpr idx lanes = PAD_BYTES / sizeof(T);
+        T part[lanes] = {};
+        idx j = 0;
+        for (; j + lanes <= below.n; j += lanes)
+            for (idx v = 0; v < lanes; ++v) {
+                const T d = (one[j + v] + shift) - other[j + v];
+                part[v] += d * d;
+            }
+        T total = 0;
+        for (; j < below.n; ++j) {
+            const T d = (one[j] + shift) - other[j];
+            total += d * d;
+        }
+        for (idx v = 0; v < lanes; ++v) total += part[v];
+        p[c] = std::sqrt(total);
+    }
+    target_row(w, w.log_n + k * w.capacity, p);
+}
+
+// A (rows × C) of a tile becomes E; returns its share of the loss.
+template <class T>
+double contrast(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
+    const T *log_n = w.log_n + k * w.capacity;
+    const T share = T(1) / static_cast<T>(w.batch);
+    double loss = 0;
+    for (idx r = 0; r < tile.n; ++r, e += w.capacity) {
+        const idx b = tile.first + r;
+        if (!w.alive(b, t)) {
+            for (idx c = 0; c < w.rows; ++c) e[c] = T(0);
+            continue;
+        }
+        const T *p = w.part[l].p + (k * w.capacity + w.job->row[b]) * w.capacity;
+        T most = -INFINITY, total = 0, entropy = 0;
+        for (idx c = 0; c < w.rows; ++c) most = std::max(most, e[c] += log_n[c]);
+        for (idx c = 0; c < w.rows; ++c) total += std::exp(e[c] - most);
+        const T log_total = most + std::log(total);
+        for (idx c = 0; c < w.rows; ++c) {
+            const T log_probability = e[c] - log_total;
+            if (!(p[c] <= T(0))) entropy -= p[c] * (log_probability - log_n[c]);
+            e[c] = (std::exp(log_probability) - p[c]) * share;
+        }
+        loss += entropy * share;
+    }
+    return loss;
+}
+
+// The readout's error of a tile's samples; returns their share of its loss.
+template <class T>
+double readout_error(const Work<T> &w, idx k, Tile tile, idx t) {
+    const T share = T(1) / static_cast<T>(w.batch);
+    double loss = 0;
+    for (idx r = 0; r < tile.n; ++r) {
+        const idx b = tile.first + r, label = w.job->labels[b];
+        T *e = w.error + (k * w.batch + b) * w.classes_width;
+        const T *m = w.logits + b * w.classes_width;
+        if (!w.alive(b, t)) {
+            for (idx c = 0; c < w.classes; ++c) e[c] = T(0);
+            continue;
+        }
+        T most = -INFINITY, total = 0;
+        for (idx c = 0; c < w.classes; ++c) most = std::max(most, m[c]);
+        for (idx c = 0; c < w.classes; ++c) total += std::exp(m[c] - most);
+        const T log_total = most + std::log(total);
+        loss -= (m[label] - log_total) * share;
+        for (idx c = 0; c < w.classes; ++c)
+            e[c] = (std::exp(m[c] - log_total) - (c == label ? T(1) : T(0))) * share;
+    }
+    return loss;
+}
+
+// SAMPLES: a tile of samples through the block, up to its g.
+template <class T>
+void sample_rows(const Work<T> &w, const Block &block, idx index, const Scratch<T> &scratch) {
+    const Tile tile = sample_tile(w, index);
+    double *losses = w.losses + index * (w.layers + 1), *rates = w.rates + index * w.layers;
+    bool plain = true;
+    for (idx k = 0; k < block.steps; ++k) {
+        const idx t = block.first + k;
+        bool ones = true;
+        Spikes<T> below = events_of(w, tile, t, scratch, &ones);
+        mark(w.events, tile.index, w.slot(t), below, tile.n);
+        plain &= ones;
+        for (idx l = 0; l < w.layers; ++l) {
+            const Part<T> &part = w.part[l];
+            const idx width = part.width;
+            std::memset(scratch.current, 0, tile.n * width * sizeof(T));
+            drive(part.in, below, tile.n, scratch.current, scratch.dense);
+            advance(w, l, tile, t, static_cast<T>(part.layer->threshold), scratch.current,
+                    part.recurrent, false, true, block, scratch.dense);
+            below = spikes_of(part, tile);
+
+            T *e = part.e + (k * w.batch + tile.first) * w.capacity;
+            const T *y = w.trace(l, t, w.batch);
+            products(tile.n, w.rows, width, w.trace(l, t, tile.first), width, y, width, e,
+                     w.capacity);
+            losses[l] += contrast(w, k, l, tile, t, e);
+            std::memset(scratch.delta, 0, tile.n * width * sizeof(T));
+            add_product<T>(tile.n, width, w.rows, {e, w.capacity, 1}, y, width, scratch.delta,
+                           width);
+            T *g = w.grad(l, k, tile.first);
+            for (idx i = 0; i < tile.n * width; ++i) g[i] *= scratch.delta[i];
+        }
+        int64_t spikes[MAX_LAYERS] = {};
+        read_out(w, tile, t, spikes);
+        losses[w.layers] += readout_error(w, k, tile, t);
+        for (idx l = 0; l < w.layers; ++l) {
+            w.spikes[index * w.layers + l] += spikes[l];
+            const double running = static_cast<double>(std::max<idx>(w.running[k], 1));
+            rates[l] += static_cast<double>(spikes[l]) / (running * w.part[l].n);
+        }
+    }
+    w.plain[index] = plain;
+}
+
+// FOLD: g^y = Eᵀ Z ⊙ σ' of one step, layer and range of neurons.
+template <class T>
+void fold(const Work<T> &w, const Block &block, idx k, idx l, idx from, const Scratch<T> &scratch) {
+    const Part<T> &part = w.part[l];
+    const idx some = std::min(COLUMNS, part.width - from), t = block.first + k;
+    std::memset(scratch.fold, 0, w.rows * COLUMNS * sizeof(T));
+    add_product<T>(w.rows, some, w.batch, {part.e + k * w.batch * w.capacity, 1, w.capacity},
+                   w.trace(l, t, 0) + from, part.width, scratch.fold, COLUMNS);
+    for (idx c = 0; c < w.rows; ++c) {
+        T *g = w.grad(l, k, w.batch + c) + from;
+        const T *delta = scratch.fold + c * COLUMNS;
+        for (idx i = 0; i < some; ++i) g[i] *= delta[i];
+    }
+}
+
+}  // namespace

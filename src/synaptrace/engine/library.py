@@ -1,0 +1,101 @@
+"""The compiled library: finding it, and its structures as Python sees them (see ``job.hpp``)."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_double, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+MAX_LAYERS = 16
+"""As in ``work.hpp``."""
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("weight", "grad", "mean", "square")),
+        *((name, c_int64) for name in ("has_grad", "step")),
+        *((name, c_double) for name in ("rate", "beta1", "beta2", "epsilon")),
+    )
+
+
+class Layer(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("inputs", "outputs", "hard", "surrogate")),
+        *((name, c_double) for name in ("threshold", "beta", "lam", "scale")),
+        ("weight", Matrix),
+        ("recurrent", Matrix),
+    )
+
+
+class Job(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("is_double", "learn", "steps", "batch", "layers")),
+        *((name, c_int64) for name in ("classes", "rows", "capacity", "every", "threads")),
+        ("count_classes", c_int64),
+        ("events", c_void_p),
+        *((name, c_void_p) for name in ("lengths", "labels", "row", "class_of")),
+        *((name, c_void_p) for name in ("stream_offset", "stream_index")),
+        *((name, c_double) for name in ("label_threshold", "readout_decay")),
+        *((name, Matrix) for name in ("label", "label_recurrent", "readout")),
+        ("layer", ctypes.POINTER(Layer)),
+        ("logits", c_void_p),
+        *((name, c_void_p) for name in ("losses", "rates", "spikes")),
+    )
+
+
+@cache
+def find() -> tuple[ctypes.CDLL | None, str]:
+    """The library, or None and why there is none."""
+    folder = Path(__file__).parent
+    files = sorted(folder.glob("_native*.so"))
+    if not files:
+        return None, "it was not built: no C++17 compiler was found at installation"
+    try:
+        library = ctypes.CDLL(str(files[0]))
+        sizes = library.synaptrace_sizes
+        sizes.argtypes, sizes.restype = [c_int64], c_int64
+        if (sizes(0), sizes(1)) != (ctypes.sizeof(Job), ctypes.sizeof(Layer)):
+            return None, f"{files[0].name} belongs to another version: install again"
+        library.synaptrace_level.restype = ctypes.c_char_p
+        library.synaptrace_bytes.argtypes = [ctypes.POINTER(Job)]
+        library.synaptrace_bytes.restype = c_int64
+        library.synaptrace_run.argtypes = [ctypes.POINTER(Job), c_void_p]
+        library.synaptrace_run.restype = None
+    except (OSError, AttributeError) as error:
+        return None, f"{files[0].name} can't be loaded: {error}"
+    return library, ""
+
+
+def why() -> str:
+    """Why the native engine can't be used on this machine; empty where it can."""
+    return find()[1]
+
+
+def level() -> str | None:
+    """The instruction set that the native engine uses here; None where it can't be used."""
+    library, _ = find()
+    return None if library is None else library.synaptrace_level().decode()
+
+
+def run(job: Job, memory: Tensor | None, fresh: bool) -> Tensor:
+    """Do ``job`` and return the working memory, which the next job of the same layout may use.
+
+    Padding must be zero and stays so; ``fresh`` says that ``memory`` was used by another layout.
+    """
+    library, reason = find()
+    if library is None:
+        raise RuntimeError(reason)
+    if memory is None or fresh:
+        memory = torch.zeros(library.synaptrace_bytes(job) + 64, dtype=torch.uint8)
+    start = (memory.data_ptr() + 63) // 64 * 64
+    library.synaptrace_run(job, start)
+    return memory
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where a contiguous tensor's numbers are."""
+    return None if tensor is None else tensor.data_ptr()

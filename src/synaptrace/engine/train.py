@@ -1,0 +1,186 @@
+"""A whole sequence of Traces Propagation in the native engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from synaptrace.engine import library, stream
+from synaptrace.engine.describe import contiguous, describe, layout, unfit
+from synaptrace.engine.library import Matrix, address
+from synaptrace.layers import add_gradient, standardise_gradient
+
+if TYPE_CHECKING:
+    from synaptrace.rules.tp import TracesPropagation
+
+
+@dataclass
+class Memory:
+    """What the engine keeps from one sequence to the next, none of which changes a result."""
+
+    work: Tensor | None = None
+    layout: tuple[int, ...] = ()
+    stream: stream.Stream | None = None
+
+
+def obstacle(
+    rule: TracesPropagation, events: Tensor, optimizer: Optimizer | None, every: int | None
+) -> str | None:
+    """Why the engine can't do this sequence; None where it can."""
+    reason = unfit(rule.net, events)
+    if reason is not None:
+        return reason
+    label = [rule.label.weight, rule.label.recurrent]
+    if any(w is not None and w.dtype != rule.net.readout.weight.dtype for w in label):
+        return "it needs contiguous weights of one dtype"
+    grads = [p.grad for p, _ in trained(rule) if p.grad is not None]
+    if any(g.layout != torch.strided or not g.is_contiguous() for g in grads):
+        return "it needs contiguous gradients"
+    if optimizer is None or every is None or every >= len(events):
+        return None
+    if rule.label.standardise:
+        return "it updates standardised weights only at the end of a sequence"
+    return not_plain_adam(optimizer, {id(p) for p, _ in trained(rule)})
+
+
+def not_plain_adam(optimizer: Optimizer, known: set[int]) -> str | None:
+    """Why the engine can't take the optimizer's place between steps; None where it can."""
+    if type(optimizer) is not Adam:
+        return f"it has Adam, not {type(optimizer).__name__}, between the steps of a sequence"
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        return "it calls no hooks of the optimizer"
+    for group in optimizer.param_groups:
+        odd = [k for k in ("amsgrad", "maximize", "differentiable", "capturable") if group[k]]
+        if group["weight_decay"] or odd:
+            return f"it has no Adam with {odd[0] if odd else 'weight_decay'}"
+        if any(id(p) not in known and p.grad is not None for p in group["params"]):
+            return "it knows the network's and the rule's parameters only"
+    return None
+
+
+def trained(rule: TracesPropagation) -> list[tuple[Tensor, str]]:
+    """The parameters that get a gradient, each with its place in the job."""
+    places: list[tuple[Tensor | None, str]] = []
+    for i, layer in enumerate(rule.net.layers):
+        places += [(layer.weight, f"layer {i} weight"), (layer.recurrent, f"layer {i} recurrent")]
+    places.append((rule.net.readout.weight, "readout"))
+    if rule.train_label:
+        places.append((rule.label.weight, "label"))
+    return [(p, place) for p, place in places if p is not None and p.requires_grad]
+
+
+def sequence(
+    rule: TracesPropagation,
+    events: Tensor,
+    lengths: Tensor | None,
+    optimizer: Optimizer | None,
+    every: int | None,
+    memory: Memory,
+) -> None:
+    """All steps of a sequence that `obstacle` found nothing against, `start` having been called.
+
+    Leaves in ``.grad`` what the plain path leaves there: the sum since the last update.
+    Of the rule's state only labels, logits, losses and rates remain.
+    """
+    net, label = rule.net, rule.label
+    events = contiguous(net, events)
+    kernels = [layer.kernel().detach() for layer in [*net.layers, net.readout]]
+    job = describe(net, kernels, events, learn=True)
+    if optimizer is not None and every is not None:
+        job.every = min(every, job.steps)
+    kept: list[Any] = [kernels, events]  # alive until the job is done
+
+    (row,), (classes,), (labels,) = (rule.state[k] for k in ("row", "classes", "labels"))
+    job.rows, job.count_classes = len(classes), rule.contrast == "batch"
+    job.capacity = min(job.batch, job.classes) if job.count_classes else job.classes
+    job.labels, job.row, job.class_of = address(labels), address(row), address(classes)
+    if lengths is not None:
+        lengths = lengths.to("cpu", torch.int64).contiguous()
+        job.lengths = address(lengths)
+    job.label_threshold = rule.label_threshold
+    if rule.train_label:
+        kernel = label.kernel().detach()
+        kept.append(kernel)
+        job.label.weight, job.label_recurrent.weight = address(kernel), address(label.recurrent)
+    else:
+        known = memory.stream
+        if known is None or not known.fits(label, rule.label_threshold, job.steps):
+            known = memory.stream = stream.compute(label, rule.label_threshold, job.steps)
+        job.stream_offset, job.stream_index = address(known.offset), address(known.index)
+
+    chained = []  # gradients that still have to go through the standardisation
+    for parameter, place in trained(rule):
+        matrix = find(job, place)
+        if rule.label.standardise and place.endswith(("weight", "label")):
+            gradient = torch.empty_like(parameter)
+            chained.append((parameter, gradient))
+        else:
+            matrix.has_grad = parameter.grad is not None
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            gradient = parameter.grad
+        matrix.grad = address(gradient)
+    stepped = prepare_adam(job, rule, optimizer) if optimizer and job.every < job.steps else []
+
+    layers = len(net.layers)
+    losses, rates = (
+        torch.zeros(layers + 1, dtype=torch.float64),
+        torch.zeros(layers, dtype=torch.float64),
+    )
+    spikes = torch.zeros(layers, dtype=torch.int64)
+    logits = torch.empty_like(rule.state["logits"][0])
+    job.logits, job.losses, job.rates = address(logits), address(losses), address(rates)
+    job.spikes = address(spikes)
+
+    now = layout(job)
+    memory.work = library.run(job, memory.work, fresh=now != memory.layout)
+    memory.layout = now
+
+    for parameter, gradient in chained:
+        add_gradient(parameter, standardise_gradient(parameter.detach(), gradient))
+    updates = (job.steps - 1) // job.every
+    for parameter, state in stepped:
+        state["step"] += updates
+        torch.autograd.graph.increment_version(parameter)
+    names = ("labels", "lengths")
+    rule.state = {k: rule.state[k] for k in names} | {
+        "logits": [logits],
+        "losses": [losses.to(logits.dtype)],
+        "rates": [rates.to(logits.dtype)],
+    }
+
+
+def find(job: library.Job, place: str) -> Matrix:
+    """The job's matrix at a place that `trained` named."""
+    name, *rest = place.split()
+    matrix: Matrix = getattr(job.layer[int(rest[0])], rest[1]) if rest else getattr(job, name)
+    return matrix
+
+
+def prepare_adam(
+    job: library.Job, rule: TracesPropagation, optimizer: Optimizer
+) -> list[tuple[Tensor, dict[str, Any]]]:
+    """Give the job Adam's settings and moments; returns the parameters that it will step."""
+    places = {id(p): place for p, place in trained(rule)}
+    stepped = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) not in places:
+                continue
+            state = optimizer.state[parameter]
+            if not state:
+                state["step"] = torch.tensor(0.0, dtype=torch.float32)
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+            matrix = find(job, places[id(parameter)])
+            matrix.mean, matrix.square = address(state["exp_avg"]), address(state["exp_avg_sq"])
+            matrix.step = int(state["step"])
+            matrix.rate = float(group["lr"])
+            matrix.beta1, matrix.beta2 = map(float, group["betas"])
+            matrix.epsilon = float(group["eps"])
+            stepped.append((parameter, state))
+    return stepped

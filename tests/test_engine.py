@@ -1,0 +1,337 @@
+"""The native engine against the plain path and the golden numbers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as some
+from torch import Tensor
+
+import golden
+import synaptrace as st
+from synaptrace import engine
+from synaptrace.engine import infer, library
+from synaptrace.errors import UserError
+from synaptrace.neuron import SURROGATES
+from synaptrace.training.evaluate import run
+
+built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
+DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
+LAX = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+Made = tuple[st.Network, st.TracesPropagation]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The networks are tiny: PyTorch's threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def off(value: Tensor, expected: Tensor) -> float:
+    return float(((value - expected).abs() / expected.abs().clamp(min=1.0)).max())
+
+
+def compare(native: Made, plain: Made, tolerance: float) -> None:
+    """The same weights, gradients, losses and rates; the two need not spike."""
+    ours, theirs = golden.named(*native), golden.named(*plain)
+    for name, parameter in theirs.items():
+        assert off(ours[name].detach(), parameter.detach()) <= tolerance, name
+        assert (ours[name].grad is None) == (parameter.grad is None), name
+        if parameter.grad is not None:
+            assert off(ours[name].grad, parameter.grad) <= tolerance, f"gradient of {name}"
+    assert off(native[1].losses, plain[1].losses) <= tolerance
+    assert off(native[1].rates, plain[1].rates) <= tolerance
+
+
+def case(name: str, which: str, dtype: torch.dtype = torch.float64) -> tuple[Made, dict[str, Any]]:
+    described, arrays = golden.load(name)
+    net, rule = golden.build(described, arrays, dtype)
+    rule.engine = which
+    return (net, rule), arrays
+
+
+@built
+@pytest.mark.parametrize("name", DENSE)
+def test_golden_gradients(name: str) -> None:
+    for steps in range(1, 1 + len(golden.load(name)[1]["x"])):
+        (net, rule), arrays = case(name, "native")
+        logits = rule.sequence(arrays["x"][:steps], arrays["labels"])
+        assert off(logits, arrays[f"logits/{steps - 1}"]) <= 1e-9
+        for key, parameter in golden.named(net, rule).items():
+            expected = sum(arrays[f"grad/{t}/{key}"] for t in range(steps))
+            assert parameter.grad is not None
+            assert off(parameter.grad, expected) <= 1e-9, key
+    assert (rule.rates > 0).all()
+
+
+@built
+@pytest.mark.parametrize("name", DENSE)
+def test_golden_weights_after_adam_at_every_step(name: str) -> None:
+    (net, rule), arrays = case(name, "native")
+    parameters = golden.named(net, rule)
+    optimizer = torch.optim.Adam(parameters.values(), lr=float(arrays["online_adam_lr"]))
+    rule.sequence(arrays["x"], arrays["labels"], optimizer=optimizer, every=1)
+    for key, parameter in parameters.items():
+        assert off(parameter.detach(), arrays[f"online_adam/{key}"]) <= 1e-8
+        state = optimizer.state[parameter]
+        assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
+        assert int(state["step"]) == len(arrays["x"])
+
+
+@built
+@pytest.mark.parametrize("name", DENSE)
+def test_golden_cases_in_float32_have_the_same_spikes(name: str) -> None:
+    for steps in range(1, 1 + len(golden.load(name)[1]["x"])):
+        native, arrays = case(name, "native", torch.float32)
+        plain, _ = case(name, "torch", torch.float32)
+        x = arrays["x"][:steps].float()
+        for _, rule in (native, plain):
+            rule.sequence(x, arrays["labels"])
+        spikes = [rule.rates * steps * len(arrays["labels"]) for _, rule in (native, plain)]
+        width = torch.tensor([layer.weight.shape[0] for layer in plain[0].layers])
+        counts = [(each * width).round() for each in spikes]
+        assert torch.equal(*counts)
+        for ours, theirs in zip(
+            golden.named(*native).values(), golden.named(*plain).values(), strict=True
+        ):
+            assert ours.grad is not None
+            assert theirs.grad is not None
+            scale = theirs.grad.abs().max().clamp(min=1e-3)
+            assert float((ours.grad - theirs.grad).abs().max() / scale) <= 1e-5
+
+
+def twins(seed: int, size: tuple[int, list[int], int], gain: float = 3.0, **options: Any) -> Any:
+    """The same network and rule twice, on the native engine and on the plain path."""
+    of_net = {k: options.pop(k) for k in ("neuron", "recurrent", "readout_decay", "standardise")}
+    made = []
+    for which in ("native", "torch"):
+        g = torch.Generator().manual_seed(seed)
+        net = st.mlp(*size, gain=gain, generator=g, **of_net).double()
+        rule = st.TracesPropagation(net, engine=which, generator=g, **options)
+        made.append((net, rule))
+    return made
+
+
+@some.composite
+def situations(draw: some.DrawFn) -> dict[str, Any]:
+    seed = draw(some.integers(0, 2**31))
+    g = torch.Generator().manual_seed(seed)
+    steps, batch, inputs = (draw(some.integers(*r)) for r in ((1, 14), (2, 40), (3, 40)))
+    classes = draw(some.integers(2, 20))
+    hidden = draw(some.lists(some.integers(4, 70), min_size=1, max_size=3))
+    neuron = st.LIF(
+        threshold=draw(some.sampled_from([0.1, 0.3])),
+        decay=draw(some.sampled_from([0.0, 0.8, 1.0])),
+        trace_decay=tuple(draw(some.sampled_from([0.0, 0.7, 1.0])) for _ in hidden),
+        reset=draw(some.sampled_from(["soft", "hard"])),
+        surrogate=SURROGATES[draw(some.sampled_from(sorted(SURROGATES)))](1.5),
+    )
+    made = twins(
+        seed, (inputs, hidden, classes), neuron=neuron,
+        recurrent=draw(some.booleans()), standardise=draw(some.booleans()),
+        readout_decay=draw(some.sampled_from([0.0, 0.9, 1.0])),
+        contrast=draw(some.sampled_from(["batch", "class"])),
+        train_label=draw(some.booleans()), label_threshold=draw(some.sampled_from([None, 0.2])),
+    )  # fmt: skip
+    density = draw(some.sampled_from([0.05, 0.3, 1.0]))
+    events = torch.bernoulli(
+        torch.full((steps, batch, inputs), density, dtype=torch.float64), generator=g
+    )
+    kind = draw(some.sampled_from(["ones", "counts", "real"]))
+    if kind == "counts":
+        events *= torch.randint(1, 4, events.shape, generator=g)
+    elif kind == "real":
+        events *= torch.randn(events.shape, generator=g, dtype=torch.float64)
+    lengths = torch.randint(1, steps + 2, (batch,), generator=g)
+    return {
+        "made": made, "events": events, "labels": torch.randint(0, classes, (batch,), generator=g),
+        "lengths": lengths if draw(some.booleans()) else None,
+    }  # fmt: skip
+
+
+@built
+@LAX
+@given(situations())
+def test_random_networks_have_the_same_gradients(situation: dict[str, Any]) -> None:
+    native, plain = situation.pop("made")
+    for _ in range(2):  # the second sequence adds to the gradients, in memory used before
+        logits = [rule.sequence(**situation) for _, rule in (native, plain)]
+        assert off(*logits) <= 1e-9
+        compare(native, plain, 1e-9)
+    assume(bool((plain[1].rates > 0).all()))
+
+
+@built
+@LAX
+@given(situations(), some.sampled_from([1, 2, 5, 20]), some.booleans())
+def test_random_networks_have_the_same_updates(
+    situation: dict[str, Any], every: int, fused: bool
+) -> None:
+    native, plain = made = situation.pop("made")
+    assume(not native[1].label.standardise)
+    # A large epsilon, as Adam magnifies rounding where a gradient is nearly zero.
+    optimizers = [
+        torch.optim.Adam(golden.named(*each).values(), lr=1e-2, eps=1e-3, fused=fused)
+        for each in made
+    ]
+    for _ in range(2):
+        for (_, rule), optimizer in zip(made, optimizers, strict=True):
+            rule.sequence(**situation, optimizer=optimizer, every=every)
+        compare(native, plain, 1e-9)
+    for ours, theirs in zip(*(list(each.state.values()) for each in optimizers), strict=True):
+        assert int(ours["step"]) == int(theirs["step"])
+        assert off(ours["exp_avg_sq"], theirs["exp_avg_sq"]) <= 1e-9
+    assume(bool((plain[1].rates > 0).all()))
+
+
+def plain_twins(**options: Any) -> Any:
+    neuron = st.LIF(threshold=0.3, decay=0.85, trace_decay=0.85)
+    defaults = {"recurrent": True, "readout_decay": 1.0, "standardise": False}
+    return twins(5, (40, [33, 20], 6), neuron=neuron, **{**defaults, **options})
+
+
+def spikes(steps: int, batch: int, seed: int = 0) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.bernoulli(torch.full((steps, batch, 40), 0.1, dtype=torch.float64), generator=g)
+
+
+@built
+@pytest.mark.parametrize("every", [None, 4])
+def test_weights_after_a_hundred_sequences(every: int | None) -> None:
+    made = plain_twins()
+    for net, rule in made:
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+        for i in range(100):
+            labels = torch.arange(12) % 6 if i % 2 else torch.arange(12) % 4
+            rule.sequence(spikes(10, 12, i), labels, optimizer=optimizer, every=every)
+        assert (rule.rates > 0).all()
+    compare(*made, 1e-9)
+
+
+@built
+def test_the_same_bits_on_one_thread_and_on_three() -> None:
+    seen = []
+    for threads in (1, 3, 3):
+        torch.set_num_threads(threads)
+        (net, rule), _ = plain_twins(contrast="class")
+        optimizer = torch.optim.Adam(net.parameters())
+        events, labels = spikes(40, 64), torch.arange(64) % 6
+        logits = rule.sequence(events, labels, optimizer=optimizer, every=9)
+        seen.append([logits, rule.losses, *net.parameters()])
+    for other in seen[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(seen[0], other, strict=True))
+
+
+@built
+def test_a_changed_label_projection_is_seen() -> None:
+    made = plain_twins()
+    for _, rule in made:
+        rule.sequence(spikes(9, 8), torch.arange(8) % 6)
+        rule.label.weight.data.mul_(2.0)
+        rule.sequence(spikes(12, 8), torch.arange(8) % 6)
+    compare(*made, 1e-9)
+
+
+@built
+def test_frozen_weights_and_weights_that_no_optimizer_has() -> None:
+    made = plain_twins()
+    for net, rule in made:
+        net.layers[0].recurrent.requires_grad_(False)
+        optimizer = torch.optim.Adam([net.layers[0].weight, net.readout.weight], lr=1e-2)
+        for _ in range(2):
+            rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+    compare(*made, 1e-9)
+    assert made[0][0].layers[1].weight.grad is not None
+
+
+@built
+def test_what_an_earlier_backward_left_takes_part_in_the_first_update() -> None:
+    made = plain_twins()
+    for net, rule in made:
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        rule.sequence(spikes(3, 8), torch.arange(8) % 6)
+        rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+    compare(*made, 1e-9)
+
+
+@built
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda p: torch.optim.SGD(p, lr=0.1), "SGD"),
+        (lambda p: torch.optim.AdamW(p), "AdamW"),
+        (lambda p: torch.optim.Adam(p, weight_decay=0.1), "weight_decay"),
+        (lambda p: torch.optim.Adam(p, amsgrad=True), "amsgrad"),
+    ],
+)
+def test_other_optimizers_step_on_the_plain_path(make: Any, reason: str) -> None:
+    native, plain = plain_twins()
+    native[1].engine = "auto"
+    for net, rule in (native, plain):
+        optimizer = make(net.parameters())
+        rule.sequence(spikes(6, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+    compare(native, plain, 0.0)
+    native[1].engine = "native"
+    optimizer = make(native[0].parameters())
+    with pytest.raises(UserError, match=reason):
+        native[1].sequence(spikes(6, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+
+
+@built
+def test_what_the_engine_has_not_is_said() -> None:
+    g = torch.Generator().manual_seed(0)
+    net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3, generator=g)
+    rule = st.TracesPropagation(net, engine="native", generator=g)
+    with pytest.raises(UserError, match=r"rule\.engine: .* dense layers only"):
+        rule.sequence(torch.ones(3, 2, 2, 6, 6), torch.tensor([0, 1]))
+
+
+def test_without_the_library_the_plain_path_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "find", lambda: (None, "it was not built"))
+    (_, rule), _ = plain_twins()
+    with pytest.raises(UserError, match="not built"):
+        rule.sequence(spikes(3, 8), torch.arange(8) % 6)
+    rule.engine = "auto"
+    rule.sequence(spikes(3, 8), torch.arange(8) % 6)
+    assert "trace" in rule.state
+    with pytest.raises(UserError, match="engine"):
+        st.TracesPropagation(st.mlp(3, [4], 2), engine="fast")  # type: ignore[arg-type]
+
+
+@built
+@LAX
+@given(situations())
+def test_inference_has_the_same_logits_and_spikes(situation: dict[str, Any]) -> None:
+    net, events, lengths = situation["made"][1][0], situation["events"], situation["lengths"]
+    fast = infer.forward(net, events, lengths)
+    assert fast is not None
+    with torch.no_grad():
+        logits, spikes = run(net, events, lengths)
+        assert torch.equal(net(events, lengths), fast[0])
+    assert off(fast[0], logits) <= 1e-9
+    assert off(fast[0], net(events, lengths).detach()) <= 1e-9  # with autograd: the plain path
+    assert torch.equal(fast[1], spikes)
+    assume(bool((spikes > 0).all()))
+
+
+@built
+def test_inference_leaves_what_it_has_not_to_the_plain_path() -> None:
+    net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3)
+    assert infer.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
+    assert infer.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
+    with pytest.raises(UserError, match="doesn't fit"):
+        infer.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
+
+
+@built
+def test_bad_input_is_the_same_error() -> None:
+    (_, rule), _ = plain_twins()
+    with pytest.raises(UserError, match="doesn't fit"):
+        rule.sequence(spikes(3, 8)[..., :39], torch.arange(8) % 6)
+    with pytest.raises(UserError, match="labels"):
+        rule.sequence(spikes(3, 8), torch.arange(7) % 6)
