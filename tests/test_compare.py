@@ -128,6 +128,8 @@ def test_the_command_prints_and_writes_the_table(
         (["tp:contrast"], {}, "should be name:option=value"),
         (["tp:contrast=never"], {}, "rule.contrast: 'never'"),
         (["tp", "tp"], {}, "each once"),
+        (["tp:rates=fast"], {}, "should be numbers"),
+        (["tp:rates=1e-3/-1"], {}, "should be positive numbers"),
         (["tp"], {"train.lr": "1"}, "takes --rules name:option=value and --rates"),
         (["tp"], {"rule.contrast": "class"}, "takes --rules name:option=value and --rates"),
     ],
@@ -138,6 +140,15 @@ def test_bad_input_is_refused_before_anything_is_trained(
     with pytest.raises(UserError, match=message):
         compare.plan(labels, overrides=overrides, out=tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> None:
+    labels = ["tp", "espp:train.update=step:form=step:rates=1e-4/3e-4"]
+    plan = make(tmp_path, *labels)
+    assert list(plan.rates.values()) == [(1e-3, 1e-2), (1e-4, 3e-4)]
+    assert plan.configs[labels[1]].train["update"] == "step"
+    assert plan.configs[labels[1]].rule["form"] == "step"
+    assert plan.configs["tp"].train["update"] == "sequence"
 
 
 def test_a_directory_of_another_comparison_is_left_alone(tmp_path: Path) -> None:

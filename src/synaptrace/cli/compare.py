@@ -11,8 +11,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 Every rule gets the same network, split, seeds and epochs. Its learning rate is chosen from --rates
-by validation on the first seed. Interrupted, the same command goes on where it stopped; --table
-prints what is finished, trains nothing. Accuracies are those of the last epoch.
+by validation on the first seed. A rule may have settings and rates of its own, as in
+espp:train.update=step:rates=3e-5/1e-4/3e-4. Interrupted, the same command goes on where it
+stopped; --table prints what is finished and trains nothing. Accuracies are the last epoch's.
 
 examples:
   synaptrace compare --rules tp,tp:contrast=class,bptt,readout-only --seeds 3
@@ -42,15 +43,12 @@ def run(options: argparse.Namespace) -> int:
     names = options.rules.split(",")
     if names == ["all"]:
         names = ["tp", "tp:contrast=class", *(name for name in rules.NAMES if name != "tp")]
-    try:
-        rates = [float(rate) for rate in (options.rates or "").split(",") if rate]
-    except ValueError:
-        raise UserError(f"--rates: {options.rates!r} are no numbers") from None
+    rates = compare.numbers(options.rates, ",", "--rates") if options.rates else compare.RATES
     if options.jobs < 1:
         raise UserError(f"--jobs: {options.jobs} is not a positive number")
     plan = compare.plan(
         names, preset=options.preset, file=options.config, overrides=options.settings,
-        rates=rates or compare.RATES, seeds=options.seeds, out=options.out,
+        rates=rates, seeds=options.seeds, out=options.out,
     )  # fmt: skip
     if not options.quiet:
         print(f"comparison: {plan.out}", file=sys.stderr)

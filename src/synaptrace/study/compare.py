@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -46,14 +47,15 @@ class Plan:
 
     configs: dict[str, Config]
     """The settings of each contender by its label, such as tp:contrast=class."""
-    rates: tuple[float, ...]
+    rates: dict[str, tuple[float, ...]]
+    """The learning rates that each contender tries."""
     seeds: int
     out: Path
 
     def run(self, task: Task) -> Path:
         """The run directory of one training."""
         label, rate, seed = task
-        return self.out / label.replace(":", "-") / f"lr-{rate:g}" / f"seed-{seed}"
+        return self.out / re.sub(r"[^A-Za-z0-9.=-]", "-", label) / f"lr-{rate:g}" / f"seed-{seed}"
 
     def config(self, task: Task) -> Config:
         """The settings of one training."""
@@ -62,7 +64,7 @@ class Plan:
 
     def first(self, label: str) -> list[Task]:
         """The trainings that choose the rate."""
-        return [(label, rate, self.seed(label)) for rate in self.rates]
+        return [(label, rate, self.seed(label)) for rate in self.rates[label]]
 
     def seed(self, label: str) -> int:
         """The first seed."""
@@ -101,27 +103,31 @@ def plan(
     """Check every contender's settings before anything is trained.
 
     Args:
-        contenders: rules, each ``name`` or ``name:option=value:option=value``.
+        contenders: rules, each ``name`` or ``name:option=value:option=value``; an option with a
+            dot is a setting of another section (espp:train.update=step), and ``rates=1e-4/3e-4``
+            is a grid of its own.
         out: None: a directory below runs/ named by the settings, the same for the same ones.
 
     Raises:
         UserError: a rule, option, rate or number of seeds that can't be; a directory that holds
             a comparison of other settings.
     """
-    if seeds < 1 or not rates or not all(rate > 0 for rate in rates):
-        raise UserError("--seeds, --rates: need at least one seed, and positive rates")
+    if seeds < 1:
+        raise UserError(f"--seeds: {seeds} is not a positive number")
     if len(set(contenders)) < len(contenders) or not contenders:
         raise UserError("--rules: needs at least one rule, each once")
     base = dict(overrides or {})
     for key in base:
         if key.startswith(("rule.", "train.lr")):
             raise UserError(f"--{key}: a comparison takes --rules name:option=value and --rates")
-    configs = {
-        label: resolve(preset=preset, file=file, overrides={**base, **rule_of(label)})
-        for label in contenders
-    }
+    configs: dict[str, Config] = {}
+    grids: dict[str, tuple[float, ...]] = {}
+    for label in contenders:
+        own, grid = contender(label)
+        configs[label] = resolve(preset=preset, file=file, overrides={**base, **own})
+        grids[label] = grid or tuple(rates)
     about = {
-        "rates": [float(rate) for rate in rates],
+        "rates": grids,
         "seeds": seeds,
         "settings": {label: config.model_dump() for label, config in configs.items()},
     }
@@ -132,18 +138,37 @@ def plan(
     if file.exists() and json.loads(file.read_text()) != json.loads(json.dumps(about)):
         raise UserError(f"{file}: holds a comparison of other settings; choose another --out")
     write_atomic(file, json.dumps(about, indent=1) + "\n")
-    return Plan(configs, tuple(rates), seeds, out)
+    return Plan(configs, grids, seeds, out)
 
 
-def rule_of(label: str) -> dict[str, str]:
-    """``name:option=value`` as overrides. Raises UserError where it isn't of that form."""
+def contender(label: str) -> tuple[dict[str, str], tuple[float, ...]]:
+    """``name:option=value`` as overrides, and the rates it names, if it does.
+
+    Raises:
+        UserError: it isn't of that form.
+    """
     name, *options = label.split(":")
     found = {"rule.name": name}
+    rates: tuple[float, ...] = ()
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--rules: {label!r} should be name:option=value")
-        found[f"rule.{key}"] = value
+        if key == "rates":
+            rates = numbers(value, "/", f"--rules: {label!r}")
+        else:
+            found[key if "." in key else f"rule.{key}"] = value
+    return found, rates
+
+
+def numbers(text: str, separator: str, where: str) -> tuple[float, ...]:
+    """Positive numbers. Raises UserError, naming ``where``, for anything else."""
+    try:
+        found = tuple(float(part) for part in text.split(separator))
+    except ValueError:
+        raise UserError(f"{where}: {text!r} should be numbers with {separator!r} between") from None
+    if not all(number > 0 for number in found):
+        raise UserError(f"{where}: {text!r} should be positive numbers")
     return found
 
 
@@ -155,7 +180,7 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
     """
     from tqdm import tqdm
 
-    total = len(plan.configs) * (len(plan.rates) + plan.seeds - 1)
+    total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
     bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     running: dict[Future[None], Task] = {}
