@@ -4,7 +4,7 @@ import argparse
 
 import torch
 
-from synaptrace.bench import data, step
+from synaptrace.bench import camera, data, step
 
 
 def main() -> None:
@@ -17,6 +17,9 @@ def main() -> None:
     verb = verbs.add_parser("data", help="samples per second, loaded beside trained")
     data.add_arguments(verb)
     verb.set_defaults(run=data.main)
+    verb = verbs.add_parser("camera", help="simulated recordings beside real ones, or fit to them")
+    camera.add_arguments(verb)
+    verb.set_defaults(run=camera.main)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

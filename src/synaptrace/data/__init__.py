@@ -32,6 +32,7 @@ NAMES = {
     "fsdd": "fsdd",
     "kws01": "kws01",
     "nmnist": "nmnist",
+    "nmnist-sim": "nmnist_sim",
     "shd": "shd",
     "speechcommands": "speechcommands",
     "ssc": "ssc",

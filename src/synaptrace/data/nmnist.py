@@ -100,7 +100,7 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    frames = _frames(saccades, dt, merge, crop, pool, binary)
+    frames = view(saccades, dt, merge, crop, pool, binary)
     prepared = prepare(path=path)
     index, test_split = splits.complete(
         prepared.labels.tolist(), prepared.notes["split"], share=validation, seed=SEED
@@ -134,10 +134,10 @@ def read_file(
         UserError: the file is no such recording, an option out of range.
     """
     recording = read_bin(path, SENSOR)
-    return _frames(saccades, dt, merge, crop, pool, binary).of(recording)
+    return view(saccades, dt, merge, crop, pool, binary).of(recording)
 
 
-def _frames(saccades: int, dt: float, merge: bool, crop: int, pool: int, binary: bool) -> Frames:
+def view(saccades: int, dt: float, merge: bool, crop: int, pool: int, binary: bool) -> Frames:
     if saccades not in (1, 2, 3):
         raise UserError(f"data.saccades: {saccades} is not 1, 2 or 3")
     steps = round(SACCADES[saccades - 1] / dt) if dt > 0 else 1
