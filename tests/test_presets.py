@@ -25,7 +25,7 @@ def heidelberg(name: str, classes: int) -> Callable[[Path], Path]:
     return make
 
 
-NUMBERS = sum((chosen[:24] for chosen in test_kws01.STORED.values()), [])
+NUMBERS = [number for chosen in test_kws01.STORED.values() for number in chosen[:24]]
 
 MINIATURES: dict[str, Callable[[Path], Path | None]] = {
     "digits": lambda path: None,
