@@ -36,7 +36,9 @@ class ATan:
     scale: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        return (math.pi * distance).square_().add_(1.0).reciprocal_().mul_(self.scale)
+        one = torch.ones((), dtype=distance.dtype, device=distance.device)
+        slope = torch.addcmul(one, distance, distance, value=math.pi**2).reciprocal_()
+        return slope if self.scale == 1 else slope.mul_(self.scale)
 
 
 @dataclass(frozen=True)
@@ -188,4 +190,6 @@ def reset(neuron: LIF, v: Tensor, s: Tensor, threshold: float | Tensor | None = 
     """The membrane after the spike; ``threshold`` overrides θ where rows have one of their own."""
     if neuron.reset == "hard":
         return v * (1 - s)
-    return v - (neuron.threshold if threshold is None else threshold) * s
+    if isinstance(threshold, Tensor):
+        return torch.addcmul(v, s, threshold, value=-1)
+    return torch.sub(v, s, alpha=neuron.threshold if threshold is None else threshold)

@@ -246,12 +246,24 @@ class Rule(nn.Module):
     def _holding(self) -> Iterator[None]:
         self._refresh()
         self._held = True
+        layers = [*self.net.layers, self.net.readout]
+        for layer in layers:
+            layer.deferred = []
         try:
             yield
+            self._settle()
         finally:
+            for layer in layers:
+                layer.deferred = None
             self._held, self.kernels = False, []
 
+    def _settle(self) -> None:
+        """Add what the layers have put off to ``.grad``, while the weights are as they were."""
+        for layer in [*self.net.layers, self.net.readout]:
+            layer.settle()
+
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        self._settle()
         optimizer.step()
         optimizer.zero_grad()
         if self._held:
