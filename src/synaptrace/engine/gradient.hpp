@@ -11,11 +11,11 @@ void adam(const Matrix &from, const Block &block, T *w, T *g, T *m, T *v, idx n)
     const double first = 1 - std::pow(from.beta1, step), second = 1 - std::pow(from.beta2, step);
     const T mix = static_cast<T>(1 - from.beta1), keep = static_cast<T>(from.beta2);
     const T add = static_cast<T>(1 - from.beta2), epsilon = static_cast<T>(from.epsilon);
-    const T rate = static_cast<T>(from.rate / first), scale = static_cast<T>(std::sqrt(second));
+    const T rate = static_cast<T>(from.rate / first), scale = static_cast<T>(1 / std::sqrt(second));
     for (idx i = 0; i < n; ++i) {
         m[i] += mix * (g[i] - m[i]);
         v[i] = keep * v[i] + add * (g[i] * g[i]);
-        w[i] -= rate * m[i] / (std::sqrt(v[i]) / scale + epsilon);
+        w[i] -= rate * m[i] / (std::sqrt(v[i]) * scale + epsilon);
         g[i] = T(0);
     }
 }

@@ -196,34 +196,33 @@ void products(idx m, idx c, idx n, const T *a, idx a_row, const T *b, idx b_row,
         products_rows<T, 1>(c, n, a + i * a_row, a_row, b, b_row, out + i * out_row, out_row);
 }
 
-// Bit i of the answer: element i of the 64 is ≥ limit (or ≠ 0).
-template <class T>
-INLINE bool any_of(const T *p, idx n, T limit) {
-    int found = 0;
-    for (idx i = 0; i < n; ++i) found |= p[i] >= limit;
-    return found;
-}
-
-template <class T>
-INLINE bool any_event(const T *p, idx n) {
-    int found = 0;
-    for (idx i = 0; i < n; ++i) found |= p[i] != T(0);
-    return found;
+// Calls each(i) for the elements i < n of which test(p[i]) holds, ascending. Comparisons come as a
+// byte each, which every compiler makes vectors of; only eight elements with a hit are looked into.
+template <class T, class Test, class Each>
+INLINE void where(const T *p, idx n, Test test, Each each) {
+    constexpr idx some = 64, words = some / 8;
+    idx i = 0;
+    for (; i + some <= n; i += some) {
+        alignas(64) uint8_t hit[some];
+        uint64_t word[words], any = 0;
+        for (idx j = 0; j < some; ++j) hit[j] = test(p[i + j]);
+        std::memcpy(word, hit, sizeof hit);
+        for (idx j = 0; j < words; ++j) any |= word[j];
+        if (!any) continue;
+        for (idx j = 0; j < words; ++j)
+            for (; word[j]; word[j] &= word[j] - 1)
+                each(i + 8 * j + (__builtin_ctzll(word[j]) >> 3));
+    }
+    for (; i < n; ++i)
+        if (test(p[i])) each(i);
 }
 
 // The indices of elements ≥ 0, ascending; returns how many.
 template <class T>
 idx indices_of_spikes(const T *xi, idx n, int32_t *index) {
     idx count = 0;
-    constexpr idx some = 32;
-    for (idx i = 0; i < n; i += some) {
-        const idx end = std::min(i + some, n);
-        if (end - i == some && !any_of<T>(xi + i, some, T(0))) continue;
-        for (idx j = i; j < end; ++j) {
-            index[count] = static_cast<int32_t>(j);
-            count += xi[j] >= T(0);
-        }
-    }
+    where(xi, n, [](T x) { return x >= T(0); },
+          [&](idx i) { index[count++] = static_cast<int32_t>(i); });
     return count;
 }
 
@@ -231,19 +230,13 @@ idx indices_of_spikes(const T *xi, idx n, int32_t *index) {
 template <class T>
 idx indices_of_events(const T *x, idx n, int32_t *index, T *value, bool *ones) {
     idx count = 0;
-    constexpr idx some = 32;
     bool same = true;
-    for (idx i = 0; i < n; i += some) {
-        const idx end = std::min(i + some, n);
-        if (end - i == some && !any_event<T>(x + i, some)) continue;
-        for (idx j = i; j < end; ++j) {
-            index[count] = static_cast<int32_t>(j);
-            value[count] = x[j];
-            const bool event = x[j] != T(0);
-            same &= !event | (x[j] == T(1));
-            count += event;
-        }
-    }
+    where(x, n, [](T y) { return y != T(0); },
+          [&](idx i) {
+              index[count] = static_cast<int32_t>(i);
+              value[count++] = x[i];
+              same &= x[i] == T(1);
+          });
     *ones &= same;
     return count;
 }
