@@ -83,8 +83,8 @@ def load(
     hop: float = 20.0,
     bands: int = 40,
     seconds: float = 1.0,
-    shift: int = 3,
-    noise: float = 0.1,
+    shift: int = 4,
+    noise: float = 0.4,
     holdout_speaker: str | None = None,
 ) -> ArrayDataset:
     """FSDD: events (50, B, 120), log-mel bands and their differences. Any part of it will do.
