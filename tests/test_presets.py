@@ -8,6 +8,7 @@ import pytest
 import recordings
 import sounds
 import test_kws01
+import test_nmnist_sim
 from synaptrace import config
 from synaptrace.data import dvscifar10
 from synaptrace.training import job
@@ -30,6 +31,7 @@ NUMBERS = [number for chosen in test_kws01.STORED.values() for number in chosen[
 MINIATURES: dict[str, Callable[[Path], Path | None]] = {
     "digits": lambda path: None,
     "nmnist": lambda path: recordings.nmnist(path, train=6),
+    "nmnist-sim": lambda path: test_nmnist_sim.mnist(path),
     "shd": heidelberg("shd", 20),
     "ssc": heidelberg("ssc", 35),
     "dvsgesture": recordings.gestures,
