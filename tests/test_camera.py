@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from synaptrace.data.camera import DARK, Camera, saccades
+from synaptrace.data.camera import DARK, Camera, place, saccades
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 
@@ -69,6 +69,75 @@ def test_motion_is_finer_than_a_pixel():
     assert (frames[ON, :, 1] == (rise / 0.01).floor()).all()
     assert (frames[OFF, :, 0] == (fall / 0.01).floor()).all()
     assert frames.sum() == frames[ON, :, 1].sum() + frames[OFF, :, 0].sum()
+
+
+def test_the_ground_is_as_bright_as_it_says():
+    """A white image on a white ground shows nothing; a dark bar on it swaps ON and OFF."""
+    white = camera(ground=1.0).record(torch.ones(1, 6, 4), generator(0))
+    assert not white.any()
+    dark, bright = (
+        camera(ground=ground, path=[(0.0, 2.0 + 0.5 * step) for step in range(9)])
+        .record(image, generator(0))
+        .sum((1, 3, 4))
+        for ground, image in ((1.0, 1 - bar()), (0.0, bar()))
+    )
+    assert dark.sum() > 50
+    assert torch.equal(dark, bright.flip(1))
+
+
+def test_blur_spreads_a_bar_and_keeps_its_light():
+    shares = place(1, 9, 4.0, 0.7)[:, 0]
+    assert shares.sum().item() == pytest.approx(1.0, abs=1e-4)
+    pixels = torch.arange(9.0) - 4
+    assert (shares * pixels).sum().item() == pytest.approx(0.0, abs=1e-5)
+    spread = (shares * pixels.square()).sum().item()
+    assert spread == pytest.approx(0.7**2 + 1 / 12, rel=1e-3)  # the lens's and a square's own
+    sharp = place(5, 9, 1.3, 1e-3)
+    assert torch.equal(sharp.round(), place(5, 9, 1.0, 0.0))
+
+
+def test_a_refractory_pixel_pauses_and_forgets_meanwhile():
+    flash = [(0.0, 0.0), *[(0.0, 0.1 * step) for step in range(1, 11)]]
+    fast = camera(path=flash, threshold=0.05, refractory=0.0).record(bar(), generator(0))[0]
+    slow = camera(path=flash, threshold=0.05, refractory=2.0).record(bar(), generator(0))[0]
+    assert fast.max() > 3
+    assert slow.max() == 1
+    sent = slow.sum(1)[:, 0, 0].nonzero()[:, 0].tolist()
+    assert sent == [0, 3, 6, 9]  # two steps of pause after each, with change enough at every step
+
+
+def test_a_refractory_pixel_with_time_loses_nothing():
+    """Where edges are slow, the pause costs but the change within it."""
+    slowly = saccades([(0.0, 0.0), (0.0, 1.0)], 2000)
+    image = torch.rand(2, 6, 4, generator=generator(3))
+    plain = camera(path=slowly).record(image, generator(0)).sum(1).float()
+    pausing = camera(path=slowly, refractory=1.0).record(image, generator(0)).sum(1).float()
+    assert plain.sum() > 50
+    assert (plain - pausing).abs().sum() < 0.05 * plain.sum()
+
+
+def test_leak_makes_on_events_at_its_rate():
+    dark = torch.zeros(30, 4, 4)
+    leaky = camera(path=[(0.0, 0.0)] * 501, leak=2.0, dt=10.0)
+    frames = leaky.record(dark, generator(0)).double()
+    assert frames[:, :, OFF].sum() == 0
+    assert (frames[:, :, ON].sum(1) >= 9).all()  # 5 s, each begun at rest
+    assert (frames[:, :, ON].sum(1) <= 10).all()
+
+
+def test_a_pixel_that_has_seen_motion_begins_between_its_thresholds():
+    """As many events in the mean as the change says; ⌊⌋ is lost where pixels begin at rest."""
+    tenth = {"path": [(0.0, 0.0), (0.0, 0.1)], "threshold": 0.25}
+    images = bar().expand(2000, -1, -1)
+    rise = torch.log(torch.tensor((0.1 + DARK) / DARK)).item() / 0.25
+    assert 1 < rise < 2
+    rested = camera(**tenth).record(images, generator(0))[:, 0, ON, :, 1].double()
+    moved = camera(**tenth, moved=True).record(images, generator(0))[:, 0, ON, :, 1].double()
+    # n = ⌊rise + u⌋ where u is even between −1 and 1
+    below, above = rise - 1, rise + 1
+    mean = sum(max(0.0, above - n) - max(0.0, below - n) for n in (1, 2)) / 2
+    assert (rested == 1).all()
+    assert moved.mean().item() == pytest.approx(mean, abs=0.03)
 
 
 def test_rows_and_columns_are_not_confused():
@@ -162,6 +231,11 @@ def test_images_that_are_none_are_refused(images):
         {"sensor": (0, 4)},
         {"mismatch": -0.1},
         {"noise": -1.0},
+        {"dark": 0.0},
+        {"ground": 1.5},
+        {"blur": -1.0},
+        {"refractory": -1.0},
+        {"leak": float("nan")},
     ],
 )
 def test_settings_out_of_range_are_refused(settings):

@@ -58,6 +58,20 @@ def test_accumulate_is_the_gradient_of_current_and_adds(standardised: bool) -> N
             assert torch.allclose(parameter.grad, 2 * value, rtol=1e-10)
 
 
+@pytest.mark.parametrize("standardised", [False, True])
+def test_back_is_the_transpose_of_current(standardised: bool) -> None:
+    g = torch.Generator().manual_seed(3)
+    conv = Conv((2, 5, 4), 3, neuron=st.LIF(), standardise=standardised, generator=g)
+    dense = Dense(40, 6, neuron=st.LIF(), recurrent=True, standardise=standardised, generator=g)
+    for layer, shape in ((conv.double(), (2, 5, 4)), (dense.double(), (40,))):
+        x = torch.randn(3, *shape, generator=g, dtype=torch.float64, requires_grad=True)
+        previous = torch.randn(3, *layer.shape, generator=g, dtype=torch.float64)
+        current = layer.current(x, previous, layer.kernel())
+        error = torch.randn(current.shape, generator=g, dtype=torch.float64)
+        (expected,) = torch.autograd.grad(current, x, error)
+        assert torch.allclose(layer.back(error, layer.kernel()), expected, rtol=1e-10)
+
+
 def test_frozen_weights_get_no_gradient() -> None:
     layer = Conv((1, 4, 4), 2, neuron=st.LIF())
     layer.weight.requires_grad_(False)

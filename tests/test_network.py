@@ -162,3 +162,24 @@ def test_a_decision_is_taken_when_a_class_is_clear() -> None:
     assert net.decide(events, 1.5)[1].tolist() == [6, 6, 6]
     with pytest.raises(ValueError, match="confidence"):
         net.decide(events, 0.0)
+
+
+def test_an_adaptive_threshold_rises_by_a_spike_and_falls_back() -> None:
+    neuron = st.LIF(threshold=1.0, decay=0.0, adaptation=0.5, adaptation_decay=0.8)
+    net = st.mlp(1, [1], 2, neuron=neuron)
+    torch.nn.init.ones_(net.layers[0].weight)
+    state, fired = None, []
+    for _ in range(8):
+        _, state = net.step(torch.tensor([[1.3]]), state)
+        fired.append(int(state.spikes[0]))
+    threshold, spikes = 1.0, []  # 1, 1.5, 1.4, 1.32, 1.256: five steps from one to the next
+    for _ in range(8):
+        spikes.append(int(threshold <= 1.3))
+        threshold = 1.0 + 0.8 * (threshold - 1.0) + 0.5 * spikes[-1]
+    assert fired == spikes == [1, 0, 0, 0, 1, 0, 0, 0]
+    assert build(net.spec).layers[0].neuron == neuron
+    with pytest.raises(ValueError, match=r"neuron\.adaptation: tp"):
+        st.TracesPropagation(net)
+    for key in ("adaptation", "adaptation_decay"):
+        with pytest.raises(ValueError, match=rf"neuron\.{key}: -1"):
+            st.LIF(**{key: -1.0})

@@ -118,3 +118,84 @@ def test_fractions_out_of_range_are_refused(fractions):
 def test_no_samples_are_refused():
     with pytest.raises(UserError, match="no samples"):
         splits.make([], FRACTIONS, seed=0)
+
+
+SPEAKERS = [f"s{i % 10}" for i in range(100)]
+
+
+def test_whole_speakers_are_held_out():
+    held = splits.hold_out(SPEAKERS, 0.15, seed=0)
+    names = {SPEAKERS[i] for i in held}
+    assert len(names) == 2
+    assert held == [i for i in range(100) if SPEAKERS[i] in names]
+    assert splits.hold_out(SPEAKERS, 0.15, seed=0) == held
+    assert any(splits.hold_out(SPEAKERS, 0.15, seed) != held for seed in range(1, 5))
+    assert splits.hold_out(SPEAKERS, 0.0, seed=0) == []
+
+
+def test_one_speaker_stays_for_training():
+    assert len(splits.hold_out(["a", "b"], 0.9, seed=0)) == 1
+    with pytest.raises(UserError, match="there must be two"):
+        splits.hold_out(["a", "a"], 0.1, seed=0)
+
+
+def complete(given, share=0.25, **options):
+    labels = [i % 4 for i in range(len(given))]
+    index, kind = splits.complete(labels, given, share=share, seed=0, **options)
+    splits.verify(index, len(given))
+    assert sorted(i for chosen in index.values() for i in chosen) == list(range(len(given)))
+    return index, kind, labels
+
+
+def test_the_official_test_stays_and_validation_is_cut_from_the_training():
+    index, kind, labels = complete(["train"] * 80 + ["test"] * 20)
+    assert kind == "official"
+    assert index["test"] == list(range(80, 100))
+    assert len(index["validation"]) == 20
+    assert [sum(labels[i] == c for i in index["validation"]) for c in range(4)] == [5] * 4
+
+
+def test_validation_speakers_do_not_train():
+    index, _, _ = complete(["train"] * 80 + ["test"] * 20, groups=SPEAKERS)
+    held = {SPEAKERS[i] for i in index["validation"]}
+    assert len(held) == 3
+    assert held.isdisjoint(SPEAKERS[i] for i in index["train"])
+
+
+def test_official_validation_stays():
+    index, kind, _ = complete(["train"] * 60 + ["validation"] * 20 + ["test"] * 20)
+    assert kind == "official"
+    assert index["validation"] == list(range(60, 80))
+
+
+def test_without_test_samples_fifths_become_validation_and_test():
+    index, kind, labels = complete(["train"] * 100)
+    assert kind == "development"
+    assert {split: len(chosen) for split, chosen in index.items()} == {
+        "train": 60,
+        "validation": 20,
+        "test": 20,
+    }
+    assert [sum(labels[i] == c for i in index["test"]) for c in range(4)] == [5] * 4
+
+
+@pytest.mark.parametrize("test", [0, 20])
+def test_without_validation_its_samples_train(test):
+    index, _, _ = complete(["train"] * 80 + ["test"] * test, share=0.0)
+    assert set(index) == {"train", "test"}
+
+
+def test_what_cannot_be_completed_is_an_error():
+    with pytest.raises(UserError, match="no training samples"):
+        complete(["test"] * 10)
+    with pytest.raises(UserError, match=r"data\.validation"):
+        complete(["train"] * 10, share=1.0)
+
+
+def test_by_name_few_samples_change_places_when_one_is_added():
+    names = [f"{number}.wav" for number in range(100)]
+    before = splits.make([0] * 100, {"train": 0.6, "test": 0.4}, 0, names=names)
+    after = splits.make([0] * 101, {"train": 0.6, "test": 0.4}, 0, names=["new.wav", *names])
+    moved = {names[i] for i in before["test"]} ^ {(["new.wav", *names])[i] for i in after["test"]}
+    assert len(moved) <= 2
+    assert before != splits.make([0] * 100, {"train": 0.6, "test": 0.4}, 0)

@@ -1,6 +1,7 @@
 """Dense and convolutional layers: what a layer does with spikes, and with a local error.
 
-A rule asks a layer for `current`, `pool`, `unpool` and `accumulate`, and never what kind it is.
+A rule asks a layer for `current`, `pool`, `unpool`, `back` and `accumulate`, and never what kind
+it is.
 Rows come first everywhere; a row is a sample, or a class of the target stream. Optional weight
 standardisation, Ŵ = 1.8 (W − mean) / sqrt(var · fan_in + 1e-5) per output unit (biased variance),
 and its chain rule live inside `kernel` and `accumulate`.
@@ -59,7 +60,35 @@ def add_product(parameter: Tensor, left: Tensor, right: Tensor, dtype: torch.dty
         add_gradient(parameter, left.to(dtype).t() @ right.to(dtype))
 
 
-class Dense(nn.Module):
+class Settles(nn.Module):
+    """A layer whose chain rule through the standardisation can be put off.
+
+    The rule is linear while the weights don't change, so within a sequence the gradients of the
+    standardised weights may be summed up first: ``deferred`` is a list then, of at most one.
+    """
+
+    weight: Tensor
+    standardise: bool
+    deferred: list[Tensor] | None = None
+
+    def take(self, gradient: Tensor) -> None:
+        """Add ∂W, or the chain rule of ∂Ŵ where weights are standardised, to ``.grad``."""
+        if not self.standardise:
+            add_gradient(self.weight, gradient)
+        elif self.deferred is None:
+            add_gradient(self.weight, standardise_gradient(self.weight, gradient))
+        elif self.deferred:
+            self.deferred[0].add_(gradient)
+        else:
+            self.deferred.append(gradient)
+
+    def settle(self) -> None:
+        """Add what was put off to ``.grad``."""
+        if self.deferred:
+            add_gradient(self.weight, standardise_gradient(self.weight, self.deferred.pop()))
+
+
+class Dense(Settles):
     """A fully connected layer, with recurrent weights of its own spikes if asked.
 
     Parameters: ``weight`` (outputs, inputs); ``recurrent`` (outputs, outputs) or None.
@@ -114,17 +143,28 @@ class Dense(nn.Module):
         """The transpose of `pool`."""
         return delta
 
+    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+        """The transpose of `current`: g (rows, outputs) → the error of its input (rows, inputs)."""
+        return (g.to(kernel.dtype) @ kernel).to(self.weight.dtype)
+
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
         """Add ∂W = gᵀ x, and ∂R = gᵀ s', to ``.grad``: g (rows, outputs), spikes of step t−1."""
         if self.weight.requires_grad:
             dtype, x = self.compute or self.weight.dtype, x.flatten(1)
             if self.standardise:
-                product = (g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype)
-                add_gradient(self.weight, standardise_gradient(self.weight, product))
+                self.take((g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype))
             else:
                 add_product(self.weight, g, x, dtype)
         if self.recurrent is not None and self.recurrent.requires_grad:
             add_product(self.recurrent, g, spikes, self.recurrent.dtype)
+
+    def accumulate_synapses(self, g: Tensor, traces: Tensor, recurrent: Tensor | None) -> None:
+        """Add ∂W_ij = Σ g_i ε_ij over rows, and ∂R likewise, to ``.grad``: g (rows, outputs), a
+        trace for each synapse (rows, outputs, inputs) and (rows, outputs, outputs)."""
+        if self.weight.requires_grad:
+            self.take(torch.einsum("bi,bij->ij", g, traces))
+        if recurrent is not None and self.recurrent is not None and self.recurrent.requires_grad:
+            add_gradient(self.recurrent, torch.einsum("bi,bij->ij", g, recurrent))
 
 
 class Label(Dense):
@@ -142,13 +182,10 @@ class Label(Dense):
 
     def accumulate(self, g: Tensor, classes: Tensor, spikes: Tensor) -> None:
         """Add ∂S to ``.grad``, a column for each row of g (rows, *shape); never its recurrence."""
-        gradient = torch.zeros_like(self.weight).index_add_(1, classes, g.flatten(1).t())
-        if self.standardise:
-            gradient = standardise_gradient(self.weight, gradient)
-        add_gradient(self.weight, gradient)
+        self.take(torch.zeros_like(self.weight).index_add_(1, classes, g.flatten(1).t()))
 
 
-class Conv(nn.Module):
+class Conv(Settles):
     """A 3×3 convolution with padding 1, pooled after the spike; never recurrent.
 
     Parameter: ``weight`` (channels, input channels, 3, 3).
@@ -223,6 +260,10 @@ class Conv(nn.Module):
             out = aten._adaptive_avg_pool2d_backward(delta, spikes)
         return out
 
+    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+        """The transpose of `current`: g (rows, channels, H, W) → (rows, C, H, W)."""
+        return F.conv_transpose2d(g.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
+
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
         """Add ∂W, the sum over rows and places, to ``.grad``: g (rows, channels, H, W)."""
         if not self.weight.requires_grad:
@@ -232,9 +273,7 @@ class Conv(nn.Module):
             g.to(dtype), x.to(dtype), self.weight.to(dtype), None,
             [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False],
         )[1].to(self.weight.dtype)  # fmt: skip
-        if self.standardise:
-            gradient = standardise_gradient(self.weight, gradient)
-        add_gradient(self.weight, gradient)
+        self.take(gradient)
 
 
 Layer = Dense | Conv

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from synaptrace.engine import infer
 from synaptrace.errors import UserError
 from synaptrace.layers import NO_POOL, Conv, Dense, Layer, Pool, Shape
-from synaptrace.neuron import LIF, reset, spike
+from synaptrace.neuron import LIF, adapt, reset, spike
 
 
 class State(NamedTuple):
@@ -30,6 +30,8 @@ class State(NamedTuple):
     """s of each hidden layer, before pooling, (B, *shape)."""
     logits: Tensor
     """m of the readout, (B, classes)."""
+    adaptation: tuple[Tensor, ...] = ()
+    """a of each hidden layer, (B, *shape); none where thresholds are fixed."""
 
 
 class Network(nn.Module):
@@ -55,11 +57,17 @@ class Network(nn.Module):
     def classes(self) -> int:
         return self.readout.weight.shape[0]
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether thresholds adapt."""
+        return self.layers[0].neuron.adaptation > 0
+
     def initial_state(self, batch: int) -> State:
         """Zeros: every sample starts at rest."""
         like = self.readout.weight
         rest = tuple(like.new_zeros(batch, *layer.shape) for layer in self.layers)
-        return State(rest, rest, like.new_zeros(batch, self.classes))
+        adaptation = rest if self.adaptive else ()
+        return State(rest, rest, like.new_zeros(batch, self.classes), adaptation)
 
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One time step.
@@ -79,19 +87,21 @@ class Network(nn.Module):
     ) -> tuple[Tensor, State]:
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
-        membranes, spikes = [], []
-        for layer, kernel, u, previous in zip(
-            self.layers, kernels, state.membrane, state.spikes, strict=True
-        ):
-            v = layer.current(x, previous, kernel) + layer.neuron.beta * u
-            s = spike(layer.neuron, v)
+        membranes, spikes, adaptation = [], [], []
+        for i, (layer, kernel) in enumerate(zip(self.layers, kernels, strict=True)):
+            u, previous = state.membrane[i], state.spikes[i]
+            v = driven = layer.current(x, previous, kernel) + layer.neuron.beta * u
+            if self.adaptive:
+                adaptation.append(adapt(layer.neuron, state.adaptation[i], previous))
+                driven = v - layer.neuron.adaptation * adaptation[i]
+            s = spike(layer.neuron, driven)
             membranes.append(reset(layer.neuron, v, s))
             spikes.append(s)
             x = layer.pool(s)
         logits = self.readout_decay * state.logits + nn.functional.linear(
             x.flatten(1).to(readout.dtype), readout
         ).to(state.logits.dtype)
-        return logits, State(tuple(membranes), tuple(spikes), logits)
+        return logits, State(tuple(membranes), tuple(spikes), logits, tuple(adaptation))
 
     def fit(self, x: Tensor) -> Tensor:
         """x in the network's dtype and input shape (B, *in_shape).

@@ -7,6 +7,10 @@ With input current I at step t (discrete time, the reset comes before the decay,
     u^t = v^t − θ s^t   (soft)   or   v^t (1 − s^t)   (hard)
     z^t = λ z^{t-1} + s^t          trace (of the pooled spikes where a layer pools)
 
+With an adaptive threshold (b > 0) it is v^t − b a^t that is compared with θ:
+
+    a^t = ρ a^{t-1} + s^{t-1}      adaptation, by which each spike raises the threshold for a while
+
 Decays are per time step, without unit; membranes and thresholds share one arbitrary unit.
 """
 
@@ -32,7 +36,9 @@ class ATan:
     scale: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        return (math.pi * distance).square_().add_(1.0).reciprocal_().mul_(self.scale)
+        one = torch.ones((), dtype=distance.dtype, device=distance.device)
+        slope = torch.addcmul(one, distance, distance, value=math.pi**2).reciprocal_()
+        return slope if self.scale == 1 else slope.mul_(self.scale)
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,12 @@ class LIF:
         decay: β, the membrane's factor per step; a sequence gives one for each hidden layer.
         trace_decay: λ, the trace's factor per step; a sequence likewise.
         reset: "soft" subtracts θ, "hard" sets the membrane to zero.
+        adaptation: b, how far a spike raises the threshold; 0 keeps the threshold fixed.
+        adaptation_decay: ρ, the raise's factor per step.
         surrogate: the derivative that stands for the spike's, a function of v − θ.
 
     Raises:
-        UserError: a decay outside [0, 1], an unknown reset.
+        UserError: a decay outside [0, 1], a negative adaptation, an unknown reset.
     """
 
     threshold: float = 1.0
@@ -82,6 +90,8 @@ class LIF:
     trace_decay: float | tuple[float, ...] = 0.9
     reset: Literal["soft", "hard"] = "soft"
     surrogate: ATan | FastSigmoid | Triangle = ATan()
+    adaptation: float = 0.0
+    adaptation_decay: float = 0.99
 
     def __post_init__(self) -> None:
         for name in ("decay", "trace_decay"):
@@ -93,6 +103,12 @@ class LIF:
                 object.__setattr__(self, name, values)
         if not math.isfinite(self.threshold):
             raise UserError(f"neuron.threshold: {self.threshold} is not a finite number")
+        if not (math.isfinite(self.adaptation) and self.adaptation >= 0):
+            raise UserError(f"neuron.adaptation: {self.adaptation} is not 0 or a positive number")
+        if not 0 <= self.adaptation_decay <= 1:
+            raise UserError(
+                f"neuron.adaptation_decay: {self.adaptation_decay} is not within 0 and 1"
+            )
         if self.reset not in ("soft", "hard"):
             raise UserError(f"neuron.reset: {self.reset!r} is neither 'soft' nor 'hard'")
 
@@ -157,6 +173,11 @@ class _Spike(torch.autograd.Function):
         return grads[0] * ctx.surrogate(v - ctx.threshold), None, None
 
 
+def adapt(neuron: LIF, a: Tensor, previous: Tensor) -> Tensor:
+    """a of this step from that of the step before and the spikes of the step before."""
+    return neuron.adaptation_decay * a + previous
+
+
 def spike(neuron: LIF, v: Tensor) -> Tensor:
     """s = [v ≥ θ] with v's shape and dtype; differentiable by the surrogate under autograd."""
     if torch.is_grad_enabled() and v.requires_grad:
@@ -169,4 +190,6 @@ def reset(neuron: LIF, v: Tensor, s: Tensor, threshold: float | Tensor | None = 
     """The membrane after the spike; ``threshold`` overrides θ where rows have one of their own."""
     if neuron.reset == "hard":
         return v * (1 - s)
-    return v - (neuron.threshold if threshold is None else threshold) * s
+    if isinstance(threshold, Tensor):
+        return torch.addcmul(v, s, threshold, value=-1)
+    return torch.sub(v, s, alpha=neuron.threshold if threshold is None else threshold)

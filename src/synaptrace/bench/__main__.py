@@ -4,7 +4,7 @@ import argparse
 
 import torch
 
-from synaptrace.bench import step
+from synaptrace.bench import camera, data, step
 
 
 def main() -> None:
@@ -14,6 +14,12 @@ def main() -> None:
     verb = verbs.add_parser("step", help="time per batch of TP beside its peers")
     step.add_arguments(verb)
     verb.set_defaults(run=step.main)
+    verb = verbs.add_parser("data", help="samples per second, loaded beside trained")
+    data.add_arguments(verb)
+    verb.set_defaults(run=data.main)
+    verb = verbs.add_parser("camera", help="simulated recordings beside real ones, or fit to them")
+    camera.add_arguments(verb)
+    verb.set_defaults(run=camera.main)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

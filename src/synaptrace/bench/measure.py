@@ -8,14 +8,14 @@ high-water mark in a process of its own.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+
+from synaptrace.memory import peak_resident
 
 Job = Callable[[], object]
 
@@ -68,12 +68,6 @@ def _peak(pipe: Any, make: Callable[..., Job], arguments: Any, threads: int | No
     if threads:
         torch.set_num_threads(threads)
     job = make(*arguments)
-    before = high_water()
+    before = peak_resident()
     job()
-    pipe.send(high_water() - before)
-
-
-def high_water() -> int:
-    """Peak resident set of this process in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    pipe.send(peak_resident() - before)

@@ -1,0 +1,111 @@
+"""The command line: one file a verb, each with ``add_arguments(parser)`` and ``run(options)``.
+
+Exit codes: 0 done; 2 bad input, one line on standard error; 3 training diverged; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from synaptrace import __version__
+from synaptrace.errors import UserError
+
+VERBS = {
+    "train": "train a network; without options, the embedded digits",
+    "resume": "go on with a run that was cut off",
+    "evaluate": "accuracy, recall, confusion and spikes of a trained network",
+    "predict": "the label and probability of files",
+    "compare": "learning rules side by side on the same network, data and budget",
+    "plot": "pictures of a run: curve, embedding, filters, feature maps",
+    "data": "data sets: list, fetch, prepare, inspect",
+    "presets": "ready settings, and the published figures beside them",
+}
+SETTINGS = ("train", "data", "compare")
+"""Verbs that take --section.key value."""
+
+EXAMPLES = """
+examples:
+  synaptrace train                                the embedded digits, in under a minute
+  synaptrace train --train.epochs 10 --seeds 3    other settings, three seeds
+  synaptrace presets                              what else there is to train
+  synaptrace evaluate runs/20260131-120000-digits
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line, and knows no abbreviations."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv``; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return run(words)
+    except UserError as error:
+        print(f"synaptrace: {' '.join(str(error).split())}", file=sys.stderr)
+        return getattr(error, "exit_code", 2)
+    except KeyboardInterrupt:
+        print("synaptrace: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # a reader such as head has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def run(words: list[str]) -> int:
+    """Parse, then call the verb's `run`. Only the chosen verb's module is imported."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="synaptrace", epilog=EXAMPLES, formatter_class=raw, allow_abbrev=False,
+        description="Spiking neural networks that learn by local rules, Traces Propagation first.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"synaptrace {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, purpose in VERBS.items():
+        verb = verbs.add_parser(name, help=purpose, formatter_class=raw, allow_abbrev=False)
+        if name == chosen:
+            module = import_module(f"synaptrace.cli.{name}")
+            verb.description = purpose[0].upper() + purpose[1:] + "."
+            module.add_arguments(verb)
+            verb.set_defaults(run=module.run)
+    words, settings = take_settings(words)
+    if settings and chosen not in SETTINGS:
+        raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings")
+    options = parser.parse_args(words)
+    if chosen in SETTINGS:
+        options.settings = settings
+    code: int | None = options.run(options)
+    return code or 0
+
+
+def take_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Take every ``--section.key value`` (or =value) out of the words.
+
+    Raises:
+        UserError: one without value, or given twice.
+    """
+    rest: list[str] = []
+    settings: dict[str, str] = {}
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        name, equals, text = word[2:].partition("=")
+        if not word.startswith("--") or "." not in name:
+            rest.append(word)
+            continue
+        if not equals:
+            if not left or (left[0].startswith("--") and left[0] != "--"):
+                raise UserError(f"--{name}: needs a value")
+            text = left.pop(0)
+        if name in settings:
+            raise UserError(f"--{name}: given twice")
+        settings[name] = text
+    return rest, settings

@@ -1,24 +1,41 @@
 """The data sets: one module and one line here each.
 
 A module has ``load(*, path=None, batch_size=64, …) -> Dataset``; what its loader takes beyond
-these two are the data set's own options.
+these two are the data set's own options. It may have ``read_file(path, **options) -> events
+(T, *shape)`` for files of its own kind, such as a recording or a picture.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from synaptrace.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from synaptrace.data.dataset import Dataset
+    from synaptrace.network import Network
 
 NAMES = {
     "digits": "digits",
+    "dvscifar10": "dvscifar10",
+    "dvsgesture": "dvsgesture",
+    "folder": "folder",
+    "fsdd": "fsdd",
+    "kws01": "kws01",
+    "nmnist": "nmnist",
+    "nmnist-sim": "nmnist_sim",
+    "shd": "shd",
+    "speechcommands": "speechcommands",
+    "ssc": "ssc",
 }
 
 
@@ -36,6 +53,22 @@ def options(name: str) -> dict[str, inspect.Parameter]:
     return {k: p for k, p in signature.parameters.items() if k not in ("path", "batch_size")}
 
 
+def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the data set's loader takes them. Raises UserError for one that it doesn't."""
+    known = options(name)
+    checked = {}
+    for key, value in settings.items():
+        if key not in known:
+            has = ", ".join(known) or "none"
+            raise UserError(f"data.{key}: no such option of {name}; it has {has}")
+        try:
+            checked[key] = TypeAdapter(known[key].annotation).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UserError(f"data.{key}: {value!r} doesn't fit ({reason})") from error
+    return checked
+
+
 def load(
     name: str, *, path: str | Path | None = None, batch_size: int | None = None, **settings: Any
 ) -> Dataset:
@@ -48,11 +81,48 @@ def load(
     Raises:
         UserError: no such data set or option, or files that can't be read.
     """
-    loader, known = find(name), options(name)
-    for key in settings.keys() - known.keys():
-        raise UserError(
-            f"data.{key}: no such option of {name}; it has {', '.join(known) or 'none'}"
-        )
+    loader, settings = find(name), check(name, settings)
     if batch_size is not None:
         settings["batch_size"] = batch_size
     return loader(path=None if path is None else Path(path), **settings)
+
+
+def read_file(path: Path, net: Network, settings: Mapping[str, Any]) -> Tensor:
+    """One file as events (T, *in_shape) for ``net``: .npy events, or what the data set reads.
+
+    Args:
+        settings: of the data set that ``net`` was trained on: its name, and its options.
+
+    Raises:
+        UserError: naming the file and what is wrong with it.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    own = getattr(import_module(f"{__name__}.{NAMES[settings['name']]}"), "read_file", None)
+    if path.suffix == ".npy":
+        events = _read_array(path)
+    elif own is None:
+        raise UserError(f"{path}: {settings['name']} reads .npy events only")
+    else:
+        known = list(inspect.signature(own).parameters)[1:]
+        events = own(path, **{key: settings[key] for key in known if key in settings})
+    if not len(events) or math.prod(events.shape[1:]) != math.prod(net.in_shape):
+        raise UserError(
+            f"{path}: events of shape {tuple(events.shape)}; the network needs "
+            f"(steps, {', '.join(map(str, net.in_shape))})"
+        )
+    return events if len(net.in_shape) == 1 else events.reshape(-1, *net.in_shape)
+
+
+def _read_array(path: Path) -> Tensor:
+    import numpy
+    import torch
+
+    try:
+        array = numpy.load(path, allow_pickle=False)
+        events = torch.from_numpy(array.astype(numpy.float32))
+    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not an .npy array of numbers ({error})") from error
+    if not events.dim() or not events.isfinite().all():
+        raise UserError(f"{path}: holds NaN or infinite values, or a single number")
+    return events

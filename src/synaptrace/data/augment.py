@@ -1,10 +1,16 @@
-"""Seeded changes to training events; validation and test never see them."""
+"""Seeded changes to training events; validation and test never see them.
+
+`shift` and `flip` change frames; `shift_events` and `drop` change events before they become
+frames, which costs less where events are few.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from synaptrace.data.frames import Events
 
 
 def shift(events: Tensor, generator: torch.Generator, pixels: int) -> Tensor:
@@ -25,3 +31,34 @@ def shift(events: Tensor, generator: torch.Generator, pixels: int) -> Tensor:
         for sample, (row, column) in enumerate(corners.tolist())
     ]
     return torch.stack(moved, 1)
+
+
+def flip(events: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each sample, left to right, with probability ½.
+
+    Args:
+        events: (T, B, channels, rows, columns).
+        generator: draws one number for each sample.
+
+    Returns:
+        The same shape and dtype.
+    """
+    mirrored = torch.rand(events.shape[1], generator=generator) < 0.5
+    return torch.where(mirrored[:, None, None, None], events.flip(-1), events)
+
+
+def shift_events(events: Events, generator: torch.Generator, pixels: int, batch: int) -> Events:
+    """As `shift`, of ``batch`` samples: the same generator moves them to the same places.
+
+    On a line of channels it moves along the line alone.
+    """
+    corners = torch.randint(2 * pixels + 1, (batch, 2), generator=generator).numpy()
+    moves = (pixels - corners)[events.sample]
+    y = None if events.y is None else events.y + moves[:, 0]
+    return events._replace(x=events.x + moves[:, 1], y=y)
+
+
+def drop(events: Events, generator: torch.Generator, share: float) -> Events:
+    """Lose each event with probability ``share``, independently of all others."""
+    kept = (torch.rand(len(events.t), generator=generator) >= share).numpy()
+    return Events(*(None if column is None else column[kept] for column in events))  # type: ignore[arg-type]

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from synaptrace.errors import UserError
 
+if TYPE_CHECKING:
+    from synaptrace.data.cache import Cache
+
 SPLITS = ("train", "validation", "test")
+
+CHUNK = 1024
+"""Samples at once where all are looked at."""
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 """events (T, B, *shape) float32; labels (B,) int64; lengths (B,) int64 in steps, or None."""
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Changes a batch of training events (T, B, *shape), drawing from the generator alone."""
+
+Transform = Callable[[Tensor], Tensor]
+"""Makes a batch of events (T, B, *shape) of frames (T, B, …), each sample by itself."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,9 @@ class Meta:
     split_hash: str
     """sha256 of the stored split index (`splits.digest`); empty where there is none."""
     speakers: tuple[str, ...] = ()
+    """Whose samples they are, where that is known."""
+    features: dict[str, Any] | None = None
+    """How sound became events (`audio.Features.spec`), so that a trained network can listen."""
 
 
 class Dataset(Protocol):
@@ -78,8 +90,12 @@ class ArrayDataset:
         labels: (N,) whole numbers, indices into ``classes``.
         index: the samples of each split, as `splits.make` gives them.
         lengths: (N,) steps of each sample where they differ; what lies beyond is padding.
-        augment: applied to training batches, those asked for with a generator.
-        test_split, split_hash: as in `Meta`.
+        transform: what makes events of the frames, batch by batch; None: they are the events.
+        augment: applied to training batches, those asked for with a generator, after that.
+        cache: where frames and labels were prepared, if they were.
+        dt: milliseconds a step, where that is known.
+        speaker: (N,) whole numbers, indices into ``speakers``: whose each sample is; −1: nobody's.
+        test_split, split_hash, speakers, features: as in `Meta`.
 
     Raises:
         UserError: no samples, NaN or infinite values, labels or lengths out of range, shapes
@@ -96,9 +112,15 @@ class ArrayDataset:
         index: Mapping[str, Sequence[int]],
         lengths: Tensor | None = None,
         batch_size: int = 64,
+        transform: Transform | None = None,
         augment: Augment | None = None,
+        cache: Cache | None = None,
+        dt: float | None = None,
+        speaker: Tensor | None = None,
         test_split: str | None = None,
         split_hash: str = "",
+        speakers: Sequence[str] = (),
+        features: dict[str, Any] | None = None,
     ) -> None:
         check_frames(frames, name)
         samples, steps = frames.shape[:2]
@@ -110,7 +132,8 @@ class ArrayDataset:
         if batch_size < 1:
             raise UserError(f"data.batch_size: {batch_size} is not a positive number")
         self.frames, self.labels, self.lengths = frames, labels.long(), lengths
-        self.batch_size, self.augment = batch_size, augment
+        self.batch_size, self.transform, self.augment = batch_size, transform, augment
+        self.cache, self.dt, self.speaker = cache, dt, speaker
         self.index = {k: torch.tensor(v, dtype=torch.int64) for k, v in index.items() if len(v)}
         for split, chosen in self.index.items():
             if chosen.min() < 0 or chosen.max() >= samples:
@@ -118,12 +141,19 @@ class ArrayDataset:
         self.meta = Meta(
             name=name,
             classes=tuple(classes),
-            shape=tuple(frames.shape[2:]),
+            shape=tuple(self._events(torch.tensor([0])).shape[2:]),
             steps=steps if lengths is None else None,
             sizes={split: len(chosen) for split, chosen in self.index.items()},
             test_split=test_split if "test" in self.index else None,
             split_hash=split_hash,
+            speakers=tuple(speakers),
+            features=features,
         )
+
+    def _events(self, rows: Tensor, steps: int | None = None) -> Tensor:
+        """Events (T, B, *shape) of the samples ``rows``."""
+        frames = self.frames[rows, :steps].transpose(0, 1)
+        return frames if self.transform is None else self.transform(frames)
 
     def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Batches of a split, as `Dataset.batches`; padding beyond the batch's longest is cut."""
@@ -133,7 +163,7 @@ class ArrayDataset:
         for rows in group(chosen, self.batch_size):
             lengths = None if self.lengths is None else self.lengths[rows].long()
             steps = self.frames.shape[1] if lengths is None else int(lengths.max())
-            events = self.frames[rows, :steps].transpose(0, 1)
+            events = self._events(rows, steps)
             if generator is not None and self.augment is not None:
                 events = self.augment(events, generator)
             yield events.to(torch.float32).contiguous(), self.labels[rows], lengths
@@ -146,9 +176,13 @@ def check_frames(frames: Tensor, name: str) -> None:
         raise UserError(
             f"{name}: frames must be (samples, steps, …) and not empty, but are {shape}"
         )
-    if frames.is_floating_point() and not frames.isfinite().all():
-        bad = int((~frames.isfinite().flatten(1).all(1)).nonzero()[0])
-        raise UserError(f"{name}: sample {bad} holds NaN or infinite values; mend or remove it")
+    if frames.is_floating_point():
+        parts: tuple[Tensor, ...] = torch.split(frames, CHUNK)  # as all may not fit into memory
+        for number, part in enumerate(parts):
+            good = part.isfinite().flatten(1).all(1)
+            if not good.all():
+                bad = number * CHUNK + int((~good).nonzero()[0])
+                raise UserError(f"{name}: sample {bad} holds NaN or infinite numbers; mend it")
 
 
 def check_labels(labels: Tensor, samples: int, classes: int, name: str) -> None:

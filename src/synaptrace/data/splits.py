@@ -19,17 +19,23 @@ from synaptrace.seeds import derive
 Index = dict[str, list[int]]
 
 
-def make(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> Index:
+def make(
+    labels: Sequence[int],
+    fractions: Mapping[str, float],
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> Index:
     """A stratified index: every class is cut in the same proportions, to within one sample.
 
-    A sample's place in its class's shuffled order is a hash of the seed and its number, so the
-    index is the same on every platform and with every version of every library.
+    A sample's place in its class's shuffled order is a hash of the seed and its number, or name,
+    so the index is the same on every platform and with every version of every library.
 
     Args:
         labels: the class of each sample.
         fractions: each split's share, for example ``{"train": 0.8, "test": 0.2}``; they add up
             to at most 1, and what they leave is in no split.
         seed: of the shuffle; fixed for a data set, never a run's.
+        names: of the samples, to go by in place of numbers where samples may be added.
 
     Raises:
         UserError: no labels, or fractions that are negative or add up to more than 1.
@@ -44,7 +50,7 @@ def make(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> In
         members.setdefault(int(label), []).append(sample)
     index: Index = {name: [] for name in fractions}
     for samples in members.values():
-        samples.sort(key=lambda sample: derive(seed, "split", sample))
+        samples.sort(key=lambda sample: derive(seed, "split", names[sample] if names else sample))
         start, share = 0, 0.0
         for name, fraction in fractions.items():
             share += fraction
@@ -52,6 +58,77 @@ def make(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> In
             index[name] += samples[start:end]
             start = end
     return {name: sorted(samples) for name, samples in index.items()}
+
+
+def hold_out(groups: Sequence[str], share: float, seed: int) -> list[int]:
+    """The samples of whole groups (speakers, subjects), at least ``share`` of all together.
+
+    Groups come in an order that hashes the seed and their names; one at least stays.
+
+    Raises:
+        UserError: there is but one group.
+    """
+    names = sorted(set(groups), key=lambda name: derive(seed, "group", name))
+    if len(names) < 2:
+        raise UserError("data.validation: to hold out a speaker or subject, there must be two")
+    chosen: set[str] = set()
+    for name in names[:-1]:
+        if sum(group in chosen for group in groups) >= share * len(groups):
+            break
+        chosen.add(name)
+    return [sample for sample, group in enumerate(groups) if group in chosen]
+
+
+def complete(
+    labels: Sequence[int],
+    given: Sequence[str],
+    *,
+    share: float,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> tuple[Index, str]:
+    """An index with validation and test from what the makers of the data gave.
+
+    With official test samples, validation is what they gave for it, or else a seeded ``share`` of
+    their training samples: whole ``groups`` where there are some, or of every class alike.
+    Without, as in a partial copy, a seeded fifth each of every class becomes test and validation.
+
+    Args:
+        labels: the class of each sample.
+        given: "train", "validation" or "test", for each sample.
+        share: of the training samples that validate; 0: none does, they train.
+        groups: the speaker or subject of each sample, where the test's are others.
+        seed: fixed for a data set, never a run's.
+
+    Returns:
+        The index, and "official" or "development" for its test samples.
+
+    Raises:
+        UserError: no training samples, a share out of range, a single group to hold out from.
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"data.validation: {share} is not a share from 0 to below 1")
+    index: Index = {split: [] for split in ("train", "validation", "test")}
+    for sample, split in enumerate(given):
+        index[split].append(sample)
+    if not index["train"]:
+        raise UserError("there are no training samples")
+    test_split = "official"
+    if not index["test"]:
+        index = make(labels, {"train": 0.6, "validation": 0.2, "test": 0.2}, seed)
+        test_split = "development"
+    elif not index["validation"] and share:
+        train = index["train"]
+        if groups is not None:
+            places = hold_out([groups[sample] for sample in train], share, seed)
+        else:
+            places = make([labels[sample] for sample in train], {"held": share}, seed)["held"]
+        index["validation"] = [train[place] for place in places]
+        index["train"] = sorted(set(train) - set(index["validation"]))
+    if not share:
+        index["train"] = sorted(index["train"] + index["validation"])
+        index["validation"] = []
+    return {split: samples for split, samples in index.items() if samples}, test_split
 
 
 def canonical(index: Mapping[str, Sequence[int]]) -> str:

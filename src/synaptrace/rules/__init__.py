@@ -15,6 +15,21 @@ from synaptrace.rules.base import Rule
 
 NAMES = {
     "tp": "tp.TracesPropagation",
+    "ottt": "ottt.OTTT",
+    "stllr": "stllr.STLLR",
+    "tess": "tess.TESS",
+    "lls": "lls.LLS",
+    "espp": "espp.ESPP",
+    "esdrtrl": "esdrtrl.ESDRTRL",
+    "ell": "ell.ELL",
+    "stsf": "stsf.STSF",
+    "bptt": "bptt.BPTT",
+    "eprop": "eprop.EProp",
+    "ostl": "ostl.OSTL",
+    "osttp": "osttp.OSTTP",
+    "etlp": "etlp.ETLP",
+    "decolle": "decolle.DECOLLE",
+    "readout-only": "readout_only.ReadoutOnly",
 }
 
 

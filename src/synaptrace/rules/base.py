@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +26,24 @@ from synaptrace.network import Network, mask
 PREFIX = "state."
 
 
+@dataclass(frozen=True)
+class Locality:
+    """What an update needs that is not at its synapse."""
+
+    space: bool
+    """A layer learns from what it and the label tell it, without an error from other layers."""
+    time: bool
+    """A step learns from states kept at the synapse or neuron; nothing is run backwards."""
+    auxiliary: str
+    """Matrices beyond the network's weights, in sizes of O classes, H neurons; "none"."""
+    update_locked: bool
+    """A layer's update waits for layers above it."""
+    weight_transport: str
+    """Errors travel through transposed forward weights: "no", "yes" or "within the layer"."""
+    batch: bool = False
+    """A sample learns only in the company of others."""
+
+
 class Rule(nn.Module):
     """A learning rule on a network; subclasses state equations, source and locality.
 
@@ -34,11 +53,19 @@ class Rule(nn.Module):
 
     name: ClassVar[str]
     """Its name in the registry."""
+    adaptive: ClassVar[bool] = False
+    """Whether it is defined for adaptive thresholds."""
+    locality: Locality
+    """A class attribute; an instance's own where options change it."""
     options: Mapping[str, Any]
     """The constructor's JSON-able options."""
+    lasting: ClassVar[tuple[str, ...]] = ()
+    """Names in ``state`` that outlive a sequence, for a rule that compares it with the next."""
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        if net.adaptive and not self.adaptive:
+            raise UserError(f"neuron.adaptation: {self.name} knows no adaptive thresholds; set 0")
         self._net = (net,)  # in a tuple, so that it is not registered as a submodule
         self.options = {}
         self.state: dict[str, list[Tensor]] = {}
@@ -88,7 +115,7 @@ class Rule(nn.Module):
         lengths: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Begin a batch of sequences; nothing of an earlier one remains.
+        """Begin a batch of sequences; nothing of an earlier one remains but what is ``lasting``.
 
         Args:
             labels: (B,) int64, the class of each sample.
@@ -107,7 +134,7 @@ class Rule(nn.Module):
             self._check(labels, lengths)
         layers = len(self.net.layers)
         like = self.net.readout.weight
-        self.state = {
+        self.state = self._lasting() | {
             "labels": [labels],
             "lengths": [] if lengths is None else [lengths.to(device)],
             "logits": [like.new_zeros(len(labels), self.classes)],
@@ -219,12 +246,24 @@ class Rule(nn.Module):
     def _holding(self) -> Iterator[None]:
         self._refresh()
         self._held = True
+        layers = [*self.net.layers, self.net.readout]
+        for layer in layers:
+            layer.deferred = []
         try:
             yield
+            self._settle()
         finally:
+            for layer in layers:
+                layer.deferred = None
             self._held, self.kernels = False, []
 
+    def _settle(self) -> None:
+        """Add what the layers have put off to ``.grad``, while the weights are as they were."""
+        for layer in [*self.net.layers, self.net.readout]:
+            layer.settle()
+
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        self._settle()
         optimizer.step()
         optimizer.zero_grad()
         if self._held:
@@ -257,13 +296,18 @@ class Rule(nn.Module):
         return kept | ({"auxiliary": auxiliary} if auxiliary else {})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Parameters, buffers and, in the middle of a sequence, all that is kept between steps."""
+        """Parameters, buffers, what is lasting and, amid a sequence, all that a step leaves."""
         saved: dict[str, Any] = super().state_dict(*args, **kwargs)
+        kept = self._lasting()
         if self.open:
             time = [torch.tensor([self.time, -1 if self.steps is None else self.steps])]
-            for name, values in {**self.state, "time": time}.items():
-                saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
+            kept = {**self.state, "time": time}
+        for name, values in kept.items():
+            saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
         return saved
+
+    def _lasting(self) -> dict[str, list[Tensor]]:
+        return {name: self.state[name] for name in self.lasting if name in self.state}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Take over what `state_dict` returned, also in the middle of a sequence.
@@ -276,10 +320,12 @@ class Rule(nn.Module):
         kept: dict[str, dict[int, Tensor]] = {"lengths": {}}
         for key in state_dict.keys() - own.keys():
             name, index = key.removeprefix(PREFIX).rsplit(".", 1)
-            kept.setdefault(name, {})[int(index)] = state_dict[key].clone()
+            value = state_dict[key].to(self.net.readout.weight.device, copy=True)
+            kept.setdefault(name, {})[int(index)] = value
         time = kept.pop("time", None)
         self.open = time is not None
-        self.state = {k: [v[i] for i in sorted(v)] for k, v in kept.items()} if self.open else {}
+        held = [name for name in kept if self.open or name in self.lasting]
+        self.state = {name: [kept[name][i] for i in sorted(kept[name])] for name in held}
         self.time, steps = time[0].tolist() if time is not None else (0, -1)
         self.steps = None if steps < 0 else steps
         return result

@@ -37,6 +37,7 @@ tensors of the largest layer's B + C rows and what one convolution call takes. N
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -48,7 +49,7 @@ from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
 from synaptrace.neuron import reset
-from synaptrace.rules.base import Rule
+from synaptrace.rules.base import Locality, Rule
 
 SHIFT = 1e-9
 """Added to differences before squaring, as the published code does."""
@@ -74,6 +75,10 @@ class TracesPropagation(Rule):
     """
 
     name = "tp"
+    locality = Locality(
+        space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
+        weight_transport="no", batch=True,
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class TracesPropagation(Rule):
         if engine not in ("auto", "torch", "native"):
             raise UserError(f"rule.engine: {engine!r} is none of 'auto', 'torch', 'native'")
         self.contrast, self.train_label = contrast, train_label
+        self.locality = replace(self.locality, batch=contrast == "batch")
         self.engine, self._memory = engine, train.Memory()
         self.options = {
             "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold
@@ -145,22 +151,23 @@ class TracesPropagation(Rule):
                 v = layer.current(x, previous, self.kernels[i])
             else:
                 v = layer.current(x, previous[:n], self.kernels[i])
-                v = torch.cat([v, label.current(classes, previous[n:], label.kernel())])
+                v = torch.cat([v, label.current(classes, previous[n:], self.label_kernels[0])])
             v.add_(u, alpha=layer.neuron.beta)
-            xi = v - threshold
-            s = (xi >= 0).to(dtype)
+            s = (v >= threshold).to(dtype)
             state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s, threshold), s
+            xi = v.sub_(threshold)
             out = layer.pool(s)
-            z = trace.mul_(layer.neuron.lam).add_(out).flatten(1)
+            z = torch.add(out, trace, alpha=layer.neuron.lam, out=trace).flatten(1)
 
             a = torch.addmm(log_n, z[:n], z[n:].t(), alpha=1 / layer.pixels).log_softmax(1)
             p = (log_n - distance).softmax(1).index_select(0, row)  # as the layer below sees them
             e = (a.exp() - p).mul_(alive)
-            delta = e @ z[n:]
+            share = e / layer.pixels
+            delta = share @ z[n:]
             if i or self.train_label:
-                delta = torch.cat([delta, e.t() @ z[:n]])
+                delta = torch.cat([delta, share.t() @ z[:n]])
             rows = len(delta)
-            g = layer.unpool(delta.div_(layer.pixels).view(-1, *layer.out_shape), s[:rows])
+            g = layer.unpool(delta.view(-1, *layer.out_shape), s[:rows])
             g = layer.neuron.surrogate(xi[:rows]).mul_(g)
             layer.accumulate(g[: len(x)], x, previous[: len(x)])
             if not i and self.train_label:
@@ -177,6 +184,11 @@ class TracesPropagation(Rule):
         add_product(net.readout.weight, (log_softmax.exp() - y).mul_(alive), z[:n], dtype)
         self._record(-1, cross_entropy(y, log_softmax, alive), None, running)
         return logits if running is None else logits.where(running[:, None], state["logits"][0])
+
+    def _refresh(self) -> None:
+        super()._refresh()
+        with torch.no_grad():
+            self.label_kernels = [self.label.kernel()]  # in a list: it is no parameter of the rule
 
     def _whole(
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
+from synaptrace.rules.base import PREFIX
 
 FORMAT = 1
 KEY = "synaptrace"
@@ -88,6 +89,8 @@ def restore(module: nn.Module, tensors: Tensors, path: Path) -> None:
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
+        if name.startswith(PREFIX):
+            continue  # what a rule keeps from sequence to sequence; a fresh one has none of it
         if name not in tensors:
             raise UserError(f"{path}: tensor {name} is missing")
         if name not in wanted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
+from synaptrace.memory import peak_memory
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
@@ -76,7 +76,7 @@ def fit(
             rule, data and these arguments.
         checkpoint_seconds: between checkpoints within an epoch; each epoch ends with one.
         resume: go on where ``run`` stands; the result is the uninterrupted run's, bit for bit.
-        progress: show a progress bar, where standard error is a terminal.
+        progress: print a line an epoch to standard error, and a bar where it is a terminal.
 
     Returns:
         The summary, as in ``run/summary.json``; accuracies are shares of 1, None where there is
@@ -87,12 +87,13 @@ def fit(
             resumed or written.
         Diverged: a loss or a weight is not finite.
     """
+    check(
+        net, dataset, epochs=epochs, lr=lr, lr_final=lr_final, update=update, ema=ema,
+        device=device, tensorboard=tensorboard,
+    )  # fmt: skip
     lr_final = lr / 4 if lr_final is None else lr_final
-    check(net, dataset, epochs, lr, lr_final, ema)
     every, place = schedule.every(update), find_device(device)
     run = None if run is None else Path(run)
-    if tensorboard:
-        board.require()
     if run is not None and resume and (done := read_summary(run)) is not None:
         checkpoint.restore(net, checkpoint.evaluated(checkpoint.load(run / BEST)[0]), run / BEST)
         return done
@@ -163,6 +164,8 @@ def fit(
                 line["test_accuracy_paper_protocol"] = accuracy_on(state.averaged, dataset, "test")
             line["seconds"] = earlier + monotonic() - began
             line["peak_memory_bytes"] = max(at.peak_memory_bytes, peak_memory(place))
+            if progress:
+                tell(line, epochs)
             warn_of_idle_layers(line, state.lines)
             state.close_epoch(line)
             if curves is not None:
@@ -171,7 +174,8 @@ def fit(
 
     # Both sets of weights are fixed and written; only now is the test set read.
     state.pick_last_without_validation()
-    last = accuracy_on(state.averaged, dataset, "test")
+    score = evaluate(state.averaged, dataset.batches("test"))
+    last = score.accuracy
     net.load_state_dict(state.picked)
     same = state.at.picked_epoch == epochs
     summary = {
@@ -179,6 +183,7 @@ def fit(
         "test_accuracy_last": last,
         "validation_accuracy": state.at.validation_accuracy,
         "test_split": dataset.meta.test_split,
+        "spikes_per_inference": score.spikes_per_inference,
         "picked_epoch": state.at.picked_epoch,
         "epochs": epochs,
         "seconds": state.at.seconds,
@@ -228,15 +233,22 @@ def accuracy_on(net: Network, dataset: Dataset, split: str) -> float | None:
 
 
 def check(
-    net: Network, dataset: Dataset, epochs: int, lr: float, lr_final: float, ema: float | None
-) -> None:
-    """Raises UserError where an argument is out of range or the data don't fit the network."""
+    net: Network, dataset: Dataset, *, epochs: int, lr: float, lr_final: float | None = None,
+    update: str | int = "sequence", ema: float | None = None, device: str = "cpu",
+    tensorboard: bool = False, **_: Any,
+) -> None:  # fmt: skip
+    """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
     if epochs < 1:
         raise UserError(f"train.epochs: {epochs} is not a positive number")
-    if not (math.isfinite(lr) and lr > 0 and math.isfinite(lr_final) and lr_final >= 0):
+    final = lr if lr_final is None else lr_final
+    if not (math.isfinite(lr) and lr > 0 and math.isfinite(final) and final >= 0):
         raise UserError(f"train.lr: can't go from {lr} to {lr_final}; rates are positive numbers")
     if ema is not None and not 0 <= ema < 1:
         raise UserError(f"train.ema: {ema} is not a decay from 0 to below 1")
+    schedule.every(update)
+    find_device(device)
+    if tensorboard:
+        board.require()
     data = dataset.meta
     if not data.sizes.get("train"):
         raise UserError(f"data: {data.name} has no training samples")
@@ -258,14 +270,6 @@ def find_device(name: str) -> torch.device:
     return place
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most bytes in use so far: allocated by PyTorch on CUDA, else the process's resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def idle(rate: float) -> str | None:
     """'silent', 'saturated' or None, by spikes per neuron and step."""
     return "silent" if rate < SILENT else "saturated" if rate > SATURATED else None
@@ -281,6 +285,18 @@ def warn_of_idle_layers(line: Mapping[str, Any], earlier: list[dict[str, Any]]) 
                 f"{layer} is {kind}: {rate:.2g} spikes per neuron and step in epoch "
                 f"{line['epoch']}, so it can't learn; {advice} or change model.gain"
             )
+
+
+def tell(line: Mapping[str, Any], epochs: int) -> None:
+    """An epoch's line on standard error, above the progress bar if there is one."""
+    validation = line["validation_accuracy"]
+    tqdm.write(
+        f"epoch {line['epoch']}/{epochs}  loss {line['losses']['readout']:.3f}  "
+        f"train {line['train_accuracy']:.1%}"
+        + ("" if validation is None else f"  validation {validation:.1%}")
+        + f"  {line['seconds']:.0f} s",
+        file=sys.stderr,
+    )
 
 
 def warn(text: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Literal, overload
 import yaml
 
 from synaptrace import network, rules
+from synaptrace.config import Config, resolve
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 from synaptrace.network import Network
@@ -64,6 +65,11 @@ def create(name: str, config: Mapping[str, Any], root: str | Path = "runs") -> P
 def write_config(run: Path, config: Mapping[str, Any]) -> None:
     """Write the resolved settings."""
     write_atomic(run / CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def read_config(run: Path) -> Config:
+    """The settings of a run, checked again. Raises UserError where they can't be read."""
+    return resolve(file=run / CONFIG)
 
 
 def write_metrics(run: Path, lines: Iterable[Mapping[str, Any]]) -> None:

@@ -1,0 +1,150 @@
+"""`python -m synaptrace.bench data`: samples per second, loaded and trained, one run.
+
+Loading is what an epoch does before a batch reaches the network: shuffle, read the cache, augment,
+make frames. Training is TP on batches that lie in memory already, one update a sequence. Both run
+in turn in one process on the same threads; the medians are of whole passes over the same batches.
+
+Without a copy of the data, recordings are drawn at random with the rates of the real ones, in the
+official formats: N-MNIST (4,133 events each, 1,489 of them in the first saccade, as 1,000 real
+ones have on average), SHD (about 8,000 spikes in 0.8 s).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import synaptrace as st
+from synaptrace import data
+from synaptrace.bench import measure
+from synaptrace.data.dataset import Batch, Dataset
+from synaptrace.rules.base import Rule
+from synaptrace.seeds import generator
+
+
+@dataclass(frozen=True)
+class Case:
+    """A published network, and how recordings are drawn where there are no real ones."""
+
+    hidden: int
+    recurrent: bool
+    neuron: dict[str, Any]
+
+
+CASES = {
+    "nmnist": Case(200, False, {"threshold": 1.0, "decay": 0.98, "trace_decay": 0.98}),
+    "shd": Case(450, True, {"threshold": 0.5, "decay": 0.85, "trace_decay": 0.85}),
+}
+
+
+def main(options: argparse.Namespace) -> None:
+    with kept(options.name, options.path, options.samples) as path:
+        loaded = data.load(options.name, path=path, batch_size=options.batch)
+        batches = list(loaded.batches("train", generator(0, "order")))
+        samples = sum(len(labels) for _, labels, _ in batches)
+        net, rule = build(CASES[options.name], loaded)
+        jobs = {
+            "load": lambda: sum(1 for _ in loaded.batches("train", generator(0, "order"))),
+            "train": lambda: train(net, rule, batches),
+        }
+        taken = measure.interleaved(jobs, options.repeats)
+    what = "drawn at random" if options.path is None else "real"
+    steps = max(len(events) for events, _, _ in batches)
+    print(
+        f"{options.name}: {samples} {what} training samples, T {steps}, batch {options.batch}, "
+        f"{torch.get_num_threads()} threads"
+    )
+    print("what\tsamples a second (median, min-max)")
+    for name, seconds in taken.items():
+        rates = sorted(samples / each for each in seconds)
+        print(f"{name}\t{np.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})")
+    ratio = measure.spread(taken["train"])[0] / measure.spread(taken["load"])[0]
+    print(f"loading is {ratio:.1f} times as fast as training")
+
+
+def build(case: Case, loaded: Dataset) -> tuple[st.Network, Rule]:
+    g = torch.Generator().manual_seed(0)
+    net = st.mlp(
+        torch.Size(loaded.meta.shape).numel(),
+        [case.hidden],
+        len(loaded.meta.classes),
+        neuron=st.LIF(**case.neuron),
+        recurrent=case.recurrent,
+        generator=g,
+    )
+    return net, st.TracesPropagation(net, generator=g)
+
+
+def train(net: st.Network, rule: Rule, batches: list[Batch]) -> None:
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+    for events, labels, lengths in batches:
+        rule.sequence(events, labels, lengths=lengths, optimizer=optimizer)
+
+
+@contextmanager
+def kept(name: str, path: Path | None, samples: int) -> Iterator[Path | None]:
+    """The recordings' folder, drawn first where ``path`` is None; the cache goes with it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        before = os.environ.get("SYNAPTRACE_DATA")
+        os.environ["SYNAPTRACE_DATA"] = temporary
+        try:
+            drawn = Path(temporary) / "drawn"
+            if path is None:
+                {"nmnist": draw_nmnist, "shd": draw_shd}[name](drawn, samples)
+            yield drawn if path is None else path
+        finally:
+            del os.environ["SYNAPTRACE_DATA"]
+            if before is not None:
+                os.environ["SYNAPTRACE_DATA"] = before
+
+
+def draw_nmnist(folder: Path, samples: int) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(samples):
+        first = rng.poisson(1489)
+        rest = rng.poisson(4133 - 1489)
+        t = np.sort(np.concatenate([rng.integers(100_000, size=first),
+                                    rng.integers(100_000, 310_000, size=rest)]))  # fmt: skip
+        x, y = rng.integers(34, size=(2, len(t)))
+        high = rng.integers(2, size=len(t)) << 7 | t >> 16
+        bytes_ = np.stack([x, y, high, t >> 8 & 255, t & 255], 1).astype(np.uint8)
+        file = folder / "Train" / str(i % 10) / f"{i + 1:05d}.bin"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes_.tobytes())
+
+
+def draw_shd(folder: Path, samples: int) -> None:
+    import h5py
+
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for split, count in (("train", samples), ("test", 20)):
+        with h5py.File(folder / f"shd_{split}.h5", "w") as file:
+            spikes = file.create_group("spikes")
+            times = spikes.create_dataset("times", (count,), dtype=h5py.vlen_dtype(np.float16))
+            units = spikes.create_dataset("units", (count,), dtype=h5py.vlen_dtype(np.uint16))
+            for i in range(count):
+                spiked = rng.poisson(8000)
+                last = rng.uniform(0.5, 1.1)
+                times[i] = np.sort(rng.uniform(0, last, size=spiked)).astype(np.float16)
+                units[i] = rng.integers(700, size=spiked)
+            file["labels"] = np.arange(count) % 20
+            file["extra/speaker"] = np.arange(count) // 20 % 10
+            file["extra/keys"] = np.array([f"word {i}".encode() for i in range(20)])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", choices=sorted(CASES), default="nmnist")
+    parser.add_argument("--path", type=Path, help="a copy of the data (default: drawn at random)")
+    parser.add_argument("--samples", type=int, default=1000, help="how many are drawn")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3, help="passes, of which the median")

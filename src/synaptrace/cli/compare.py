@@ -1,0 +1,66 @@
+"""`synaptrace compare`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """
+Every rule gets the same network, split, seeds and epochs. Its learning rate is chosen from --rates
+by validation on the first seed. A rule may have settings and rates of its own, as in
+espp:train.update=step:rates=3e-5/1e-4/3e-4. Interrupted, the same command goes on where it
+stopped; --table prints what is finished and trains nothing. Accuracies are the last epoch's.
+
+examples:
+  synaptrace compare --rules tp,tp:contrast=class,bptt,readout-only --seeds 3
+  synaptrace compare --rules all --preset fsdd --data.path DIR --jobs 2 --out runs/rules-fsdd
+  synaptrace compare --rules all --preset fsdd --data.path DIR --out runs/rules-fsdd --table
+"""
+    parser.usage = "synaptrace compare --rules A,B,… [--preset NAME] [--section.key value …]"
+    parser.add_argument("--rules", required=True, metavar="A,B,…",
+                        help="name, or name:option=value; all: every rule")  # fmt: skip
+    parser.add_argument("--preset", metavar="NAME", help="network, data and budget")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a YAML file of settings")
+    parser.add_argument("--rates", metavar="X,Y,…", help="learning rates (1e-3,3e-3,1e-2)")
+    parser.add_argument("--seeds", metavar="N", type=int, default=3, help="seeds (3)")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trainings at once (1)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="by default named by the settings")
+    parser.add_argument("--table", action="store_true", help="print what is finished, no training")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    from synaptrace import rules
+    from synaptrace.errors import UserError
+    from synaptrace.files import write_atomic
+    from synaptrace.study import compare, table
+
+    names = options.rules.split(",")
+    if names == ["all"]:
+        names = ["tp", "tp:contrast=class", *(name for name in rules.NAMES if name != "tp")]
+    rates = compare.numbers(options.rates, ",", "--rates") if options.rates else compare.RATES
+    if options.jobs < 1:
+        raise UserError(f"--jobs: {options.jobs} is not a positive number")
+    plan = compare.plan(
+        names, preset=options.preset, file=options.config, overrides=options.settings,
+        rates=rates, seeds=options.seeds, out=options.out,
+    )  # fmt: skip
+    if not options.quiet:
+        print(f"comparison: {plan.out}", file=sys.stderr)
+    try:
+        if not options.table:
+            compare.train(plan, options.jobs, progress=not options.quiet)
+    finally:
+        rows = [compare.row(plan, label) for label in plan.configs]
+        write_atomic(plan.out / "table.csv", table.as_csv(rows))
+        write_atomic(plan.out / "table.md", table.markdown(rows))
+        first = next(iter(plan.configs.values()))
+        title = f"{first.name}, {first.train['epochs']} epochs, {plan.seeds} seeds"
+        table.draw(rows, plan.out / "table.png", title)
+        print(json.dumps(rows) if options.json else table.terminal(rows))
+    return 0

@@ -1,0 +1,85 @@
+"""`synaptrace data list | fetch | prepare | inspect`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+EPILOG = """
+examples:
+  synaptrace data list
+  synaptrace data fetch nmnist
+  synaptrace data fetch shd --from ~/Downloads/shd_train.h5.zip
+  synaptrace data prepare nmnist --data.path ~/nmnist --skip-bad
+  synaptrace data inspect nmnist --data.saccades 3 --data.dt 5 --out nmnist.png
+
+settings of prepare and inspect, as of synaptrace train:
+  --data.path DIR         where the files lie (where `fetch` puts them)
+  --data.…                each data set has options of its own; a wrong one lists them
+
+Files and caches lie in $SYNAPTRACE_DATA, or else in the user's cache folder.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs to the parser of `synaptrace data`."""
+    parser.epilog = EPILOG
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("list", help="the data sets, and which are there")
+    fetch = verbs.add_parser("fetch", help="download a data set, or take it from a file here")
+    prepare = verbs.add_parser("prepare", help="bring a data set into the cache")
+    inspect = verbs.add_parser("inspect", help="say what a data set holds, and draw samples")
+    for verb in (fetch, prepare, inspect):
+        verb.add_argument("name", metavar="NAME", help="as in `synaptrace data list`")
+    fetch.add_argument("--from", dest="local", metavar="PATH", type=Path,
+                       help="an archive, file or folder, not the download")  # fmt: skip
+    prepare.add_argument("--skip-bad", action="store_true",
+                         help="leave out bad files, list them, and go on")  # fmt: skip
+    inspect.add_argument("--out", metavar="FILE", type=Path,
+                         help="the picture, a PNG (NAME.png here)")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for; ``options.settings`` holds the --section.key values, as text.
+
+    Raises:
+        UserError: as the verbs do.
+    """
+    from synaptrace.data import verbs
+
+    settings = parse(getattr(options, "settings", {}))
+    path = settings.pop("path", None)
+    where = None if path is None else Path(str(path)).expanduser()
+    if options.verb == "list":
+        verbs.list_all()
+    elif options.verb == "fetch":
+        verbs.fetch(options.name, local=options.local)
+    elif options.verb == "prepare":
+        verbs.prepare(options.name, path=where, skip_bad=options.skip_bad, settings=settings)
+    else:
+        verbs.inspect(options.name, path=where, settings=settings, out=options.out)
+    return 0
+
+
+def parse(settings: Mapping[str, str]) -> dict[str, Any]:
+    """The options of a data set from ``data.key`` and their values, read as YAML.
+
+    Raises:
+        UserError: a setting of another section, a value that can't be read.
+    """
+    import yaml
+
+    from synaptrace.errors import UserError
+
+    found = {}
+    for name, text in settings.items():
+        section, _, key = name.partition(".")
+        if section != "data":
+            raise UserError(f"--{name}: synaptrace data takes --data.… settings alone")
+        try:
+            found[key] = text if key == "path" else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--{name}: {text!r} can't be read; quote it") from error
+    return found

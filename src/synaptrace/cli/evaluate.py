@@ -1,0 +1,56 @@
+"""`synaptrace evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """
+Prints accuracy, recall of each class, the confusion matrix and spikes per inference, and writes
+the matrix as a picture into the run directory.
+
+examples:
+  synaptrace evaluate runs/20260131-120000-digits
+  synaptrace evaluate runs/20260131-120000-digits --split validation --json
+  synaptrace evaluate runs/20260131-120000-digits/checkpoints/last.safetensors
+"""
+    parser.add_argument("run_directory", metavar="RUN", type=Path,
+                        help="a run directory, or one of its checkpoints")  # fmt: skip
+    parser.add_argument("--split", choices=["test", "validation", "train"], default="test")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    from synaptrace.errors import UserError
+    from synaptrace.study import plots
+    from synaptrace.training import job
+    from synaptrace.training.evaluate import evaluate
+
+    trained = job.trained(options.run_directory)
+    data = trained.load_data()
+    meta = data.meta
+    score = evaluate(trained.net, data.batches(options.split))
+    if not score.samples:
+        raise UserError(f"--split: {meta.name} has no {options.split} samples")
+    picture = trained.run / f"confusion-{options.split}.png"
+    title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
+    plots.confusion(score.confusion.tolist(), meta.classes, picture, title)
+    if options.json:
+        about = {"split": options.split, "test_split": meta.test_split, "classes": meta.classes}
+        print(json.dumps({**about, **score.as_dict()}))
+        return 0
+    kind = f" ({meta.test_split} test)" if options.split == "test" else ""
+    print(f"accuracy              {100 * (score.accuracy or 0):.2f} %")
+    print(f"samples               {score.samples}, {options.split}{kind}")
+    print(f"spikes per inference  {score.spikes_per_inference:.1f}")
+    rates = ", ".join(f"{rate:.4f}" for rate in score.rates)
+    print(f"spike rates           {rates} per neuron and step, layer by layer")
+    print("\nclass\trecall %\tpredicted as: " + "\t".join(meta.classes))
+    for name, recall, row in zip(meta.classes, score.recall, score.confusion.tolist(), strict=True):
+        share = "-" if recall is None else f"{100 * recall:.2f}"
+        print(f"{name}\t{share}\t" + "\t".join(map(str, row)))
+    print(f"\npicture: {picture}")
+    return 0

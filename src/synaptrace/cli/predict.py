@@ -1,0 +1,41 @@
+"""`synaptrace predict`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """
+Files are what the run's data set is made of (pictures, recordings), or .npy arrays of events
+(steps, …) as the network sees them. Prints a line a file: file, label, probability.
+
+examples:
+  synaptrace predict runs/20260131-120000-digits seven.png events.npy
+  synaptrace predict runs/20260131-120000-digits *.png --top 3 --json
+"""
+    parser.add_argument("run_directory", metavar="RUN", type=Path, help="run directory")
+    parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="what to recognise")
+    parser.add_argument("--top", metavar="K", type=int, default=1, help="the K likeliest (1)")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
+
+
+def run(options: argparse.Namespace) -> int:
+    from synaptrace.data import read_file
+    from synaptrace.training import job
+
+    trained = job.trained(options.run_directory)
+    net, classes = trained.net, trained.classes
+    events = [read_file(path, net, trained.config.data) for path in options.files]
+    for path, each in zip(options.files, events, strict=True):
+        probability = net(each[:, None]).detach()[0].softmax(0)
+        chances, labels = probability.topk(min(max(options.top, 1), len(classes)))
+        top = [(classes[i], p) for i, p in zip(labels.tolist(), chances.tolist(), strict=True)]
+        if options.json:
+            ranked = [{"label": label, "probability": p} for label, p in top]
+            print(json.dumps({"file": str(path), **ranked[0], "top": ranked}))
+        else:
+            print("\t".join([str(path), *(f"{label}\t{p:.4f}" for label, p in top)]))
+    return 0

@@ -1,0 +1,119 @@
+"""`synaptrace train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from synaptrace.config import MODELS, SECTIONS, resolve
+
+EPILOG = """
+examples:
+  synaptrace train                                     the embedded digits
+  synaptrace train --preset digits-conv                another preset (see synaptrace presets)
+  synaptrace train --data.name nmnist --data.path DIR  your copy of a data set
+  synaptrace train --rule.contrast class --train.update step --train.lr 1e-4
+  synaptrace train --config runs/…/config.yaml --seeds 5
+
+settings (--section.key value, in a YAML file section: and below it key: value):
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG + "\n".join(settings())
+    parser.usage = "synaptrace train [--preset NAME] [--section.key value …] [options]"
+    parser.add_argument("--preset", metavar="NAME", help="start from these settings")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a YAML file of settings")
+    parser.add_argument("--seeds", metavar="N", type=int, help="train N seeds, report mean ± s.d.")
+    parser.add_argument("--seed", help="same as --train.seed")
+    parser.add_argument("--device", help="same as --train.device")
+    parser.add_argument("--paper-protocol", action="store_true",
+                        help="also report the best test epoch, as papers do")  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", default="runs", help="where runs go (runs)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def settings() -> list[str]:
+    """One line a setting: its name, default and meaning."""
+    lines = []
+    for section, kind in {**SECTIONS, "model": MODELS["mlp"]}.items():
+        for key, field in kind.model_fields.items():
+            default = "" if field.default is None else f" ({field.default})"
+            lines.append(row(f"{section}.{key}", f"{field.description}{default}"))
+    lines.append(row("model.channels", "conv: channels and pools, [[32, [max, 2]], …]"))
+    lines.append(row("model.depth", "vgg: 6, 9 or 12"))
+    lines.append(row("data.…  --rule.…", "each has options of its own; a wrong one lists them"))
+    return lines
+
+
+def row(name: str, meaning: str) -> str:
+    return f"  {'--' + name:<24}{meaning}"
+
+
+def run(options: argparse.Namespace) -> int:
+    given: dict[str, str] = dict(options.settings)
+    for key in ("seed", "device"):
+        if getattr(options, key) is not None:
+            given[f"train.{key}"] = getattr(options, key)
+    if options.paper_protocol:
+        given["train.paper_protocol"] = "true"
+    config = resolve(
+        preset=options.preset, file=options.config, overrides=given, seeds=options.seeds
+    )
+
+    from synaptrace.training import job
+
+    def tell(where: Path) -> None:
+        if not options.quiet:
+            print(f"run: {where} (cut off? synaptrace resume {where})", file=sys.stderr)
+
+    where, summary = job.start(config, root=options.out, progress=not options.quiet, tell=tell)
+    print_summary(where, summary, options.json)
+    return 0
+
+
+def print_summary(where: Path, summary: dict[str, Any], as_json: bool) -> None:
+    """The outcome, for a person or for a program."""
+    if as_json:
+        print(json.dumps({"run": str(where), **summary}, indent=2))
+        return
+    print("\n".join(described(summary)))
+    print(f"run                {where}")
+
+
+def described(summary: dict[str, Any]) -> list[str]:
+    """The outcome in lines: of one seed, or of several."""
+    if "seeds" in summary:
+        lines = [f"{len(summary['seeds'])} seeds: mean ± sample s.d."]
+        for key, value in summary.items():
+            if isinstance(value, dict) and key != "seconds":
+                sd = "" if value["sd"] is None else f" ± {100 * value['sd']:.2f}"
+                each = " ".join(f"{100 * one:.2f}" for one in value["values"])
+                lines.append(f"{key:<26} {100 * value['mean']:.2f}{sd} %   ({each})")
+        lines.append(f"{'seconds':<26} {summary['seconds']['mean']:.1f} a seed")
+        return lines
+    kind = "" if summary["test_split"] == "official" else f" ({summary['test_split']} test)"
+    test, last, validation = (
+        None if summary[key] is None else f"{100 * summary[key]:.2f} %"
+        for key in ("test_accuracy", "test_accuracy_last", "validation_accuracy")
+    )
+    epoch = f"epoch {summary['picked_epoch']} of {summary['epochs']}"
+    picked = f"{epoch}, picked by validation at {validation}" if validation else epoch
+    if test is None:
+        lines = [f"test accuracy      none: the data have no test set ({picked})"]
+    else:
+        lines = [
+            f"test accuracy      {test}{kind}, {picked}",
+            f"at the last epoch  {last}",
+        ]
+    best = summary.get("test_accuracy_best_paper_protocol")
+    if best is not None:
+        lines.append(f"paper protocol     {100 * best:.2f} %: the best of all epochs on the test "
+                     "set, which so picked it")  # fmt: skip
+    peak = summary["peak_memory_bytes"] / 2**20
+    lines.append(f"time, memory       {summary['seconds']:.1f} s, {peak:.0f} MiB at most")
+    return lines

@@ -1,0 +1,318 @@
+"""The compact cache: a data set's samples in a few flat files that training maps into memory.
+
+A sample is one or more NumPy columns of equal length, a label, and perhaps notes such as its
+speaker or its file. All samples of a column lie end to end in one .npy file, so a sample is a
+slice, and reading it opens nothing:
+
+    def read(file: Path) -> Iterable[Sample]:          # an item may hold several samples
+        t, x, y, p = …                                 # raises UserError where the file is bad
+        yield Sample({"t": t, "x": x, "y": y, "p": p}, label=3, notes={"file": file.name})
+
+    settings = {"files": fingerprint(root, files)}     # everything the samples depend on
+    cache = prepare("name", 1, settings, files, read)  # reads only where there is no cache yet
+    cache[5]["t"], cache.labels[5], cache.notes["file"][5]
+
+A cache is written into a temporary folder and renamed when it is whole: what was cut short is
+never used, and of two processes that prepare the same cache the first to end wins. Its folder is
+named for a hash of name, version and settings, so other settings, or other files, make another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synaptrace.errors import UserError
+
+Array = NDArray[Any]
+Item = TypeVar("Item")
+
+FORMAT = 1
+"""Of the folder; raised whenever an older one can't be read any more."""
+
+STALE = 86400.0
+"""Seconds after which what a killed process left is removed."""
+
+HEADER = 128
+"""Bytes of a column's .npy header: fixed, as its length is known only at the end."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample on its way into the cache.
+
+    Args:
+        columns: arrays of equal length and at least one dimension; the same names, dtypes and
+            further dimensions for every sample of a data set.
+        label: its class, a whole number from 0.
+        notes: text that belongs to it (file, speaker, subject, split …), the same keys for all.
+    """
+
+    columns: Mapping[str, Array]
+    label: int
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cache:
+    """A prepared data set, opened for reading; make one with `prepare`, or `open_cache`.
+
+    Attributes:
+        columns: each column of all samples end to end, mapped read-only.
+        offsets: (N + 1,) int64; sample i is rows offsets[i] to offsets[i + 1] of each column.
+        labels: (N,) int64.
+        notes: lists of N texts.
+        skipped: one line for each item that `skip_bad` left out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+            for name in ("offsets.npy", "labels.npy", "notes.json"):
+                self._check(name)
+            for name, size in self.meta["sizes"].items():
+                if (folder / name).stat().st_size != size:
+                    raise ValueError(f"{name} has another size")
+            self.offsets: Array = np.load(folder / "offsets.npy", allow_pickle=False)
+            self.labels: Array = np.load(folder / "labels.npy", allow_pickle=False)
+            notes = json.loads((folder / "notes.json").read_text())
+            self.notes: dict[str, list[str]] = notes
+            self.columns: dict[str, Array] = {
+                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                for name in self.meta["columns"]
+            }
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{folder}: the prepared data are damaged ({error}); remove the folder and prepare "
+                "them again"
+            ) from error
+        self.skipped: list[str] = self.meta["skipped"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, sample: int) -> dict[str, Array]:
+        """A sample's columns, views into the mapped files."""
+        start, end = int(self.offsets[sample]), int(self.offsets[sample + 1])
+        return {name: column[start:end] for name, column in self.columns.items()}
+
+    def verify(self) -> None:
+        """Read everything and compare checksums. Raises UserError where a file was changed."""
+        for name in self.meta["sha256"]:
+            try:
+                self._check(name)
+            except (OSError, ValueError) as error:
+                raise UserError(
+                    f"{self.folder / name}: damaged; remove the folder and prepare the data again"
+                ) from error
+
+    def _check(self, name: str) -> None:
+        with (self.folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.meta["sha256"][name]:
+                raise ValueError(f"{name} was changed")
+
+
+def home() -> Path:
+    """Where data are kept: $SYNAPTRACE_DATA, or else the user's cache folder."""
+    given = os.environ.get("SYNAPTRACE_DATA")
+    if given:
+        return Path(given).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("synaptrace"))
+
+
+def fingerprint(root: Path, files: Iterable[Path]) -> str:
+    """A hash of files' names below ``root``, sizes and times of change: no file is opened.
+
+    Raises UserError where a file is gone or out of reach.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise UserError(f"{file}: can't be read ({error.strerror})") from error
+        line = f"{file.relative_to(root).as_posix()}\t{found.st_size}\t{found.st_mtime_ns}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def location(name: str, version: int, settings: Mapping[str, Any]) -> Path:
+    """The folder of a cache, whether it is there or not."""
+    key = {"format": FORMAT, "name": name, "version": version, "settings": dict(settings)}
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return home() / "prepared" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def open_cache(name: str, version: int, settings: Mapping[str, Any]) -> Cache | None:
+    """The cache, or None where it isn't prepared. Raises UserError where it is damaged."""
+    folder = location(name, version, settings)
+    return Cache(folder) if folder.is_dir() else None
+
+
+def prepare(
+    name: str,
+    version: int,
+    settings: Mapping[str, Any],
+    items: Sequence[Item],
+    read: Callable[[Item], Iterable[Sample]],
+    *,
+    skip_bad: bool = False,
+) -> Cache:
+    """The cache, made first where it isn't there yet.
+
+    Args:
+        name: of the data set.
+        version: of ``read``; raise it whenever it makes other samples of the same files.
+        settings: everything else the samples depend on, as JSON: options, and the files
+            themselves (`fingerprint`).
+        items: what ``read`` takes, one after another: files, say.
+        read: an item's samples. Raises UserError where the item is bad, which ends it all, unless
+        skip_bad: leave out bad items, and note in the cache which they were.
+
+    Raises:
+        UserError: a bad item, no sample at all, no room, a damaged cache.
+    """
+    cache = open_cache(name, version, settings)
+    if cache is None:
+        folder = location(name, version, settings)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        except OSError as error:
+            raise UserError(
+                f"{folder.parent}: can't be written ({error.strerror}); set SYNAPTRACE_DATA to a "
+                "folder that can"
+            ) from error
+        try:
+            key = {"format": FORMAT, "name": name, "version": version, "settings": dict(settings)}
+            _fill(temporary, key, items, read, skip_bad)
+            temporary.chmod(0o755)
+            _move(temporary, folder)
+        except OSError as error:
+            raise UserError(f"{folder}: can't be written ({error.strerror or error})") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        cache = Cache(folder)
+    if cache.skipped and not skip_bad:
+        warnings.warn(
+            f"{name}: {len(cache.skipped)} bad files were left out when the data were prepared "
+            f"(see `synaptrace data inspect {name}`)",
+            stacklevel=2,
+        )
+    return cache
+
+
+class _Column:
+    """One column being written: a .npy file whose header is filled in at the end."""
+
+    def __init__(self, path: Path, first: Array) -> None:
+        self.path, self.dtype, self.shape = path, first.dtype, first.shape[1:]
+        self.rows = 0
+        self.file: IO[bytes] = path.open("wb")
+        self.file.write(bytes(HEADER))
+
+    def add(self, array: Array) -> None:
+        if array.dtype != self.dtype or array.shape[1:] != self.shape:
+            kind = f"{array.dtype} {array.shape[1:]}"
+            raise TypeError(f"{self.path.stem}: {kind} after {self.dtype} {self.shape}")
+        self.file.write(np.ascontiguousarray(array).data)
+        self.rows += len(array)
+
+    def close(self) -> None:
+        description = np.lib.format.dtype_to_descr(self.dtype)
+        header = {"descr": description, "fortran_order": False, "shape": (self.rows, *self.shape)}
+        magic = np.lib.format.magic(1, 0)
+        room = HEADER - len(magic) - 2
+        self.file.seek(0)
+        text = f"{header}".ljust(room - 1) + "\n"
+        self.file.write(magic + room.to_bytes(2, "little") + text.encode("ascii"))
+        self.file.close()
+
+
+def _fill(
+    folder: Path,
+    key: dict[str, Any],
+    items: Sequence[Item],
+    read: Callable[[Item], Iterable[Sample]],
+    skip_bad: bool,
+) -> None:
+    from tqdm import tqdm
+
+    columns: dict[str, _Column] = {}
+    offsets: list[int] = [0]
+    labels: list[int] = []
+    skipped: list[str] = []
+    notes: dict[str, list[str]] = {}
+    try:
+        for item in tqdm(items, desc=f"prepare {key['name']}", disable=None, leave=False):
+            try:
+                samples = list(read(item))
+            except UserError as error:
+                if not skip_bad:
+                    raise
+                skipped.append(str(error))
+                continue
+            for sample in samples:
+                if not labels:
+                    columns = {
+                        name: _Column(folder / f"{name}.npy", array)
+                        for name, array in sample.columns.items()
+                    }
+                    notes = {name: [] for name in sample.notes}
+                (rows,) = {len(array) for array in sample.columns.values()}
+                for name, column in columns.items():
+                    column.add(sample.columns[name])
+                for name, texts in notes.items():
+                    texts.append(sample.notes[name])
+                offsets.append(offsets[-1] + rows)
+                labels.append(sample.label)
+    finally:
+        for column in columns.values():
+            column.close()
+    if not labels:
+        raise UserError("; ".join([f"{key['name']}: there is no readable sample", *skipped[:1]]))
+    np.save(folder / "offsets.npy", np.array(offsets, dtype=np.int64), allow_pickle=False)
+    np.save(folder / "labels.npy", np.array(labels, dtype=np.int64), allow_pickle=False)
+    (folder / "notes.json").write_text(json.dumps(notes))
+    sums, sizes = {}, {}
+    for file in sorted(folder.iterdir()):
+        with file.open("rb") as opened:
+            sums[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
+            os.fsync(opened.fileno())
+        sizes[file.name] = file.stat().st_size
+    meta = key | {"columns": list(columns), "skipped": skipped, "sizes": sizes, "sha256": sums}
+    with (folder / "meta.json").open("w") as opened_meta:
+        json.dump(meta, opened_meta)
+        opened_meta.flush()
+        os.fsync(opened_meta.fileno())
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster, and its cache is as good
+            raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left that were killed while they prepared this cache."""
+    for left in folder.parent.glob(f".{folder.name}-*"):
+        newest = max((p.stat().st_mtime for p in (left, *left.iterdir())), default=0.0)
+        if time.time() - newest > STALE:
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,194 @@
+"""What the data sets of spoken words share: from sound files to the cache, from there to events.
+
+The cache holds each clip's power in mel bands, all clips of one length; the form of the features,
+the statistics and what augments them come later and cost no second preparation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synaptrace.data import cache, splits
+from synaptrace.data.audio import Features, Mel, centre
+from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.dataset import ArrayDataset
+from synaptrace.errors import UserError
+
+Item = TypeVar("Item")
+
+VERSION = 1
+"""Of what the cache holds of a sound file."""
+
+CHUNK = 1024
+"""Clips at once where statistics are taken."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """How sound files become clips in the cache.
+
+    Args:
+        mel: the bands.
+        seconds: of every clip; longer ones lose both ends, shorter ones lie in the middle of
+            silence.
+
+    Raises:
+        UserError: clips shorter than a frame's hop.
+    """
+
+    mel: Mel
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not self.mel.hop / 1000 <= self.seconds < float("inf"):
+            raise UserError(f"data.seconds: {self.seconds} s is no length that holds a frame")
+
+    @property
+    def length(self) -> int:
+        """Samples of a clip."""
+        return round(self.mel.rate * self.seconds)
+
+    def sample(self, samples: Tensor, label: int, **notes: str) -> Sample:
+        """A clip (n,) as the cache keeps it."""
+        power = self.mel.power(centre(samples, self.length))
+        return Sample({"power": power.numpy()}, label, notes)
+
+    def prepare(
+        self,
+        name: str,
+        root: Path,
+        files: Sequence[Path],
+        items: Sequence[Item],
+        read: Callable[[Item], Iterable[Sample]],
+        skip_bad: bool = False,
+        **settings: Any,
+    ) -> Cache:
+        """The cache of what ``read`` makes of each item with `sample`.
+
+        Args:
+            files: below ``root``, what the samples are made of.
+            settings: what else they depend on, JSON-able.
+        """
+        key = asdict(self) | settings | {"files": cache.fingerprint(root, files)}
+        return cache.prepare(name, VERSION, key, items, read, skip_bad=skip_bad)
+
+
+def dataset(
+    prepared: Cache,
+    clips: Clips,
+    index: splits.Index,
+    *,
+    name: str,
+    classes: Sequence[str],
+    batch_size: int,
+    form: str,
+    encoding: str,
+    threshold: float,
+    shift: int,
+    noise: float,
+    test_split: str,
+) -> ArrayDataset:
+    """The data set of a prepared cache; speakers are its notes "speaker", if it has any.
+
+    Args:
+        form, encoding, threshold: as in `Features`.
+        shift: training samples move by up to so many frames, either way.
+        noise: deviation of the Gaussian noise added to training features.
+
+    Raises:
+        UserError: options out of range, no training samples.
+    """
+    steps = clips.length // clips.mel.stride
+    check_jitter(shift, noise, steps)
+    if noise and encoding != "features":
+        raise UserError(f"data.noise: {encoding!r} are counts of spikes; noise must be 0")
+    power = mapped(prepared.columns["power"]).view(len(prepared), steps, clips.mel.bands)
+    features = Features(clips.mel, form, encoding, threshold)  # type: ignore[arg-type]
+    if not index.get("train"):
+        raise UserError(f"{name}: there are no training samples")
+    if form == "causal":
+        pieces: tuple[Tensor, ...] = torch.split(torch.tensor(index["train"]), CHUNK)
+        features = features.measured(power[rows].transpose(0, 1) for rows in pieces)
+    whose = prepared.notes.get("speaker", [])
+    speakers = sorted(set(whose) - {""})
+    number = {name: i for i, name in enumerate(speakers)}
+    return ArrayDataset(
+        power,
+        torch.from_numpy(prepared.labels),
+        name=name,
+        classes=classes,
+        index=index,
+        batch_size=batch_size,
+        transform=features,
+        augment=partial(jitter, frames=shift, noise=noise, edge=encoding == "features")
+        if shift or noise
+        else None,
+        cache=prepared,
+        dt=clips.mel.hop,
+        speaker=torch.tensor([number.get(name, -1) for name in whose]) if whose else None,
+        test_split=test_split,
+        split_hash=splits.digest(index),
+        speakers=speakers,
+        features=features.spec,
+    )
+
+
+def mapped(column: cache.Array) -> Tensor:
+    """A column of the cache as a tensor that stays in the file; nothing may write to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(column))
+
+
+def jitter(
+    events: Tensor, generator: torch.Generator, *, frames: int, noise: float, edge: bool = True
+) -> Tensor:
+    """Move each sample in time by up to ``frames`` frames, and add Gaussian noise.
+
+    Args:
+        events: (T, B, channels).
+        generator: draws one whole number for each sample, all equally likely, then the noise.
+        edge: what comes in is the first or last frame again; else it is zeros.
+    """
+    steps, batch = events.shape[:2]
+    moves = torch.randint(-frames, frames + 1, (batch,), generator=generator)
+    source = torch.arange(steps)[:, None] - moves
+    moved = events[source.clamp(0, steps - 1), torch.arange(batch)]
+    if not edge:
+        moved = moved * ((source >= 0) & (source < steps))[..., None]
+    if noise:
+        moved = moved + noise * torch.randn(events.shape, generator=generator)
+    return moved
+
+
+def check_jitter(shift: int, noise: float, steps: int) -> None:
+    """Raises UserError where ``shift`` or ``noise`` is out of range for samples of ``steps``."""
+    if not 0 <= shift < steps:
+        raise UserError(f"data.shift: {shift} is not a number of frames from 0 to {steps - 1}")
+    if not 0 <= noise < float("inf"):
+        raise UserError(f"data.noise: {noise} is not a deviation of 0 or more")
+
+
+def collect(names: Sequence[str]) -> splits.Index:
+    """An index of the name of each sample's split."""
+    index: splits.Index = {}
+    for sample, name in enumerate(names):
+        index.setdefault(name, []).append(sample)
+    return index
+
+
+def check_speaker(name: str, speakers: Iterable[str], data: str) -> None:
+    """Raises UserError where ``data`` has no speaker ``name``."""
+    known = sorted(set(speakers))
+    if name not in known:
+        some = ", ".join(known[:8]) + (" …" if len(known) > 8 else "")
+        raise UserError(f"data.holdout_speaker: {data} has no speaker {name!r}; it has {some}")

@@ -1,0 +1,99 @@
+"""ELL: each layer trained at every step by a spiking classifier of its own.
+
+The classifier of a layer has weights C (O×H) and O neurons of the layer's kind, with spikes o and
+derivative ψ_o. The loss of a step is the mean square of o − y:
+
+    d = 2 (o − y) ⊙ ψ_o / (B O),  ∂C = dᵀ p(s)
+    δ = p*(Cᵀ d),  ∂W = (δ ⊙ ψ)ᵀ x,  ∂R = (δ ⊙ ψ)ᵀ s′
+
+∂W and ∂C are the exact gradients of the step's loss, all states and the layer's input held
+constant; there are no traces.
+
+Source: Ma, Yan, Z. Yu, Q. Yu, IEEE Trans. Cybern. (2022), doi 10.1109/TCYB.2022.3188015, with the
+authors' code; published with an update at every step. They decide by the spike count of the last
+classifier; here the readout of `stream` decides, and the classifiers serve training only. They
+average a large map before it is classified; here the classifier sees the layer's output, pooled as
+the network pools.
+Locality: local in space and time; C, trained, in each layer; transport within the layer; not
+update-locked.
+Memory between steps: u and s of each layer, the membranes of its classifier (O), the readout's z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from synaptrace.layers import Dense
+from synaptrace.network import Network
+from synaptrace.neuron import reset
+from synaptrace.rules.base import Locality
+from synaptrace.rules.stream import SampleStream
+
+
+class SpikingClassifiers(SampleStream):
+    """A rule with a trained spiking classifier in each layer; STSF has one too.
+
+    Its parameters are ``classifiers.<i>.weight`` (classes, outputs).
+    """
+
+    classifiers: Sequence[Dense]
+
+    def _add_classifiers(self, generator: torch.Generator | None) -> None:
+        like = self.net.readout.weight
+        self.classifiers = nn.ModuleList(  # type: ignore[assignment]
+            Dense(
+                math.prod(layer.out_shape), self.classes, neuron=layer.neuron,
+                compute=layer.compute, generator=generator,
+            ).to(like.device, like.dtype)
+            for layer in self.net.layers
+        )  # fmt: skip
+
+    def _start(self, labels: Tensor) -> None:
+        super()._start(labels)
+        self.state["classifier_membrane"] = self._zeros([(self.classes,)] * len(self.net.layers))
+
+    def _classify(self, i: int, out: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
+        """A step of layer i's classifier on the layer's output: 2 (o − y) / (B O), and ψ_o."""
+        classifier, u = self.classifiers[i], self.state["classifier_membrane"]
+        out, neuron = out.flatten(1), classifier.neuron
+        v = classifier.current(out, out, classifier.kernel()).add_(u[i], alpha=neuron.beta)
+        xi = v - neuron.threshold
+        spikes = (xi >= 0).to(v.dtype)
+        u[i] = reset(neuron, v, spikes)
+        off, share = spikes - self._one_hot(), self._share(running)
+        self._record(i, (off.square() * share).sum() / self.classes, None, running)
+        return off.mul_(share).mul_(2 / self.classes), neuron.surrogate(xi)
+
+
+class ELL(SpikingClassifiers):
+    """ELL on a network (equations and source above).
+
+    Args:
+        net: the network; its gradients are what the rule adds to.
+        generator: draws the classifiers.
+    """
+
+    name = "ell"
+    locality = Locality(
+        space=True, time=True, auxiliary="C (O·H), each layer, trained", update_locked=False,
+        weight_transport="within the layer",
+    )  # fmt: skip
+
+    def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
+        super().__init__(net)
+        self._add_classifiers(generator)
+
+    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
+        for i, layer in enumerate(self.net.layers):
+            step, classifier = self._fire(i, x, running), self.classifiers[i]
+            error, psi = self._classify(i, step.out, running)
+            d = error * psi
+            delta = classifier.back(d, classifier.kernel()).view(-1, *layer.out_shape)
+            layer.accumulate(layer.unpool(delta, step.spikes) * step.psi, step.x, step.previous)
+            classifier.accumulate(d, step.out, d)
+            x = step.out
+        return self._readout(x, running)[0]

@@ -1,0 +1,71 @@
+"""Local classifiers that need no weights: a layer's output against fixed waves, one a class.
+
+    M[c, k] = sin(f_c k) or its sign,  k = 0 … d−1,  f_c from 50 to 512 in O equal steps
+
+d is the length of r = A p(s): a map's adaptive average over 4×4 places in the first layer, 1×1 in
+the last, 2×2 between, flattened; a dense layer's output as it is (our reading, as the sources have
+convolutions only). Waves are computed in float64 (in float32 up to 0.2 % of the signs would be
+others) and, where they aren't kept, again at every step.
+
+Source: the code of arXiv 2405.15868 and 2502.01837.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synaptrace.network import Network
+
+LOWEST, HIGHEST = 50.0, 512.0
+
+
+class Waves(nn.Module):
+    """The classifier of hidden layer ``index``.
+
+    Args:
+        square: square waves, of ±1 (0 at k = 0), instead of sines.
+        keep: hold M (classes, d), as a buffer that no checkpoint needs.
+    """
+
+    matrix: Tensor | None
+
+    def __init__(self, net: Network, index: int, *, square: bool, keep: bool) -> None:
+        super().__init__()
+        layer = net.layers[index]
+        self.shape, self.classes, self.square = layer.out_shape, net.classes, square
+        self.size = 4 if index == 0 else 1 if index == len(net.layers) - 1 else 2
+        self.length = math.prod(self.shape)
+        if len(self.shape) == 3:
+            self.length = self.shape[0] * self.size**2
+        self.register_buffer("matrix", None, persistent=False)
+        if keep:
+            self.matrix = self.waves(net.readout.weight)
+
+    def waves(self, like: Tensor) -> Tensor:
+        """M (classes, d), kept or computed, with the dtype and device of ``like``."""
+        if self.matrix is not None:
+            return self.matrix
+        exact, device = torch.float64, like.device
+        frequencies = torch.linspace(LOWEST, HIGHEST, self.classes, dtype=exact, device=device)
+        places = torch.arange(self.length, dtype=exact, device=device)
+        waves = torch.outer(frequencies, places).sin_()
+        return (waves.sign_() if self.square else waves).to(like.dtype)
+
+    def shrink(self, out: Tensor) -> Tensor:
+        """r = A p(s): (B, *out_shape) → (B, d)."""
+        if len(self.shape) == 3:
+            out = F.adaptive_avg_pool2d(out, self.size)
+        return out.flatten(1)
+
+    def grow(self, delta: Tensor, out: Tensor) -> Tensor:
+        """The transpose of `shrink` at ``out``: (B, d) → (B, *out_shape)."""
+        if len(self.shape) != 3:
+            return delta
+        grown: Tensor = torch.ops.aten._adaptive_avg_pool2d_backward(
+            delta.view(-1, self.shape[0], self.size, self.size), out
+        )
+        return grown

@@ -1,0 +1,102 @@
+"""A comparison's table, for the terminal, as CSV and Markdown, and its figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synaptrace.study.plots import figure, save
+
+COLUMNS = (
+    "rule", "test %", "± s.d.", "seeds", "validation %", "lr", "s/epoch", "state KiB",
+    "auxiliary KiB", "spikes/inference", "local in space", "local in time", "auxiliary",
+    "update-locked", "weight transport", "needs a batch", "note",
+)  # fmt: skip
+
+LOCALITY = ("space", "time", "auxiliary", "update_locked", "weight_transport", "batch")
+"""What the last columns but one hold, of `rules.base.Locality`."""
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """One contender's cells, empty where nothing is known yet."""
+    outcomes = row["outcomes"]
+    tests = [100 * o["test_accuracy_last"] for o in outcomes if o["test_accuracy_last"] is not None]
+    checks = [100 * v for o in outcomes if (v := o["validation_accuracy"]) is not None]
+    spikes = [v for o in outcomes if (v := o["spikes_per_inference"]) is not None]
+    seconds = [o["seconds"] / row["epochs"] for o in outcomes]
+    local = row.get("locality") or {}
+    notes = [] if row["complete"] else ["unfinished"]
+    if row["diverged"]:
+        rates = ", ".join(f"{rate:g}" for rate, _ in row["diverged"])
+        notes.append(f"diverged at {rates}")
+    return [
+        row["rule"],
+        f"{statistics.fmean(tests):.2f}" if tests else "",
+        f"{statistics.stdev(tests):.2f}" if len(tests) > 1 else "",
+        str(len(outcomes)),
+        f"{statistics.fmean(checks):.2f}" if checks else "",
+        "" if row["lr"] is None else f"{row['lr']:g}",
+        f"{statistics.median(seconds):.2f}" if seconds else "",
+        f"{row['state_bytes'] / 1024:.0f}" if "state_bytes" in row else "",
+        f"{row['auxiliary_bytes'] / 1024:.0f}" if "auxiliary_bytes" in row else "",
+        f"{statistics.fmean(spikes):.0f}" if spikes else "",
+        *(yes(local.get(key)) for key in LOCALITY),
+        "; ".join(notes),
+    ]
+
+
+def yes(value: Any) -> str:
+    """A flag in words; text as it is."""
+    return "" if value is None else str(value) if isinstance(value, str) else ("no", "yes")[value]
+
+
+def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """All cells, the best test accuracy first, what isn't known last."""
+    made = [cells(row) for row in rows]
+    return sorted(made, key=lambda cell: -float(cell[1] or -1))
+
+
+def terminal(rows: Sequence[dict[str, Any]]) -> str:
+    """Tab-separated, a header line first."""
+    return "\n".join("\t".join(line) for line in [list(COLUMNS), *ordered(rows)])
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *ordered(rows)])
+    return text.getvalue()
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *ordered(rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
+    """Accuracy of every seed, its mean, and the bytes of training state; None without any."""
+    known = [(row, [100 * o["test_accuracy_last"] for o in row["outcomes"]
+                    if o["test_accuracy_last"] is not None]) for row in rows]  # fmt: skip
+    known = sorted((each for each in known if each[1]), key=lambda each: statistics.fmean(each[1]))
+    if not known:
+        return None
+    names, places = [row["rule"] for row, _ in known], range(len(known))
+    picture = figure(9, 0.3 * len(known) + 1.4)
+    accuracy, memory = picture.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+    for place, (row, values) in zip(places, known, strict=True):
+        colour = "#0072B2" if row["rule"].startswith("tp") else "#777777"
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        accuracy.errorbar(statistics.fmean(values), place, xerr=spread, fmt="o", color=colour)
+        accuracy.plot(values, [place] * len(values), "|", color=colour, alpha=0.6)
+        state, auxiliary = (row[key] / 1024 for key in ("state_bytes", "auxiliary_bytes"))
+        memory.barh(place, state, color=colour)
+        memory.barh(place, auxiliary, left=state, color="#E69F00")
+    accuracy.set_yticks(places, names, fontsize=8)
+    accuracy.set(xlabel="test accuracy at the last epoch [%]", title=title)
+    memory.set(xlabel="KiB: training state (auxiliary orange)", xscale="log")
+    for axis in (accuracy, memory):
+        axis.grid(alpha=0.3, axis="x")
+    return save(picture, path)

@@ -1,0 +1,67 @@
+"""Sound files for tests: tones that differ, written as the data sets write theirs."""
+
+import math
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from synaptrace.data.speechcommands import WORDS
+
+
+def tone(pitch: float, seconds: float = 0.5, rate: int = 16000, seed: int = 0) -> torch.Tensor:
+    """A sine of ``pitch`` Hz that swells and fades, with a little noise, (N,) from −1 to 1."""
+    time = torch.arange(round(seconds * rate)) / rate
+    swell = torch.sin(math.pi * time / seconds)
+    noise = torch.randn(len(time), generator=torch.Generator().manual_seed(seed))
+    return 0.5 * swell * torch.sin(2 * math.pi * pitch * time) + 0.003 * noise
+
+
+def write(path: Path, samples: torch.Tensor, rate: int = 16000, width: int = 2) -> Path:
+    """Samples (N,) or (N, channels) from −1 to 1 as PCM of ``width`` bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scale = 2 ** (8 * width - 1)
+    whole = (samples.double() * scale).round().clamp(-scale, scale - 1).long()
+    if width == 1:
+        whole = whole + 128
+    data = whole.flatten().numpy().astype("<i8").view(np.uint8).reshape(-1, 8)[:, :width].tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1 if samples.dim() == 1 else samples.shape[1])
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(data)
+    return path
+
+
+def fsdd(root: Path, numbers: range = range(20), speakers: str = "ann bob eve") -> Path:
+    """The Free Spoken Digit Dataset in small: a tone for each digit, a little higher each time."""
+    for digit in range(10):
+        for place, speaker in enumerate(speakers.split()):
+            for number in numbers:
+                pitch = 300.0 + 300 * digit + 20 * place + number
+                samples = tone(pitch, 0.2 + 0.01 * number, 8000, seed=number)
+                write(root / "recordings" / f"{digit}_{speaker}_{number}.wav", samples, 8000)
+    return root
+
+
+SPEAKERS = ("0a2b400e", "1b4c9b89", "2da58b32", "3a70ddf8", "c50f55b8")
+
+
+def speech_commands(root: Path, words: Sequence[str] = WORDS, noise: float = 10.5) -> Path:
+    """Speech Commands v2 in small: each word twice by five speakers, a strange word, noise.
+
+    The lists put the fourth speaker into validation and the fifth into the test.
+    """
+    for number, word in enumerate(words):
+        for place, speaker in enumerate(SPEAKERS):
+            for take in range(2):
+                samples = tone(200.0 + 100 * number + 7 * place + take, 1.0 - 0.1 * take)
+                write(root / word / f"{speaker}_nohash_{take}.wav", samples)
+    write(root / "parrot" / f"{SPEAKERS[0]}_nohash_0.wav", tone(90.0))
+    write(root / "_background_noise_" / "rain.wav", tone(50.0, noise))
+    for name, speaker in {"validation_list": SPEAKERS[3], "testing_list": SPEAKERS[4]}.items():
+        lines = [f"{word}/{speaker}_nohash_{take}.wav\n" for word in words for take in range(2)]
+        (root / f"{name}.txt").write_text("".join(lines))
+    return root

@@ -1,0 +1,157 @@
+"""Comparisons: rates picked by validation, exact continuation, divergence, bad input."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from synaptrace import cli
+from synaptrace.errors import UserError
+from synaptrace.study import compare, table
+from synaptrace.training import run as runs
+
+SMALL = {
+    "model.hidden": "[12]", "data.batch_size": "256", "data.dt": "60", "train.epochs": "1",
+    "neuron.threshold": "0.5",
+}  # fmt: skip
+WORDS = [word for key, value in SMALL.items() for word in (f"--{key}", value)]
+
+
+def make(out: Path, *labels: str, seeds: int = 2) -> compare.Plan:
+    return compare.plan(labels, overrides=SMALL, rates=[1e-3, 1e-2], seeds=seeds, out=out)
+
+
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[compare.Task]:
+    """Trainings run here, one after the other, and are noted."""
+    noted: list[compare.Task] = []
+
+    class Pool:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def shutdown(self, **_: object) -> None: ...
+
+        def submit(self, work, config, run, jobs):  # type: ignore[no-untyped-def]
+            noted.append((config.rule["name"], config.train["lr"], config.train["seed"]))
+            done: compare.Future[None] = compare.Future()
+            try:
+                done.set_result(work(config, run, jobs))
+            except BaseException as error:
+                done.set_exception(error)
+            return done
+
+    monkeypatch.setattr(compare, "ProcessPoolExecutor", Pool)
+    return noted
+
+
+def test_rates_are_picked_by_validation_and_nothing_is_trained_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = in_process(monkeypatch)
+    plan = make(tmp_path, "tp:contrast=class", "readout-only")
+    compare.train(plan, progress=False)
+    assert len(noted) == len(set(noted)) == 2 * 3
+    for label in plan.configs:
+        accuracy = {
+            task[1]: runs.read_metrics(plan.run(task))[-1]["validation_accuracy"]
+            for task in plan.first(label)
+        }
+        assert accuracy[plan.best(label)] == max(accuracy.values())
+        row = compare.row(plan, label)
+        assert row["complete"]
+        assert {outcome["seed"] for outcome in row["outcomes"]} == {0, 1}
+        assert row["state_bytes"] > 0
+    assert compare.row(plan, "readout-only")["auxiliary_bytes"] == 0
+    assert compare.row(plan, "tp:contrast=class")["auxiliary_bytes"] == 4 * 12 * 10
+    noted.clear()
+    compare.train(make(tmp_path, "tp:contrast=class", "readout-only"), progress=False)
+    assert not noted
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = in_process(monkeypatch)
+    work, calls = compare.once, []
+
+    def interrupted(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        work(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compare, "once", interrupted)
+    plan = make(tmp_path, "readout-only")
+    with pytest.raises(KeyboardInterrupt):
+        compare.train(plan, progress=False)
+    assert not compare.row(plan, "readout-only")["complete"]
+    assert "unfinished" in table.terminal([compare.row(plan, "readout-only")])
+    noted.clear()
+    compare.train(plan, progress=False)
+    assert noted == [("readout-only", 1e-2, 0), ("readout-only", plan.best("readout-only"), 1)]
+
+
+def test_a_rule_that_diverges_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_process(monkeypatch)
+    overrides = {**SMALL, "train.epochs": "9"}
+    plan = compare.plan(["tp"], overrides=overrides, rates=[1e38], seeds=2, out=tmp_path)
+    compare.train(plan, progress=False)
+    row = compare.row(plan, "tp")
+    assert row["diverged"] == [[1e38, 0]]
+    assert row["complete"]
+    assert "diverged at 1e+38" in table.cells(row)
+
+
+def test_the_command_prints_and_writes_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In processes of their own, two at once."""
+    words = ["compare", "--rules", "tp,bptt", "--seeds", "1", "--rates", "1e-3", "--jobs", "2",
+             "--out", str(tmp_path / "c"), *WORDS]  # fmt: skip
+    assert cli.main([*words, "--table", "--quiet"]) == 0
+    assert "unfinished" in capsys.readouterr().out
+    assert cli.main(words) == 0
+    caught = capsys.readouterr()
+    assert "2/2" in caught.err
+    lines = [line.split("\t") for line in caught.out.splitlines()]
+    assert lines[0] == list(table.COLUMNS)
+    assert {line[0] for line in lines[1:]} == {"tp", "bptt"}
+    with (tmp_path / "c" / "table.csv").open() as file:
+        assert list(csv.reader(file)) == lines
+    assert (tmp_path / "c" / "table.md").read_text().count("\n") == 4
+    assert (tmp_path / "c" / "table.png").stat().st_size > 1000
+    assert cli.main([*words, "--table", "--quiet", "--json"]) == 0
+    assert {row["rule"] for row in json.loads(capsys.readouterr().out)} == {"tp", "bptt"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "overrides", "message"),
+    [
+        (["nothing"], {}, "no rule 'nothing'"),
+        (["tp:contrast"], {}, "should be name:option=value"),
+        (["tp:contrast=never"], {}, "rule.contrast: 'never'"),
+        (["tp", "tp"], {}, "each once"),
+        (["tp:rates=fast"], {}, "should be numbers"),
+        (["tp:rates=1e-3/-1"], {}, "should be positive numbers"),
+        (["tp"], {"train.lr": "1"}, "takes --rules name:option=value and --rates"),
+        (["tp"], {"rule.contrast": "class"}, "takes --rules name:option=value and --rates"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_trained(
+    labels: list[str], overrides: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        compare.plan(labels, overrides=overrides, out=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> None:
+    labels = ["tp", "espp:train.update=step:form=step:rates=1e-4/3e-4"]
+    plan = make(tmp_path, *labels)
+    assert list(plan.rates.values()) == [(1e-3, 1e-2), (1e-4, 3e-4)]
+    assert plan.configs[labels[1]].train["update"] == "step"
+    assert plan.configs[labels[1]].rule["form"] == "step"
+    assert plan.configs["tp"].train["update"] == "sequence"
+
+
+def test_a_directory_of_another_comparison_is_left_alone(tmp_path: Path) -> None:
+    make(tmp_path, "tp")
+    with pytest.raises(UserError, match="holds a comparison of other settings"):
+        make(tmp_path, "tp", "bptt")
