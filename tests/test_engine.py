@@ -33,7 +33,8 @@ def one_thread() -> Iterator[None]:
 
 
 def off(value: Tensor, expected: Tensor) -> float:
-    return float(((value - expected).abs() / expected.abs().clamp(min=1.0)).max())
+    error = (value - expected).abs() / expected.abs().clamp(min=1.0)
+    return float(error.detach().max())
 
 
 def compare(native: Made, plain: Made, tolerance: float) -> None:
@@ -320,10 +321,27 @@ def test_inference_has_the_same_logits_and_spikes(situation: dict[str, Any]) -> 
 
 
 @built
+@LAX
+@given(situations(), some.sampled_from([0.2, 0.5, 0.9, 2.0]))
+def test_early_decisions_are_the_same(situation: dict[str, Any], confidence: float) -> None:
+    net, events, lengths = situation["made"][1][0], situation["events"], situation["lengths"]
+    classes, ends = net.decide(events, confidence, lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "find", lambda: (None, "for the plain path"))
+        plain = net.decide(events, confidence, lengths)
+        predicted = net.predict(events, ends)
+    assert torch.equal(classes, plain[0])
+    assert torch.equal(ends, plain[1])
+    assert torch.equal(classes, predicted)
+
+
+@built
 def test_inference_leaves_what_it_has_not_to_the_plain_path() -> None:
     net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3)
     assert infer.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
     assert infer.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
+    adaptive = st.mlp(4, [3], 2, neuron=st.LIF(adaptation=0.5))
+    assert infer.forward(adaptive, torch.ones(3, 2, 4)) is None
     with pytest.raises(UserError, match="doesn't fit"):
         infer.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
 

@@ -149,6 +149,21 @@ def test_a_step_never_leaves_its_device() -> None:
         assert parameter.grad.is_meta
 
 
+def test_a_decision_is_taken_when_a_class_is_clear() -> None:
+    net = st.mlp(4, [8], 2, neuron=st.LIF(threshold=0.05), gain=3.0)
+    net.readout.weight.data = torch.stack([torch.ones(8), -torch.ones(8)])
+    net.layers[0].weight.data.fill_(1.0)
+    events = torch.zeros(6, 3, 4)
+    events[2:, 1], events[:, 2] = 1.0, 1.0
+    classes, ends = net.decide(events, 0.99)
+    assert ends.tolist() == [6, 3, 1]
+    assert classes.tolist() == [0, 0, 0]
+    assert net.decide(events, 0.99, torch.tensor([2, 2, 2]))[1].tolist() == [2, 2, 1]
+    assert net.decide(events, 1.5)[1].tolist() == [6, 6, 6]
+    with pytest.raises(ValueError, match="confidence"):
+        net.decide(events, 0.0)
+
+
 def test_an_adaptive_threshold_rises_by_a_spike_and_falls_back() -> None:
     neuron = st.LIF(threshold=1.0, decay=0.0, adaptation=0.5, adaptation_decay=0.8)
     net = st.mlp(1, [1], 2, neuron=neuron)

@@ -126,7 +126,7 @@ class Network(nn.Module):
         """
         fast = None if torch.is_grad_enabled() else infer.forward(self, events, lengths)
         if fast is not None:
-            return fast[0]
+            return fast.logits
         kernels, readout = [layer.kernel() for layer in self.layers], self.readout.kernel()
         state = self.initial_state(events.shape[1])
         for t, x in enumerate(events):
@@ -142,6 +142,43 @@ class Network(nn.Module):
         """The class of each sample, (B,) int64; runs the sample stream only."""
         logits: Tensor = self(events, lengths)
         return logits.argmax(1)
+
+    @torch.no_grad()
+    def decide(
+        self, events: Tensor, confidence: float, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The class of each sample as soon as it is clear: softmax(m) ≥ ``confidence``.
+
+        Args:
+            events, lengths: as in `forward`.
+            confidence: a probability; above 1 it is never reached, and `predict` is the same.
+
+        Returns:
+            classes (B,) int64, and the steps that each decision took (B,) int64: a sample that
+            never is so sure takes all of its own.
+
+        Raises:
+            UserError: a confidence that isn't positive.
+        """
+        if not confidence > 0:
+            raise UserError(f"confidence: {confidence} is not positive")
+        fast = infer.forward(self, events, lengths, confidence)
+        if fast is not None:
+            return fast.logits.argmax(1), fast.ends
+        steps, batch = events.shape[:2]
+        ends = torch.full((batch,), steps, device=events.device)
+        ends = ends if lengths is None else torch.minimum(ends, lengths.to(ends))
+        state = self.initial_state(batch)
+        final = state.logits
+        for t, x in enumerate(events):
+            running = t < ends
+            if not running.any():
+                break
+            logits, state = self.step(mask(x, running), state)
+            final = torch.where(running[:, None], logits, final)
+            sure = running & (logits.softmax(1).amax(1) >= confidence)
+            ends = torch.where(sure, t + 1, ends)
+        return final.argmax(1), ends
 
 
 def mask(x: Tensor, running: Tensor | None) -> Tensor:

@@ -35,6 +35,8 @@ def unfit(net: Network, events: Tensor) -> str | None:
         return f"it computes in float32 or float64, not {weight.dtype}"
     if any(layer.compute not in (None, weight.dtype) for layer in [*net.layers, net.readout]):
         return "it has no bfloat16 products"
+    if net.adaptive:
+        return "it knows no adaptive thresholds"
     if any(type(layer.neuron.surrogate) not in SURROGATES for layer in net.layers):
         return "it doesn't know the surrogate"
     tensors = [*net.parameters(), events]

@@ -177,6 +177,19 @@ void read_out(const Work<T> &w, Tile tile, idx t, int64_t *spikes) {
     }
 }
 
+// Ends the tile's samples that are sure of their class after step t.
+template <class T>
+void decide(const Work<T> &w, Tile tile, idx t) {
+    for (idx b = tile.first; b < tile.first + tile.n; ++b) {
+        if (!w.alive(b, t)) continue;
+        const T *m = w.logits + b * w.classes_width;
+        T most = -INFINITY, total = 0;
+        for (idx c = 0; c < w.classes; ++c) most = std::max(most, m[c]);
+        for (idx c = 0; c < w.classes; ++c) total += std::exp(m[c] - most);
+        if (T(1) / total >= static_cast<T>(w.job->confidence)) w.ends[b] = t + 1;
+    }
+}
+
 // The sample stream alone, a tile of samples through all steps.
 template <class T>
 void infer(const Work<T> &w, idx index, const Scratch<T> &scratch) {
@@ -194,6 +207,7 @@ void infer(const Work<T> &w, idx index, const Scratch<T> &scratch) {
             below = spikes_of(part, tile);
         }
         read_out(w, tile, t, spikes);
+        if (w.job->confidence > 0) decide(w, tile, t);
     }
 }
 

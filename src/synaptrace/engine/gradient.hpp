@@ -4,6 +4,13 @@
 
 namespace {
 
+// Whether a block is all there is between two updates: its gradient needs no room of its own.
+template <class T>
+INLINE bool alone(const Work<T> &w, const Block &block, const Slab<T> &slab) {
+    return block.update && slab.m && block.first % w.job->every == 0 &&
+           !(slab.from->has_grad && block.first == 0);
+}
+
 // PyTorch's Adam without weight decay, on n weights; the gradient is cleared.
 template <class T>
 void adam(const Matrix &from, const Block &block, T *w, T *g, T *m, T *v, idx n) {
@@ -72,6 +79,10 @@ void gradient_rows(
             }
     const T *g = w.part[l].g;
     T *out = slab.g + first * slab.width;
+    if (alone(w, block, slab)) {
+        out = scratch.current;
+        std::memset(out, 0, rows * slab.width * sizeof(T));
+    }
     if (dense)
         for (idx k = 0; k < block.steps; ++k)
             add_product<T>(rows, slab.width, w.batch + (source.targets ? w.rows : 0),
@@ -83,8 +94,7 @@ void gradient_rows(
                      source.events ? value + i * room : nullptr, count[i]);
     if (block.update && slab.m) {
         const idx at = first * slab.width;
-        adam(*slab.from, block, slab.w + at, slab.g + at, slab.m + at, slab.v + at,
-             rows * slab.width);
+        adam(*slab.from, block, slab.w + at, out, slab.m + at, slab.v + at, rows * slab.width);
     }
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,19 +15,27 @@ if TYPE_CHECKING:
     from synaptrace.network import Network
 
 
+class Result(NamedTuple):
+    """What a network did with a batch."""
+
+    logits: Tensor
+    """(B, classes) at each sample's end."""
+    spikes: Tensor
+    """(layers,) int64: spikes of each hidden layer, summed over samples up to their ends."""
+    ends: Tensor
+    """(B,) int64: the steps that a sample ran."""
+
+
 @torch.no_grad()
 def forward(
-    net: Network, events: Tensor, lengths: Tensor | None = None
-) -> tuple[Tensor, Tensor] | None:
-    """What `Network.forward` returns, and the spikes that `training.evaluate` counts.
+    net: Network, events: Tensor, lengths: Tensor | None = None, confidence: float = 0.0
+) -> Result | None:
+    """Run the sample stream; None where the engine can't be used.
 
     Args:
         events: (T, B, *in_shape).
         lengths: (B,) in steps.
-
-    Returns:
-        logits (B, classes) at each sample's end, and the spikes of each hidden layer up to there
-        (layers,) int64; None where the engine can't be used.
+        confidence: a sample ends as soon as a class is so probable, 0: it runs to its end.
 
     Raises:
         UserError: a shape that doesn't fit.
@@ -38,11 +46,13 @@ def forward(
     events = contiguous(net, events)
     kernels = [layer.kernel() for layer in [*net.layers, net.readout]]
     job = describe(net, kernels, events, learn=False)
+    job.confidence = confidence
     if lengths is not None:
         lengths = lengths.to("cpu", torch.int64).contiguous()
         job.lengths = address(lengths)
     logits = kernels[-1].new_empty(events.shape[1], net.classes)
     spikes = torch.zeros(len(net.layers), dtype=torch.int64)
-    job.logits, job.spikes = address(logits), address(spikes)
+    ends = torch.empty(events.shape[1], dtype=torch.int64)
+    job.logits, job.spikes, job.ends = address(logits), address(spikes), address(ends)
     library.run(job, None, fresh=True)
-    return logits, spikes
+    return Result(logits, spikes, ends)

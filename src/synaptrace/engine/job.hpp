@@ -37,12 +37,14 @@ struct Job {
     const int64_t *stream_offset;  // (T · classes + 1,) into stream_index; null: label is trained
     const int32_t *stream_index;   // spikes of layer 1's target stream, step after step
     double label_threshold, readout_decay;
+    double confidence;  // inference: a sample ends where a class is so probable; 0: no matter
     Matrix label, label_recurrent, readout;
     const Layer *layer;
     void *logits;      // (B, classes) out
     double *losses;    // (layers + 1,) out, summed over steps
     double *rates;     // (layers,) out, summed over steps
     int64_t *spikes;   // (layers,) out, spikes of running samples
+    int64_t *ends;     // (B,) out, steps that a sample ran
 };
 
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are

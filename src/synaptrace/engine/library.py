@@ -39,11 +39,11 @@ class Job(ctypes.Structure):
         ("events", c_void_p),
         *((name, c_void_p) for name in ("lengths", "labels", "row", "class_of")),
         *((name, c_void_p) for name in ("stream_offset", "stream_index")),
-        *((name, c_double) for name in ("label_threshold", "readout_decay")),
+        *((name, c_double) for name in ("label_threshold", "readout_decay", "confidence")),
         *((name, Matrix) for name in ("label", "label_recurrent", "readout")),
         ("layer", ctypes.POINTER(Layer)),
         ("logits", c_void_p),
-        *((name, c_void_p) for name in ("losses", "rates", "spikes")),
+        *((name, c_void_p) for name in ("losses", "rates", "spikes", "ends")),
     )
 
 

@@ -24,6 +24,9 @@ struct Level {
 };
 
 Level best() {
+#if defined(WITH_AVX2) || defined(WITH_AVX512)
+    __builtin_cpu_init();
+#endif
 #ifdef WITH_AVX512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))

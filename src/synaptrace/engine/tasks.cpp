@@ -71,6 +71,8 @@ void rest(const Work<T> &w, Tile tile, bool target) {
     }
     if (target) return;
     std::memset(w.logits + tile.first * w.classes_width, 0, tile.n * w.classes_width * sizeof(T));
+    for (idx b = tile.first; b < tile.first + tile.n; ++b)
+        w.ends[b] = w.job->lengths ? std::min(w.job->lengths[b], w.job->steps) : w.job->steps;
     for (idx l = 0; l <= w.layers; ++l) w.losses[tile.index * (w.layers + 1) + l] = 0;
     for (idx l = 0; l < w.layers; ++l) {
         w.rates[tile.index * w.layers + l] = 0;
@@ -215,6 +217,7 @@ void close(const void *work) {
     for (idx b = 0; b < w.batch; ++b)
         std::memcpy(static_cast<T *>(job.logits) + b * w.classes, w.logits + b * w.classes_width,
                     w.classes * sizeof(T));
+    std::memcpy(job.ends, w.ends, w.batch * sizeof(int64_t));
     for (idx i = 0; i < w.tiles; ++i) {
         for (idx l = 0; w.learn && l <= w.layers; ++l)
             job.losses[l] += w.losses[i * (w.layers + 1) + l];

@@ -134,7 +134,8 @@ def sequence(
     spikes = torch.zeros(layers, dtype=torch.int64)
     logits = torch.empty_like(rule.state["logits"][0])
     job.logits, job.losses, job.rates = address(logits), address(losses), address(rates)
-    job.spikes = address(spikes)
+    ends = torch.empty(job.batch, dtype=torch.int64)
+    job.spikes, job.ends = address(spikes), address(ends)
 
     now = layout(job)
     memory.work = library.run(job, memory.work, fresh=now != memory.layout)

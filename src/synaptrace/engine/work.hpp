@@ -57,6 +57,7 @@ struct Work {
     Bits events;
     uint8_t *plain;    // (tiles,) this block's events are all ones
     T *logits;         // (B, classes_width)
+    int64_t *ends;     // (B,) the step at which a sample ends
     T *error;          // (K, B, classes_width) (softmax(m) − y) / B
     T *log_n;          // (K, capacity)
     idx *running;      // (K,) samples that have not ended
@@ -70,7 +71,7 @@ struct Work {
         return part[l].z + (slot(t) * all + row) * part[l].width;
     }
     T *grad(idx l, idx k, idx row) const { return part[l].g + (k * all + row) * part[l].width; }
-    bool alive(idx b, idx t) const { return !job->lengths || t < job->lengths[b]; }
+    bool alive(idx b, idx t) const { return t < ends[b]; }
 };
 
 // Hands out aligned pieces; with no memory behind it, it only counts.
@@ -160,6 +161,7 @@ size_t lay_out(const Job &job, char *base) {
     w.label_recurrent = slab<T>(arena, job.label_recurrent, w.part[0].n, w.part[0].n, false);
     w.readout = slab<T>(arena, job.readout, w.classes, last.n, false);
     w.logits = arena.take<T>(w.batch * w.classes_width);
+    w.ends = arena.take<int64_t>(w.batch);
     w.losses = arena.take<double>(w.tiles * (w.layers + 1));
     w.rates = arena.take<double>(w.tiles * w.layers);
     w.spikes = arena.take<int64_t>(w.tiles * w.layers);

@@ -83,7 +83,7 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> Score:
         lengths = None if lengths is None else lengths.to(device)
         steps, batch = events.shape[:2]
         fast = infer.forward(net, events, lengths)
-        logits, counts = run(net, events, lengths) if fast is None else fast
+        logits, counts = run(net, events, lengths) if fast is None else fast[:2]
         spikes += counts
         ran = batch * steps if lengths is None else lengths.clamp(max=steps).sum()
         chances += ran * torch.tensor(
