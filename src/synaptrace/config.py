@@ -6,8 +6,8 @@
     rule:    name and the rule's own options
     train:   how long, how fast, on what
 
-A later layer wins. Where it names another data set, rule or kind of model, what an earlier one
-said about the old one's own options goes with the old name. `resolve` checks every key and type
+A later layer wins. Where it names another data set, rule or kind of model, all that an earlier one
+said in that section goes with the old name. `resolve` checks every key and type
 and fills in the defaults, so that a run's config.yaml says all there is to know.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
 
 from synaptrace.errors import UserError
 
@@ -36,7 +36,9 @@ class Mlp(Section):
     """A dense network (`synaptrace.mlp`)."""
 
     kind: Literal["mlp", "conv", "vgg"] = Field("mlp", description="dense, convolutional, VGG")
-    hidden: list[int] = Field([200], description="neurons of each hidden layer", min_length=1)
+    hidden: list[PositiveInt] = Field(
+        [200], description="neurons of each hidden layer", min_length=1
+    )
     recurrent: bool = Field(False, description="hidden layers see their own last spikes")
     readout_decay: float = Field(1.0, description="α of the readout, 1 sums for ever", ge=0, le=1)
     gain: float = Field(1.0, description="factor on initial weights after layer 1", gt=0)
@@ -48,7 +50,7 @@ class Conv(Section):
     """A convolutional network (`synaptrace.conv`)."""
 
     kind: Literal["conv"] = "conv"
-    channels: list[tuple[int, tuple[str, int]]] = Field(
+    channels: list[tuple[PositiveInt, tuple[str, PositiveInt]]] = Field(
         description="each layer's channels and pool, as [[32, [max, 2]], [64, [aavg, 2]]]",
         min_length=1,
     )
@@ -219,9 +221,11 @@ def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> di
         if first["type"] == "extra_forbidden":
             known = ", ".join(kind.model_fields)
             raise UserError(f"{key}: no such setting; {section} has {known}") from None
-        given = values[str(first["loc"][0])]
         whys = [why["msg"] for why in error.errors() if why["loc"][0] == first["loc"][0]]
+        if first["type"] == "missing":
+            raise UserError(f"{key}: is needed, and has no default") from None
         reason = ", or ".join(dict.fromkeys(w.removeprefix("Input should be ") for w in whys))
+        given = values[str(first["loc"][0])]
         raise UserError(f"{key}: {given!r} should be {reason}") from None
 
 

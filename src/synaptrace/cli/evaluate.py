@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synaptrace.data.dataset import Meta
+    from synaptrace.training.evaluate import Score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,16 +40,24 @@ def run(options: argparse.Namespace) -> int:
     score = evaluate(trained.net, data.batches(options.split))
     if not score.samples:
         raise UserError(f"--split: {meta.name} has no {options.split} samples")
-    picture = trained.run / f"confusion-{options.split}.png"
-    title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
-    plots.confusion(score.confusion.tolist(), meta.classes, picture, title)
     if options.json:
         about = {"split": options.split, "test_split": meta.test_split, "classes": meta.classes}
         print(json.dumps({**about, **score.as_dict()}))
-        return 0
-    kind = f" ({meta.test_split} test)" if options.split == "test" else ""
+    else:
+        show(score, meta, options.split)
+    picture = trained.run / f"confusion-{options.split}.png"
+    title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
+    plots.confusion(score.confusion.tolist(), meta.classes, picture, title)
+    if not options.json:
+        print(f"\npicture: {picture}")
+    return 0
+
+
+def show(score: Score, meta: Meta, split: str) -> None:
+    """The score for a person; the matrix tab-separated."""
+    kind = f" ({meta.test_split} test)" if split == "test" else ""
     print(f"accuracy              {100 * (score.accuracy or 0):.2f} %")
-    print(f"samples               {score.samples}, {options.split}{kind}")
+    print(f"samples               {score.samples}, {split}{kind}")
     print(f"spikes per inference  {score.spikes_per_inference:.1f}")
     rates = ", ".join(f"{rate:.4f}" for rate in score.rates)
     print(f"spike rates           {rates} per neuron and step, layer by layer")
@@ -52,5 +65,3 @@ def run(options: argparse.Namespace) -> int:
     for name, recall, row in zip(meta.classes, score.recall, score.confusion.tolist(), strict=True):
         share = "-" if recall is None else f"{100 * recall:.2f}"
         print(f"{name}\t{share}\t" + "\t".join(map(str, row)))
-    print(f"\npicture: {picture}")
-    return 0

@@ -23,6 +23,8 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
+    import torch
+
     from synaptrace.data import read_file
     from synaptrace.training import job
 
@@ -30,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     net, classes = trained.net, trained.classes
     events = [read_file(path, net, trained.config.data) for path in options.files]
     for path, each in zip(options.files, events, strict=True):
-        probability = net(each[:, None]).detach()[0].softmax(0)
+        with torch.no_grad():
+            probability = net(each[:, None])[0].softmax(0)
         chances, labels = probability.topk(min(max(options.top, 1), len(classes)))
         top = [(classes[i], p) for i, p in zip(labels.tolist(), chances.tolist(), strict=True)]
         if options.json:

@@ -151,6 +151,8 @@ class Rule(nn.Module):
             raise UserError(
                 f"labels: {low} to {high} don't fit a network with {self.classes} classes"
             )
+        if lengths is not None and lengths.is_floating_point():
+            raise UserError(f"lengths: need whole numbers of steps, not {lengths.dtype}")
         if lengths is not None and (lengths.shape != labels.shape or bool((lengths < 1).any())):
             raise UserError("lengths: need one number of steps, at least 1, for each sample")
 

@@ -145,14 +145,14 @@ def confusion(matrix: list[list[int]], classes: tuple[str, ...], path: Path, tit
 
 
 def filters(net: Network, path: Path) -> Path:
-    """The first layer's weights: kernels of a convolution, receptive fields of a dense layer.
+    """The kernels of the first layer, a convolution.
 
     Raises:
-        UserError: a dense network whose inputs are no map.
+        UserError: a dense network.
     """
     weight = net.layers[0].kernel().detach().float().cpu()
     if weight.dim() == 2:
-        raise UserError("plot filters: the first layer is dense; its network needs --preset …-conv")
+        raise UserError("plot filters: the first layer is dense; only a convolution has filters")
     shown = min(len(weight), 64)
     columns, channels = min(16, shown), weight.shape[1]
     rows = -(-shown // columns) * channels

@@ -12,7 +12,7 @@ from typing import Any
 from synaptrace.study.plots import figure, save
 
 COLUMNS = (
-    "rule", "test %", "± s.d.", "seeds", "validation %", "lr", "s/epoch", "state KiB",
+    "rule", "test %", "± s.d.", "seeds", "picked validation %", "lr", "s/epoch", "state KiB",
     "auxiliary KiB", "spikes/inference", "local in space", "local in time", "auxiliary",
     "update-locked", "weight transport", "needs a batch", "note",
 )  # fmt: skip
@@ -33,6 +33,9 @@ def cells(row: dict[str, Any]) -> list[str]:
     if row["diverged"]:
         rates = ", ".join(f"{rate:g}" for rate, _ in row["diverged"])
         notes.append(f"diverged at {rates}")
+        lost = sum(rate == row["lr"] for rate, _ in row["diverged"])
+        if lost:
+            notes.append(f"{lost} of its seeds diverged at the chosen rate and are not in the mean")
     return [
         row["rule"],
         f"{statistics.fmean(tests):.2f}" if tests else "",

@@ -147,6 +147,6 @@ def trained(path: str | Path) -> Trained:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
     about = meta["data"]
     return Trained(
-        file.parent.parent, runs.load(file), Config(**meta["config"]),
+        file.parent.parent if file.parent.name == "checkpoints" else file.parent, runs.load(file), Config(**meta["config"]),
         tuple(about["classes"]), about["split_hash"],
     )  # fmt: skip

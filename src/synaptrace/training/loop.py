@@ -263,8 +263,8 @@ def find_device(name: str) -> torch.device:
     """The device ``name``. Raises UserError where this machine or PyTorch has none such."""
     try:
         place = torch.device(name)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=place).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"train.device: {name!r} can't be used ({reason})") from error
     return place
