@@ -145,8 +145,8 @@ def trained(path: str | Path) -> Trained:
     meta = checkpoint.load(file)[1]
     if meta.get("config") is None:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
-    about = meta["data"]
+    about, folder = meta["data"], file.parent
     return Trained(
-        file.parent.parent if file.parent.name == "checkpoints" else file.parent, runs.load(file), Config(**meta["config"]),
-        tuple(about["classes"]), about["split_hash"],
+        folder.parent if folder.name == "checkpoints" else folder,
+        runs.load(file), Config(**meta["config"]), tuple(about["classes"]), about["split_hash"],
     )  # fmt: skip
