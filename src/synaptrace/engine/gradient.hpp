@@ -34,6 +34,8 @@ struct Source {  // whose spikes a gradient's rows come from
     const T *events;                // the values of spikes, (T, B, inputs), null: ones
 };
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "eight bytes of bits are read at once");
+
 // For each of 8 neurons from `first` on, the rows of g (K, R) at which it spiked.
 template <class T>
 void collect(
