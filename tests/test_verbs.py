@@ -135,7 +135,7 @@ def test_what_cannot_be_done_is_one_line(words, settings, match):
 
 def test_settings_of_other_sections_are_refused():
     with pytest.raises(UserError, match=r"^--train\.lr: "):
-        cli.parse({"train.lr": "1"})
+        cli.run(argparse.Namespace(verb="list", settings={"train.lr": "1"}))
 
 
 def test_help_does_not_import_torch():

@@ -261,7 +261,9 @@ def nested(overrides: Mapping[str, str]) -> Layers:
 
 
 def parse(name: str, text: str) -> Any:
-    """A value of the command line: YAML, but 1e-3 is a number too."""
+    """A value of the command line: YAML, but 1e-3 is a number too, and a path is as it stands."""
+    if name == "data.path":
+        return text
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 EPILOG = """
 examples:
@@ -47,11 +45,17 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: as the verbs do.
     """
+    from synaptrace.config import nested
     from synaptrace.data import verbs
+    from synaptrace.errors import UserError
 
-    settings = parse(getattr(options, "settings", {}))
+    given = getattr(options, "settings", {})
+    for name in given:
+        if not name.startswith("data."):
+            raise UserError(f"--{name}: synaptrace data takes --data.… settings alone")
+    settings = nested(given).get("data", {})
     path = settings.pop("path", None)
-    where = None if path is None else Path(str(path)).expanduser()
+    where = None if path is None else Path(path).expanduser()
     if options.verb == "list":
         verbs.list_all()
     elif options.verb == "fetch":
@@ -61,25 +65,3 @@ def run(options: argparse.Namespace) -> int:
     else:
         verbs.inspect(options.name, path=where, settings=settings, out=options.out)
     return 0
-
-
-def parse(settings: Mapping[str, str]) -> dict[str, Any]:
-    """The options of a data set from ``data.key`` and their values, read as YAML.
-
-    Raises:
-        UserError: a setting of another section, a value that can't be read.
-    """
-    import yaml
-
-    from synaptrace.errors import UserError
-
-    found = {}
-    for name, text in settings.items():
-        section, _, key = name.partition(".")
-        if section != "data":
-            raise UserError(f"--{name}: synaptrace data takes --data.… settings alone")
-        try:
-            found[key] = text if key == "path" else yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--{name}: {text!r} can't be read; quote it") from error
-    return found

@@ -142,11 +142,14 @@ def trained(path: str | Path) -> Trained:
         UserError: no checkpoint, one that can't be read, or one without its data's settings.
     """
     file = runs.find(path)
-    meta = checkpoint.load(file)[1]
+    tensors, meta = checkpoint.load(file)
     if meta.get("config") is None:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
     about, folder = meta["data"], file.parent
     return Trained(
-        folder.parent if folder.name == "checkpoints" else folder,
-        runs.load(file), Config(**meta["config"]), tuple(about["classes"]), about["split_hash"],
-    )  # fmt: skip
+        run=folder.parent if folder.name == "checkpoints" else folder,
+        net=runs.network_of(file, tensors, meta),
+        config=Config(**meta["config"]),
+        classes=tuple(about["classes"]),
+        split_hash=about["split_hash"],
+    )

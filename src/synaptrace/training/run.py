@@ -137,20 +137,29 @@ def load(run: str | Path, rule: bool = False) -> Network | tuple[Network, Rule]:
     """
     path = find(run)
     tensors, meta = checkpoint.load(path)
+    net = network_of(path, tensors, meta)
+    if not rule:
+        return net
+    try:
+        learner = rules.build(net, **meta["rule"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: its description of the rule is broken ({error})") from error
+    learner.to(net.readout.weight.dtype)
+    checkpoint.restore(learner, checkpoint.part(tensors, "rule"), path)
+    return net, learner
+
+
+def network_of(path: Path, tensors: checkpoint.Tensors, meta: Mapping[str, Any]) -> Network:
+    """The network that the content of a checkpoint describes. Raises UserError as `load` does."""
     try:
         net = network.build(meta["network"])
-        learner = rules.build(net, **meta["rule"]) if rule else None
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: its description of the network is broken ({error})") from error
     weights = checkpoint.evaluated(tensors)
     if "readout.weight" in weights:
         net.to(weights["readout.weight"].dtype)
     checkpoint.restore(net, weights, path)
-    if learner is None:
-        return net
-    learner.to(net.readout.weight.dtype)
-    checkpoint.restore(learner, checkpoint.part(tensors, "rule"), path)
-    return net, learner
+    return net
 
 
 def repeat(
