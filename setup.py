@@ -20,6 +20,7 @@ LEVELS = {
         "-mprefer-vector-width=512",
     ],
 }  # fmt: skip
+LEVELLED, ONCE = ("tasks.cpp", "maps.cpp"), ("native.cpp", "entry.cpp")
 HEADERS = sorted(str(path) for path in Path(FOLDER).glob("*.hpp"))
 
 
@@ -34,17 +35,21 @@ class Build(build_ext):
             )
 
     def build_native(self, ext: Extension) -> None:
-        objects, macros = self.compile("tasks.cpp", "plain", FLAGS, [("LEVEL", "plain")]), []
+        objects, macros = [], []
+        for source in LEVELLED:
+            objects += self.compile(source, "plain", FLAGS, [("LEVEL", "plain")])
         if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
             for level, flags in LEVELS.items():
                 try:
-                    objects += self.compile(
-                        "tasks.cpp", level, [*FLAGS, *flags], [("LEVEL", level)]
-                    )
+                    for source in LEVELLED:
+                        objects += self.compile(
+                            source, level, [*FLAGS, *flags], [("LEVEL", level)]
+                        )
                     macros.append((f"WITH_{level.upper()}", "1"))
                 except Exception as error:  # a compiler that doesn't know the instruction set
                     print(f"synaptrace: the native engine has no {level}: {error}")
-        objects += self.compile("native.cpp", "all", FLAGS, macros)
+        for source in ONCE:
+            objects += self.compile(source, "all", FLAGS, macros)
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
@@ -75,7 +80,7 @@ setup(
     ext_modules=[
         Extension(
             "synaptrace.engine._native",
-            sources=[f"{FOLDER}/native.cpp", f"{FOLDER}/tasks.cpp"],
+            sources=[f"{FOLDER}/{source}" for source in (*LEVELLED, *ONCE)],
             depends=HEADERS,
             language="c++",
             optional=True,

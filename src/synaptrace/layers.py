@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from synaptrace.engine import maps
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF
 
@@ -88,6 +89,12 @@ class Settles(nn.Module):
             add_gradient(self.weight, standardise_gradient(self.weight, self.deferred.pop()))
 
 
+    def rest(self, rows: int, shape: Shape) -> Tensor:
+        """Zeros (rows, *shape), laid out as the layer's own results are."""
+        zeros = self.weight.new_zeros(rows, *shape)
+        return zeros.contiguous(memory_format=torch.channels_last) if zeros.dim() == 4 else zeros
+
+
 class Dense(Settles):
     """A fully connected layer, with recurrent weights of its own spikes if asked.
 
@@ -142,6 +149,18 @@ class Dense(Settles):
     def unpool(self, delta: Tensor, spikes: Tensor) -> Tensor:
         """The transpose of `pool`."""
         return delta
+
+    def spread(self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False) -> Tensor:
+        """g = p*(δ) ⊙ ψ in place of ψ."""
+        return psi.mul_(delta)
+
+    def rows(self, out: Tensor) -> Tensor:
+        """Maps (rows, *out_shape) as vectors (rows, features), in the order they lie in memory."""
+        return out.flatten(1)
+
+    def maps(self, rows: Tensor) -> Tensor:
+        """The inverse of `rows`."""
+        return rows.view(-1, *self.out_shape)
 
     def back(self, g: Tensor, kernel: Tensor) -> Tensor:
         """The transpose of `current`: g (rows, outputs) → the error of its input (rows, inputs)."""
@@ -231,7 +250,7 @@ class Conv(Settles):
     def kernel(self) -> Tensor:
         """The weight that the forward pass uses, in the compute dtype."""
         weight = standardise(self.weight) if self.standardise else self.weight
-        return weight.to(self.compute or weight.dtype)
+        return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
     def current(self, x: Tensor, spikes: Tensor, kernel: Tensor) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
@@ -259,6 +278,21 @@ class Conv(Settles):
         elif self.kind == "aavg":
             out = aten._adaptive_avg_pool2d_backward(delta, spikes)
         return out
+
+    def spread(self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False) -> Tensor:
+        """g = p*(δ) ⊙ ψ in place of ψ; ``fused`` in one pass where the native engine can."""
+        if fused and self.kind == "max":
+            return maps.spread(delta, spikes, psi, self.size)
+        return psi.mul_(self.unpool(delta, spikes))
+
+    def rows(self, out: Tensor) -> Tensor:
+        """Maps (rows, *out_shape) as vectors (rows, features), in the order they lie in memory."""
+        return out.permute(0, 2, 3, 1).flatten(1)
+
+    def maps(self, rows: Tensor) -> Tensor:
+        """The inverse of `rows`."""
+        channels, height, width = self.out_shape
+        return rows.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
     def back(self, g: Tensor, kernel: Tensor) -> Tensor:
         """The transpose of `current`: g (rows, channels, H, W) → (rows, C, H, W)."""

@@ -186,6 +186,23 @@ def spike(neuron: LIF, v: Tensor) -> Tensor:
     return (v >= neuron.threshold).to(v.dtype)
 
 
+def fire(
+    neuron: LIF, current: Tensor, u: Tensor, threshold: float | Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the neurons, without a graph; ``current`` is overwritten.
+
+    Args:
+        current, u: I of this step and u of the one before, of one shape.
+        threshold: θ, or the rows' own.
+
+    Returns:
+        u after the reset, s, and σ'(v − θ).
+    """
+    v = current.add_(u, alpha=neuron.beta)
+    s = (v >= threshold).to(v.dtype)
+    return reset(neuron, v, s, threshold), s, neuron.surrogate(v.sub_(threshold))
+
+
 def reset(neuron: LIF, v: Tensor, s: Tensor, threshold: float | Tensor | None = None) -> Tensor:
     """The membrane after the spike; ``threshold`` overrides θ where rows have one of their own."""
     if neuron.reset == "hard":

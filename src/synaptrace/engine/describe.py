@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from synaptrace.engine.library import MAX_LAYERS, Job, Layer, Matrix, address, why
+from synaptrace.engine.library import MAX_LAYERS, SURROGATES, Job, Layer, Matrix, address, why
 from synaptrace.layers import Dense
-from synaptrace.neuron import ATan, FastSigmoid, Triangle
 
 if TYPE_CHECKING:
     from synaptrace.network import Network
 
-SURROGATES = {ATan: 0, FastSigmoid: 1, Triangle: 2}
-"""Their numbers in ``job.hpp``."""
 LITTLE = 50_000
 """Neuron updates for which a thread more is worth its start."""
 

@@ -10,8 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from synaptrace.neuron import ATan, FastSigmoid, Triangle
+
 MAX_LAYERS = 16
 """As in ``work.hpp``."""
+SURROGATES = {ATan: 0, FastSigmoid: 1, Triangle: 2}
+"""Their numbers in ``job.hpp``."""
 
 
 class Matrix(ctypes.Structure):

@@ -44,11 +44,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synaptrace.engine import train
+from synaptrace.engine import maps, train
 from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
-from synaptrace.neuron import reset
+from synaptrace.neuron import fire
 from synaptrace.rules.base import Locality, Rule
 
 SHIFT = 1e-9
@@ -126,9 +126,9 @@ class TracesPropagation(Rule):
         threshold = like.new_full((rows, *[1] * len(first.shape)), first.neuron.threshold)
         threshold[len(labels) :] = self.label_threshold
         self.state |= {
-            "membrane": [like.new_zeros(rows, *layer.shape) for layer in layers],
-            "spikes": [like.new_zeros(rows, *layer.shape) for layer in layers],
-            "trace": [like.new_zeros(rows, *layer.out_shape) for layer in layers],
+            "membrane": [layer.rest(rows, layer.shape) for layer in layers],
+            "spikes": [layer.rest(rows, layer.shape) for layer in layers],
+            "trace": [layer.rest(rows, layer.out_shape) for layer in layers],
             "threshold": [threshold],
             "row": [row],
             "classes": [classes],
@@ -143,6 +143,7 @@ class TracesPropagation(Rule):
         alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
         log_n = state["log_n"][0] if running is None else self._log_counts(running)
         distance = self._label_distance()
+        fused = self.engine != "torch" and maps.usable(net.readout.weight)
 
         for i, layer in enumerate(net.layers):
             u, previous, trace = (state[k][i] for k in ("membrane", "spikes", "trace"))
@@ -152,12 +153,14 @@ class TracesPropagation(Rule):
             else:
                 v = layer.current(x, previous[:n], self.kernels[i])
                 v = torch.cat([v, label.current(classes, previous[n:], self.label_kernels[0])])
-            v.add_(u, alpha=layer.neuron.beta)
-            s = (v >= threshold).to(dtype)
-            state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s, threshold), s
-            xi = v.sub_(threshold)
+            if fused and len(layer.shape) == 3:
+                other = threshold if i else self.label_threshold
+                u, s, psi = maps.fire(layer.neuron, v, u, n, layer.neuron.threshold, other)
+            else:
+                u, s, psi = fire(layer.neuron, v, u, threshold)
+            state["membrane"][i], state["spikes"][i] = u, s
             out = layer.pool(s)
-            z = torch.add(out, trace, alpha=layer.neuron.lam, out=trace).flatten(1)
+            z = layer.rows(torch.add(out, trace, alpha=layer.neuron.lam, out=trace))
 
             a = torch.addmm(log_n, z[:n], z[n:].t(), alpha=1 / layer.pixels).log_softmax(1)
             p = (log_n - distance).softmax(1).index_select(0, row)  # as the layer below sees them
@@ -167,21 +170,21 @@ class TracesPropagation(Rule):
             if i or self.train_label:
                 delta = torch.cat([delta, share.t() @ z[:n]])
             rows = len(delta)
-            g = layer.unpool(delta.view(-1, *layer.out_shape), s[:rows])
-            g = layer.neuron.surrogate(xi[:rows]).mul_(g)
+            g = layer.spread(layer.maps(delta), s[:rows], psi[:rows], fused)
             layer.accumulate(g[: len(x)], x, previous[: len(x)])
             if not i and self.train_label:
                 label.accumulate(g[n:], classes, previous[n:])
 
             self._record(i, cross_entropy(p, a - log_n, alive), s[:n], running)
-            distance = trace_distance(trace[n:].view(-1, layer.channels, layer.pixels))
+            distance = trace_distance(z[n:].view(-1, layer.pixels, layer.channels))
             x = out
 
         drive = F.linear(x[:n].flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
         logits = drive.add_(state["logits"][0], alpha=net.readout_decay)
         y = torch.zeros_like(logits).scatter_(1, labels[:, None], 1.0)
         log_softmax = logits.log_softmax(1)
-        add_product(net.readout.weight, (log_softmax.exp() - y).mul_(alive), z[:n], dtype)
+        z = trace[:n].flatten(1)
+        add_product(net.readout.weight, (log_softmax.exp() - y).mul_(alive), z, dtype)
         self._record(-1, cross_entropy(y, log_softmax, alive), None, running)
         return logits if running is None else logits.where(running[:, None], state["logits"][0])
 
@@ -231,14 +234,14 @@ def cross_entropy(target: Tensor, log_probability: Tensor, alive: Tensor | float
 
 
 def trace_distance(traces: Tensor) -> Tensor:
-    """D of traces (C, channels, pixels): Euclidean over channels, mean over pixels, (C, C).
+    """D of traces (C, pixels, channels): Euclidean over channels, mean over pixels, (C, C).
 
     Rows come in blocks of as many as there are channels, so that no block is larger than the
     traces themselves.
     """
-    columns = traces.permute(2, 0, 1)
+    columns = traces.transpose(0, 1)
     exact = "donot_use_mm_for_euclid_dist"
-    blocks: tuple[Tensor, ...] = torch.split(columns, traces.shape[1], dim=1)
+    blocks: tuple[Tensor, ...] = torch.split(columns, traces.shape[2], dim=1)
     rows = [torch.cdist(each + SHIFT, columns, compute_mode=exact).mean(0) for each in blocks]
     return torch.cat(rows)
 
