@@ -20,6 +20,7 @@ LEVELS = {
         "-mprefer-vector-width=512",
     ],
 }  # fmt: skip
+AMX = [*LEVELS["avx512"], "-mamx-tile", "-mamx-bf16"]
 LEVELLED, ONCE = ("tasks.cpp", "maps.cpp"), ("native.cpp", "entry.cpp")
 HEADERS = sorted(str(path) for path in Path(FOLDER).glob("*.hpp"))
 
@@ -48,6 +49,11 @@ class Build(build_ext):
                     macros.append((f"WITH_{level.upper()}", "1"))
                 except Exception as error:  # a compiler that doesn't know the instruction set
                     print(f"synaptrace: the native engine has no {level}: {error}")
+        if "WITH_AVX512" in dict(macros):
+            try:
+                objects += self.compile("convolve.cpp", "amx", [*FLAGS, *AMX], [])
+            except Exception as error:
+                print(f"synaptrace: the native engine has no matrix unit: {error}")
         for source in ONCE:
             objects += self.compile(source, "all", FLAGS, macros)
         target = Path(self.get_ext_fullpath(ext.name))

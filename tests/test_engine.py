@@ -286,10 +286,10 @@ def test_other_optimizers_step_on_the_plain_path(make: Any, reason: str) -> None
 @built
 def test_what_the_engine_has_not_is_said() -> None:
     g = torch.Generator().manual_seed(0)
-    net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3, generator=g)
+    net = st.mlp(6, [4], 3, generator=g).to(torch.bfloat16)
     rule = st.TracesPropagation(net, engine="native", generator=g)
-    with pytest.raises(UserError, match=r"rule\.engine: .* dense layers only"):
-        rule.sequence(torch.ones(3, 2, 2, 6, 6), torch.tensor([0, 1]))
+    with pytest.raises(UserError, match=r"rule\.engine: .* float32 or float64"):
+        rule.sequence(torch.ones(3, 2, 6), torch.tensor([0, 1]))
 
 
 def test_without_the_library_the_plain_path_runs(monkeypatch: pytest.MonkeyPatch) -> None:

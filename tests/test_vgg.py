@@ -51,7 +51,8 @@ def test_a_step_runs_spikes_and_keeps_the_same_memory_however_long(depth: int) -
 def test_vgg9_at_48_pixels_stays_within_the_stated_peak() -> None:
     """Docstring of TP: beyond what is kept, five tensors of the largest layer's B + C rows.
 
-    Besides, a step holds the weights as the forward pass sees them and their gradients.
+    Besides, a step holds the weights as the forward pass sees them and their gradients; on a
+    matrix unit also six bytes a weight, and no more than 16 MiB and a gradient for its work.
     """
     net, rule = made()
     labels = torch.tensor([0, 3, 3, 9])
@@ -65,9 +66,10 @@ def test_vgg9_at_48_pixels_stays_within_the_stated_peak() -> None:
     with Meter() as meter:
         rule.step(x[1])
     # u and s are replaced layer by layer, so that one layer's old and new ones live together.
-    assert meter.peak <= 5 * largest + weights + 4 * widest + kept(rule)
+    unit = weights * 6 // 4 + 2**24 + widest if any(rule.packed) else 0
+    assert meter.peak <= 5 * largest + weights + 4 * widest + kept(rule) + unit
     pixels = 48 * 48
-    assert meter.largest[0] <= max(largest, widest)
+    assert meter.largest[0] <= max(largest, widest, 2**24 + widest)
     assert not (meter.largest[1][:2] == (4, 4) and pixels in meter.largest[1])
 
 

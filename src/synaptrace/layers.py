@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synaptrace.engine import maps
+from synaptrace.engine import convolve, maps
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF
 
@@ -88,7 +88,6 @@ class Settles(nn.Module):
         if self.deferred:
             add_gradient(self.weight, standardise_gradient(self.weight, self.deferred.pop()))
 
-
     def rest(self, rows: int, shape: Shape) -> Tensor:
         """Zeros (rows, *shape), laid out as the layer's own results are."""
         zeros = self.weight.new_zeros(rows, *shape)
@@ -137,10 +136,15 @@ class Dense(Settles):
         weight = standardise(self.weight) if self.standardise else self.weight
         return weight.to(self.compute or weight.dtype)
 
-    def current(self, x: Tensor, spikes: Tensor, kernel: Tensor) -> Tensor:
+    def current(
+        self, x: Tensor, spikes: Tensor, kernel: Tensor, *, packed: object = None
+    ) -> Tensor:
         """Input current (rows, outputs) from x (rows, …) and the layer's spikes of step t−1."""
         current = F.linear(x.flatten(1).to(kernel.dtype), kernel).to(self.weight.dtype)
         return current if self.recurrent is None else current.addmm(spikes, self.recurrent.t())
+
+    def pack(self, kernel: Tensor) -> None:
+        """A dense layer has no other form of its kernel."""
 
     def pool(self, spikes: Tensor) -> Tensor:
         """The layer's output; a dense layer doesn't pool."""
@@ -166,7 +170,7 @@ class Dense(Settles):
         """The transpose of `current`: g (rows, outputs) → the error of its input (rows, inputs)."""
         return (g.to(kernel.dtype) @ kernel).to(self.weight.dtype)
 
-    def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
+    def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor, *, fused: bool = False) -> None:
         """Add ∂W = gᵀ x, and ∂R = gᵀ s', to ``.grad``: g (rows, outputs), spikes of step t−1."""
         if self.weight.requires_grad:
             dtype, x = self.compute or self.weight.dtype, x.flatten(1)
@@ -192,14 +196,18 @@ class Label(Dense):
     It is a dense layer whose input is given by class index, so that no one-hot row is made.
     """
 
-    def current(self, classes: Tensor, spikes: Tensor, kernel: Tensor) -> Tensor:
+    def current(
+        self, classes: Tensor, spikes: Tensor, kernel: Tensor, *, packed: object = None
+    ) -> Tensor:
         """Current (rows, *shape) of the rows' classes (rows,)."""
         current = kernel.t()[classes].to(self.weight.dtype)
         if self.recurrent is not None:
             current = current.addmm(spikes, self.recurrent.t())
         return current.view(-1, *self.shape)
 
-    def accumulate(self, g: Tensor, classes: Tensor, spikes: Tensor) -> None:
+    def accumulate(
+        self, g: Tensor, classes: Tensor, spikes: Tensor, *, fused: bool = False
+    ) -> None:
         """Add ∂S to ``.grad``, a column for each row of g (rows, *shape); never its recurrence."""
         self.take(torch.zeros_like(self.weight).index_add_(1, classes, g.flatten(1).t()))
 
@@ -252,9 +260,22 @@ class Conv(Settles):
         weight = standardise(self.weight) if self.standardise else self.weight
         return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
-    def current(self, x: Tensor, spikes: Tensor, kernel: Tensor) -> Tensor:
+    def current(
+        self, x: Tensor, spikes: Tensor, kernel: Tensor, *, packed: convolve.Packed | None = None
+    ) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
+        fast = None if packed is None else convolve.forward(x, packed)
+        if fast is not None:
+            return fast
         return F.conv2d(x.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
+
+    def pack(self, kernel: Tensor) -> convolve.Packed | None:
+        """The kernel for the matrix unit, where there is one that pays."""
+        return convolve.pack(kernel) if self._matrix_unit(kernel) else None
+
+    def _matrix_unit(self, like: Tensor) -> bool:
+        """Whether there is a matrix unit, and inputs enough to fill it."""
+        return self.compute is None and self.weight.shape[1] >= 16 and convolve.usable(like)
 
     def pool(self, spikes: Tensor) -> Tensor:
         """The layer's output: its spikes, pooled."""
@@ -298,10 +319,14 @@ class Conv(Settles):
         """The transpose of `current`: g (rows, channels, H, W) → (rows, C, H, W)."""
         return F.conv_transpose2d(g.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
 
-    def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
+    def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor, *, fused: bool = False) -> None:
         """Add ∂W, the sum over rows and places, to ``.grad``: g (rows, channels, H, W)."""
         if not self.weight.requires_grad:
             return
+        if fused and self._matrix_unit(x):
+            gradient = convolve.gradient(g, x)
+            if gradient is not None:
+                return self.take(gradient)
         dtype = self.compute or self.weight.dtype
         gradient = torch.ops.aten.convolution_backward(
             g.to(dtype), x.to(dtype), self.weight.to(dtype), None,

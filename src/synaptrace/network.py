@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace.engine import infer
+from synaptrace.engine import convolve, infer, maps
 from synaptrace.errors import UserError
 from synaptrace.layers import NO_POOL, Conv, Dense, Layer, Pool, Shape
 from synaptrace.neuron import LIF, adapt, reset, spike
@@ -83,14 +83,16 @@ class Network(nn.Module):
         return self._step(x, state, kernels, self.readout.kernel())
 
     def _step(
-        self, x: Tensor, state: State | None, kernels: Sequence[Tensor], readout: Tensor
-    ) -> tuple[Tensor, State]:
+        self, x: Tensor, state: State | None, kernels: Sequence[Tensor], readout: Tensor,
+        packed: Sequence[convolve.Packed | None] = (),
+    ) -> tuple[Tensor, State]:  # fmt: skip
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
         membranes, spikes, adaptation = [], [], []
         for i, (layer, kernel) in enumerate(zip(self.layers, kernels, strict=True)):
             u, previous = state.membrane[i], state.spikes[i]
-            v = driven = layer.current(x, previous, kernel) + layer.neuron.beta * u
+            fast = packed[i] if packed else None
+            v = driven = layer.current(x, previous, kernel, packed=fast) + layer.neuron.beta * u
             if self.adaptive:
                 adaptation.append(adapt(layer.neuron, state.adaptation[i], previous))
                 driven = v - layer.neuron.adaptation * adaptation[i]
@@ -128,11 +130,14 @@ class Network(nn.Module):
         if fast is not None:
             return fast.logits
         kernels, readout = [layer.kernel() for layer in self.layers], self.readout.kernel()
+        packed: list[convolve.Packed | None] = []
+        if not torch.is_grad_enabled() and maps.obstacle(self) is None:
+            packed = [layer.pack(k) for layer, k in zip(self.layers, kernels, strict=True)]
         state = self.initial_state(events.shape[1])
         for t, x in enumerate(events):
             running = None if lengths is None else t < lengths
             before = state.logits
-            logits, state = self._step(mask(x, running), state, kernels, readout)
+            logits, state = self._step(mask(x, running), state, kernels, readout, packed)
             if running is not None:
                 state = state._replace(logits=torch.where(running[:, None], logits, before))
         return state.logits

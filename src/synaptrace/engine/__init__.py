@@ -7,6 +7,9 @@ number of threads. Steps are done in blocks of at most 32, so memory doesn't gro
 the target stream of layer 1, which is kept as four bytes a spike while its weights are fixed;
 beyond the plain path's it is a copy of weights, gradients and, where it steps Adam, moments.
 
+Convolutional networks run step by step, the element-wise work on maps in one pass (`maps`) and
+their convolutions on a matrix unit where the processor has one (`convolve`).
+
 `why` says what is missing where it can't be used, `level` which instruction set it uses.
 """
 

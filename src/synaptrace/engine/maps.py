@@ -10,12 +10,16 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_double, c_int64, c_void_p
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from synaptrace.engine.library import SURROGATES, find
+from synaptrace.engine.library import SURROGATES, find, why
 from synaptrace.neuron import LIF
+
+if TYPE_CHECKING:
+    from synaptrace.network import Network
 
 
 class Fire(ctypes.Structure):
@@ -53,20 +57,28 @@ def library() -> ctypes.CDLL | None:
     return found
 
 
-def usable(like: Tensor) -> bool:
-    """Whether maps of the dtype and device of ``like`` can be worked on here."""
-    kinds = (torch.float32, torch.float64)
-    return library() is not None and like.device.type == "cpu" and like.dtype in kinds
+def obstacle(net: Network) -> str | None:
+    """Why the maps of ``net`` can't be worked on here; None where they can."""
+    like = net.readout.weight
+    if why() or library() is None:
+        return why() or "it belongs to another version: install again"
+    if any(len(layer.shape) != 3 for layer in net.layers):
+        return "it has no maps, or not in all layers"
+    if like.device.type != "cpu" or like.dtype not in (torch.float32, torch.float64):
+        return f"it computes float32 or float64 on the CPU, not {like.dtype} on {like.device.type}"
+    if any(type(layer.neuron.surrogate) not in SURROGATES for layer in net.layers):
+        return "it doesn't know the surrogate"
+    return None
 
 
 def fire(
-    neuron: LIF, v: Tensor, u: Tensor, samples: int, threshold: float, other: float
+    neuron: LIF, v: Tensor, u: Tensor, samples: int, other: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of neurons in place: v, their input current, becomes σ'; u is moved on.
 
     Args:
         v, u: (rows, channels, height, width), channels last in memory.
-        samples: the rows with the first threshold; the rest have the other.
+        samples: the first rows, with the neuron's own threshold; the rest have the other.
 
     Returns:
         u, s and σ', of v's shape and layout.
@@ -78,7 +90,8 @@ def fire(
     job = Fire(
         is_double=v.dtype == torch.float64, rows=len(v), size=v[0].numel(), samples=samples,
         hard=neuron.reset == "hard", surrogate=SURROGATES[type(neuron.surrogate)],
-        threshold=threshold, other_threshold=other, beta=neuron.beta, scale=neuron.surrogate.scale,
+        threshold=neuron.threshold, other_threshold=other, beta=neuron.beta,
+        scale=neuron.surrogate.scale,
         v=v.data_ptr(), u=u.data_ptr(), s=s.data_ptr(), threads=torch.get_num_threads(),
     )  # fmt: skip
     found.synaptrace_fire(ctypes.byref(job))

@@ -31,7 +31,8 @@ Source: Pes, Yin, Stuijk, Corradi, arXiv 2509.13053; Neuromorph. Comput. Eng. 6(
 Locality: local in space and time; no feedback or auxiliary matrices but S; no weight transport;
 not update-locked; "batch" needs a batch, "class" does not.
 Memory between steps: u, s, z of B + C rows a layer; during a step, beyond that, at most five
-tensors of the largest layer's B + C rows and what one convolution call takes. None grows with T.
+tensors of the largest layer's B + C rows and what one convolution call takes (on a matrix unit,
+engine/convolve.py, also six bytes a weight for its parts). None grows with T.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synaptrace.engine import maps, train
+from synaptrace.engine import convolve, maps, train
 from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
@@ -64,9 +65,10 @@ class TracesPropagation(Rule):
         train_label: train the label projection too (``label.weight`` becomes a parameter).
         label_threshold: the threshold of the label's neurons; None takes the first layer's in a
             dense network and 1.0 in a convolutional one.
-        engine: what `sequence` runs on: "native", compiled; "torch", the steps below; "auto", the
-            native one where it can be used. Results are the same up to rounding; after a native
-            sequence, of the state only labels, logits, losses and rates remain.
+        engine: what it runs on: "native", compiled; "torch", the steps below; "auto", the native
+            one where it can be used. Results are the same up to rounding. In a dense network it
+            does whole sequences, after which of the state only labels, logits, losses and rates
+            remain; in a convolutional one, a layer's work between its two convolutions.
         generator: draws the label projection.
 
     Raises:
@@ -98,6 +100,8 @@ class TracesPropagation(Rule):
         self.contrast, self.train_label = contrast, train_label
         self.locality = replace(self.locality, batch=contrast == "batch")
         self.engine, self._memory = engine, train.Memory()
+        self.fused = False  # found out by `_refresh`, as what follows
+        self.packed: list[convolve.Packed | None] = []
         self.options = {
             "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold
         }  # fmt: skip
@@ -143,19 +147,18 @@ class TracesPropagation(Rule):
         alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
         log_n = state["log_n"][0] if running is None else self._log_counts(running)
         distance = self._label_distance()
-        fused = self.engine != "torch" and maps.usable(net.readout.weight)
 
         for i, layer in enumerate(net.layers):
             u, previous, trace = (state[k][i] for k in ("membrane", "spikes", "trace"))
             threshold = layer.neuron.threshold if i else state["threshold"][0]
             if i:
-                v = layer.current(x, previous, self.kernels[i])
+                v = layer.current(x, previous, self.kernels[i], packed=self.packed[i])
             else:
-                v = layer.current(x, previous[:n], self.kernels[i])
+                v = layer.current(x, previous[:n], self.kernels[i], packed=self.packed[i])
                 v = torch.cat([v, label.current(classes, previous[n:], self.label_kernels[0])])
-            if fused and len(layer.shape) == 3:
-                other = threshold if i else self.label_threshold
-                u, s, psi = maps.fire(layer.neuron, v, u, n, layer.neuron.threshold, other)
+            if self.fused:
+                other = layer.neuron.threshold if i else self.label_threshold
+                u, s, psi = maps.fire(layer.neuron, v, u, n, other)
             else:
                 u, s, psi = fire(layer.neuron, v, u, threshold)
             state["membrane"][i], state["spikes"][i] = u, s
@@ -170,8 +173,8 @@ class TracesPropagation(Rule):
             if i or self.train_label:
                 delta = torch.cat([delta, share.t() @ z[:n]])
             rows = len(delta)
-            g = layer.spread(layer.maps(delta), s[:rows], psi[:rows], fused)
-            layer.accumulate(g[: len(x)], x, previous[: len(x)])
+            g = layer.spread(layer.maps(delta), s[:rows], psi[:rows], self.fused)
+            layer.accumulate(g[: len(x)], x, previous[: len(x)], fused=self.fused)
             if not i and self.train_label:
                 label.accumulate(g[n:], classes, previous[n:])
 
@@ -190,7 +193,13 @@ class TracesPropagation(Rule):
 
     def _refresh(self) -> None:
         super()._refresh()
+        layers = self.net.layers
+        self.fused = self.engine != "torch" and maps.obstacle(self.net) is None
         with torch.no_grad():
+            self.packed = [
+                layer.pack(kernel) if self.fused else None
+                for layer, kernel in zip(layers, self.kernels, strict=False)
+            ]
             self.label_kernels = [self.label.kernel()]  # in a list: it is no parameter of the rule
 
     def _whole(
@@ -201,7 +210,7 @@ class TracesPropagation(Rule):
         self._fit(events[0])
         reason = train.obstacle(self, events, optimizer, every)
         if reason is not None:
-            if self.engine == "native":
+            if self.engine == "native" and maps.obstacle(self.net) is not None:
                 raise UserError(f"rule.engine: the native one can't be used: {reason}")
             return False
         lengths = self.state["lengths"][0] if self.state["lengths"] else None

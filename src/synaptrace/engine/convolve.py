@@ -1,0 +1,114 @@
+"""Convolutions of spikes in the native engine, on processors with a matrix unit (Intel AMX).
+
+Every product of Traces Propagation has spikes on one side, and they are exact in bfloat16. The
+other side, a weight or an error in float32, is cut into three bfloat16 parts that hold all its
+bits. So the matrix unit, which knows bfloat16 alone, gives the sums of float32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int64, c_void_p
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from synaptrace.engine import maps
+
+
+class Convolution(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("rows", "height", "width", "inputs", "outputs")),
+        *((name, c_void_p) for name in ("x", "g", "out", "parts", "work")),
+        ("threads", c_int64),
+    )
+
+
+class Packed(NamedTuple):
+    """A weight (outputs, inputs, 3, 3) as the matrix unit takes it."""
+
+    parts: Tensor
+    outputs: int
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled library, where this processor has what it takes; else None."""
+    found = maps.library()
+    if found is None or not hasattr(found, "synaptrace_convolution"):
+        return None
+    found.synaptrace_convolution.restype = c_int64
+    if found.synaptrace_convolution() != ctypes.sizeof(Convolution):
+        return None
+    job = ctypes.POINTER(Convolution)
+    found.synaptrace_convolution_bytes.argtypes = [job, c_int64]
+    found.synaptrace_convolution_bytes.restype = c_int64
+    found.synaptrace_convolution_pack.argtypes = [job, c_void_p, c_void_p]
+    found.synaptrace_convolution_pack.restype = None
+    for function in (found.synaptrace_convolution_forward, found.synaptrace_convolution_gradient):
+        function.argtypes, function.restype = [job], c_int64
+    return found
+
+
+def usable(like: Tensor) -> bool:
+    """Whether convolutions in the dtype and on the device of ``like`` can be done here."""
+    return like.dtype == torch.float32 and like.device.type == "cpu" and library() is not None
+
+
+def pack(weight: Tensor) -> Packed:
+    """``weight`` (outputs, inputs, 3, 3) in parts."""
+    found = library()
+    assert found is not None
+    outputs, inputs = weight.shape[:2]
+    numbers = 3 * 9 * -(-outputs // 32) * 32 * -(-inputs // 32) * 32
+    parts = torch.empty(numbers, dtype=torch.bfloat16)
+    job = Convolution(inputs=inputs, outputs=outputs, threads=torch.get_num_threads())
+    weight = maps.channels_last(weight)
+    found.synaptrace_convolution_pack(ctypes.byref(job), weight.data_ptr(), parts.data_ptr())
+    return Packed(parts, outputs)
+
+
+def forward(x: Tensor, packed: Packed) -> Tensor | None:
+    """The convolution (rows, outputs, H, W) of x (rows, inputs, H, W).
+
+    None where x isn't exact in bfloat16.
+    """
+    x = maps.channels_last(x)
+    out = x.new_empty(len(x), *x.shape[2:], packed.outputs).permute(0, 3, 1, 2)
+    job = describe(x, packed.outputs)
+    job.out, job.parts = out.data_ptr(), packed.parts.data_ptr()
+    return out if run("forward", job) else None
+
+
+def gradient(g: Tensor, x: Tensor) -> Tensor | None:
+    """∂W (outputs, inputs, 3, 3) from g (rows, outputs, H, W) and x (rows, inputs, H, W).
+
+    None where x isn't exact in bfloat16.
+    """
+    g, x = maps.channels_last(g), maps.channels_last(x)
+    out = x.new_empty(3, 3, x.shape[1], g.shape[1])
+    job = describe(x, g.shape[1])
+    job.g, job.out = g.data_ptr(), out.data_ptr()
+    return out.permute(3, 2, 0, 1) if run("gradient", job) else None
+
+
+def describe(x: Tensor, outputs: int) -> Convolution:
+    """A job without its results."""
+    rows, inputs, height, width = x.shape
+    return Convolution(
+        rows=rows, height=height, width=width, inputs=inputs, outputs=outputs, x=x.data_ptr(),
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def run(what: str, job: Convolution) -> bool:
+    """Do it; False where the input isn't exact in bfloat16, and nothing is to be used."""
+    found = library()
+    assert found is not None
+    size = found.synaptrace_convolution_bytes(ctypes.byref(job), what == "gradient")
+    work = torch.empty(size + 64, dtype=torch.uint8)
+    job.work = (work.data_ptr() + 63) // 64 * 64
+    done: int = getattr(found, f"synaptrace_convolution_{what}")(ctypes.byref(job))
+    return done == 0
