@@ -27,7 +27,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     tests = [100 * o["test_accuracy_last"] for o in outcomes if o["test_accuracy_last"] is not None]
     checks = [100 * v for o in outcomes if (v := o["validation_accuracy"]) is not None]
     spikes = [v for o in outcomes if (v := o["spikes_per_inference"]) is not None]
-    seconds = [o["seconds"] / row["epochs"] for o in outcomes]
+    seconds = row["seconds_per_epoch"]
     local = row.get("locality") or {}
     notes = [] if row["complete"] else ["unfinished"]
     if row["diverged"]:
@@ -43,7 +43,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         str(len(outcomes)),
         f"{statistics.fmean(checks):.2f}" if checks else "",
         "" if row["lr"] is None else f"{row['lr']:g}",
-        f"{statistics.median(seconds):.2f}" if seconds else "",
+        "" if seconds is None else f"{seconds:.2f}",
         f"{row['state_bytes'] / 1024:.0f}" if "state_bytes" in row else "",
         f"{row['auxiliary_bytes'] / 1024:.0f}" if "auxiliary_bytes" in row else "",
         f"{statistics.fmean(spikes):.0f}" if spikes else "",
