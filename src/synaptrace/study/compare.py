@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -207,9 +208,8 @@ def check(plan: Plan) -> None:
     """
     from synaptrace.training import job
 
-    datasets: dict[str, Dataset] = {}
     for label, config in plan.configs.items():
-        dataset = datasets.setdefault(json.dumps(config.data), job.load_data(config))
+        dataset = load_data(json.dumps(config.data))
         job.build(config, dataset)
         if not dataset.meta.sizes.get("validation") and len(plan.rates[label]) > 1:
             raise UserError(
@@ -295,14 +295,22 @@ def once(config: Config, run: Path, jobs: int) -> None:
 
     if jobs > 1:
         torch.set_num_threads(1)
-    dataset = job.load_data(config)
+    dataset = load_data(json.dumps(config.data))
     runs.write_config(run, config.model_dump())
     costs = kept(*job.build(config, dataset), dataset)
     write_atomic(run / COSTS, json.dumps(costs) + "\n")
     try:
-        job.once(config, run, dataset, progress=False)
+        job.once(config, run, dataset, progress=False, pictures=False)
     except Diverged as error:
         write_atomic(run / DIVERGED, f"{error}\n")
+
+
+@lru_cache(maxsize=1)
+def load_data(settings: str) -> Dataset:
+    """The data of a config's section, as JSON; a process that trains several times reads once."""
+    from synaptrace import data
+
+    return data.load(**json.loads(settings))
 
 
 def kept(net: Network, rule: Rule, dataset: Dataset) -> dict[str, Any]:
