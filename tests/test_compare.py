@@ -100,6 +100,24 @@ def test_a_rule_that_diverges_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     assert "diverged at 1e+38" in table.cells(row)
 
 
+def test_who_is_not_above_the_floor_is_named() -> None:
+    def row(rule: str, *accuracies: float) -> dict[str, object]:
+        outcomes = [
+            {"test_accuracy_last": a, "validation_accuracy": None, "spikes_per_inference": None}
+            for a in accuracies
+        ]
+        return {
+            "rule": rule, "lr": 1e-3, "complete": True, "diverged": [], "outcomes": outcomes,
+            "seconds_per_epoch": 1.0,
+        }  # fmt: skip
+
+    rows = [row("readout-only:rates=1e-2", 0.8, 0.82, 0.84), row("tp", 0.88, 0.89, 0.9)]
+    rows += [row("near", 0.81, 0.85, 0.85), row("one seed", 0.5)]
+    notes = {line[0]: line[-1] for line in table.ordered(rows)}
+    assert notes.pop("near") == "not two standard errors above readout-only"
+    assert set(notes.values()) == {""}
+
+
 def test_the_command_prints_and_writes_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
