@@ -113,6 +113,7 @@ def test_who_is_not_above_the_floor_is_named() -> None:
 
     rows = [row("readout-only:rates=1e-2", 0.8, 0.82, 0.84), row("tp", 0.88, 0.89, 0.9)]
     rows += [row("near", 0.81, 0.85, 0.85), row("one seed", 0.5)]
+    rows += [row("readout-only", 0.7, 0.7)]
     notes = {line[0]: line[-1] for line in table.ordered(rows)}
     assert notes.pop("near") == "not two standard errors above readout-only"
     assert set(notes.values()) == {""}

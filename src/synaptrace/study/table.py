@@ -65,7 +65,7 @@ def accuracies(row: dict[str, Any]) -> list[float]:
 
 
 def is_floor(row: dict[str, Any]) -> bool:
-    """Whether it is the floor, whatever its rates."""
+    """Whether it is the floor, or one of several: of those the best counts."""
     rule: str = row["rule"]
     return rule.partition(":")[0] == FLOOR
 
@@ -83,7 +83,8 @@ def yes(value: Any) -> str:
 
 def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """All cells, the best test accuracy first, what isn't known last."""
-    floor = [accuracy for row in rows if is_floor(row) for accuracy in accuracies(row)]
+    floors = [values for row in rows if is_floor(row) and (values := accuracies(row))]
+    floor = max(floors, key=statistics.fmean, default=[])
     made = [cells(row, floor) for row in rows]
     return sorted(made, key=lambda cell: -float(cell[1] or -1))
 
