@@ -173,6 +173,11 @@ def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> N
     assert plan.configs["tp"].train["update"] == "sequence"
 
 
+def test_a_presets_options_of_a_rule_are_nobodys(tmp_path: Path) -> None:
+    plan = compare.plan(["tp", "tp:contrast=class"], preset="fsdd", out=tmp_path)
+    assert [config.rule["contrast"] for config in plan.configs.values()] == ["batch", "class"]
+
+
 def test_a_directory_of_another_comparison_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from synaptrace.config import Config, resolve
+from synaptrace.config import Config, nested, options_of, resolve, validate
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
@@ -113,7 +113,8 @@ def plan(
     """Check every contender's settings before anything is trained or written.
 
     Args:
-        contenders: rules, each ``name`` or ``name:option=value:option=value``; an option with a
+        contenders: rules, each ``name`` or ``name:option=value:option=value``, options that
+            aren't named being the rule's own defaults whatever the preset says; one with a
             dot is a setting of another section (espp:train.update=step), and ``rates=1e-4/3e-4``
             is a grid of its own.
         out: None: a directory below runs/ named by the settings, the same for the same ones.
@@ -136,7 +137,10 @@ def plan(
         own, grid = contender(label)
         if any(key.startswith("train.lr") for key in own):
             raise UserError(f"--rules: {label!r}: learning rates are name:rates=1e-4/3e-4")
-        configs[label] = resolve(preset=preset, file=file, overrides={**base, **own})
+        found = resolve(preset=preset, file=file, overrides={**base, **own})
+        said = nested(own)["rule"]  # a preset's rule may be this one, with options nobody named
+        rule = validate("rule", options_of("rule", said["name"]), said)
+        configs[label] = found.model_copy(update={"rule": rule})
         grids[label] = grid or tuple(rates)
     if out is None:
         text = json.dumps(about(configs, grids, seeds), sort_keys=True)
