@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import toy
 from synaptrace import cli
 from synaptrace.errors import UserError
 from synaptrace.study import compare, table
@@ -99,6 +100,25 @@ def test_a_rule_that_diverges_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     assert "diverged at 1e+38" in table.cells(row)
 
 
+def test_who_is_not_above_the_floor_is_named() -> None:
+    def row(rule: str, *accuracies: float) -> dict[str, object]:
+        outcomes = [
+            {"test_accuracy_last": a, "validation_accuracy": None, "spikes_per_inference": None}
+            for a in accuracies
+        ]
+        return {
+            "rule": rule, "lr": 1e-3, "complete": True, "diverged": [], "outcomes": outcomes,
+            "seconds_per_epoch": 1.0,
+        }  # fmt: skip
+
+    rows = [row("readout-only:rates=1e-2", 0.8, 0.82, 0.84), row("tp", 0.88, 0.89, 0.9)]
+    rows += [row("near", 0.81, 0.85, 0.85), row("one seed", 0.5)]
+    rows += [row("readout-only", 0.7, 0.7)]
+    notes = {line[0]: line[-1] for line in table.ordered(rows)}
+    assert notes.pop("near") == "not two standard errors above readout-only"
+    assert set(notes.values()) == {""}
+
+
 def test_the_command_prints_and_writes_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +150,8 @@ def test_the_command_prints_and_writes_the_table(
         (["tp", "tp"], {}, "each once"),
         (["tp:rates=fast"], {}, "should be numbers"),
         (["tp:rates=1e-3/-1"], {}, "should be positive numbers"),
+        (["tp:rates=1e-3/inf"], {}, "should be positive numbers"),
+        (["tp:train.lr=1e-3"], {}, "learning rates are name:rates"),
         (["tp"], {"train.lr": "1"}, "takes --rules name:option=value and --rates"),
         (["tp"], {"rule.contrast": "class"}, "takes --rules name:option=value and --rates"),
     ],
@@ -151,7 +173,67 @@ def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> N
     assert plan.configs["tp"].train["update"] == "sequence"
 
 
-def test_a_directory_of_another_comparison_is_left_alone(tmp_path: Path) -> None:
-    make(tmp_path, "tp")
+def test_a_presets_options_of_a_rule_are_nobodys(tmp_path: Path) -> None:
+    plan = compare.plan(["tp", "tp:contrast=class"], preset="fsdd", out=tmp_path)
+    assert [config.rule["contrast"] for config in plan.configs.values()] == ["batch", "class"]
+
+
+def test_a_directory_of_another_comparison_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process(monkeypatch)
+    compare.train(make(tmp_path, "readout-only", seeds=1), progress=False)
+    make(tmp_path, "readout-only", seeds=1)
     with pytest.raises(UserError, match="holds a comparison of other settings"):
-        make(tmp_path, "tp", "bptt")
+        make(tmp_path, "readout-only", "bptt")
+    (tmp_path / compare.ABOUT).write_text("{half")
+    with pytest.raises(UserError, match=r"comparison\.json: can't be read"):
+        make(tmp_path, "readout-only", seeds=1)
+
+
+def test_the_last_rate_keeps_its_share_of_the_first(tmp_path: Path) -> None:
+    def last(preset: str) -> float | None:
+        plan = compare.plan(["tp"], preset=preset, rates=[1e-2], out=tmp_path)
+        found: float | None = plan.config(plan.first("tp")[0]).train["lr_final"]
+        return found
+
+    assert last("fsdd") == pytest.approx(1e-2 / 4)  # 5e-4 of 2e-3
+    assert last("nmnist") == 0.0
+    assert last("digits") is None
+
+
+def test_an_epochs_seconds_are_their_median(tmp_path: Path) -> None:
+    runs.write_metrics(tmp_path / "a", [{"seconds": s} for s in (1.0, 3.0, 103.0)])
+    runs.write_metrics(tmp_path / "b", [{"seconds": s} for s in (2.0, 4.0)])
+    assert compare.seconds([tmp_path / "a", tmp_path / "b"]) == 2.0  # of 1, 2, 100, 2, 2
+    assert compare.seconds([]) is None
+
+
+def test_nothing_can_choose_among_rates_without_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = toy.Toy(sizes={"train": 8, "test": 8})
+    monkeypatch.setattr("synaptrace.study.compare.load_data", lambda _: data)
+    with pytest.raises(UserError, match="no validation samples to choose among 2 rates by"):
+        compare.train(make(tmp_path / "c", "tp"), progress=False)
+    assert not (tmp_path / "c").exists()
+    compare.check(compare.plan(["tp"], overrides=SMALL, rates=[1e-3], out=tmp_path / "c"))
+
+
+def test_data_that_are_not_there_leave_nothing_behind(tmp_path: Path) -> None:
+    words = ["compare", "--rules", "tp", "--preset", "fsdd", "--out", str(tmp_path / "c")]
+    assert cli.main([*words, "--data.path", str(tmp_path / "nowhere"), "--quiet"]) == 2
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_killed_process_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process(monkeypatch)
+
+    def killed(*_: object) -> None:
+        raise compare.BrokenProcessPool
+
+    monkeypatch.setattr(compare, "once", killed)
+    with pytest.raises(UserError, match=r"readout-only.*killed.*goes on where it stopped"):
+        compare.train(make(tmp_path, "readout-only"), progress=False)

@@ -56,11 +56,13 @@ def run(options: argparse.Namespace) -> int:
         if not options.table:
             compare.train(plan, options.jobs, progress=not options.quiet)
     finally:
-        rows = [compare.row(plan, label) for label in plan.configs]
-        write_atomic(plan.out / "table.csv", table.as_csv(rows))
-        write_atomic(plan.out / "table.md", table.markdown(rows))
-        first = next(iter(plan.configs.values()))
-        title = f"{first.name}, {first.train['epochs']} epochs, {plan.seeds} seeds"
-        table.draw(rows, plan.out / "table.png", title)
-        print(json.dumps(rows) if options.json else table.terminal(rows))
+        if options.table or (plan.out / compare.ABOUT).exists():
+            rows = [compare.row(plan, label) for label in plan.configs]
+            print(json.dumps(rows) if options.json else table.terminal(rows))
+        if (plan.out / compare.ABOUT).exists():
+            write_atomic(plan.out / "table.csv", table.as_csv(rows))
+            write_atomic(plan.out / "table.md", table.markdown(rows))
+            first = next(iter(plan.configs.values()))
+            title = f"{first.name}, {first.train['epochs']} epochs, {plan.seeds} seeds"
+            table.draw(rows, plan.out / "table.png", title)
     return 0

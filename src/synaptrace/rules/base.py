@@ -37,7 +37,7 @@ class Locality:
     auxiliary: str
     """Matrices beyond the network's weights, in sizes of O classes, H neurons; "none"."""
     update_locked: bool
-    """A layer's update waits for layers above it."""
+    """A layer's update waits for layers above it, be it the readout's error alone."""
     weight_transport: str
     """Errors travel through transposed forward weights: "no", "yes" or "within the layer"."""
     batch: bool = False

@@ -19,7 +19,8 @@ instant back-propagation (our reading). Left out: refractoriness, the regularise
 Locality: local in time; a broadcast error; symmetric feedback transports weights, the others keep
 a matrix for each layer; locked to the output.
 Memory between steps: u, s, q (and q_R) of each layer, z; ē for κ > 0, and ε_a where thresholds
-adapt, each H×I (and H×H) a sample; z of every layer for adaptive feedback.
+adapt, each H×I (and H×H) a sample; z of every layer for adaptive feedback. Within `sequence` the
+vectors that make up to 32 steps of ē (see `synapse`).
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from synaptrace.layers import Dense, add_product
 from synaptrace.network import Network
 from synaptrace.rules.base import Locality
 from synaptrace.rules.stream import Fired, InputTraces, Matrices, check_choice, dense_only, gaussian
-from synaptrace.rules.synapse import accumulate, beside, synapses
+from synaptrace.rules.synapse import Linear, SynapseTraces, accumulate, beside, synapses
 
 DECAY = 0.01
 """Share of W_o and F that every update takes away under adaptive feedback."""
 
 
-class EProp(InputTraces):
+class EProp(InputTraces, SynapseTraces):
     """e-prop on a network (equations and source above).
 
     Args:
@@ -101,9 +102,14 @@ class EProp(InputTraces):
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         fired = self._forward(x, running)
         logits, e = self._readout(fired[-1].out, running)
-        traces = [self._move(i, step) for i, step in enumerate(fired)]
+        wait = self._held and self.kappa and not self.net.adaptive
+        move = self._trace if wait else self._move
+        traces = [move(i, step) for i, step in enumerate(fired)]
         for i, delta, g in self._errors(e, fired, running):
-            self._learn(i, delta, g, *traces[i])
+            if wait:
+                self._put_off(i, delta, fired[i].psi, *traces[i])
+            else:
+                self._learn(i, delta, g, *traces[i])
         if isinstance(self.feedback, nn.ParameterList):
             for i, step in enumerate(fired):
                 z = self.state["feedback_trace"][i].mul_(self.net.readout_decay)
@@ -137,6 +143,12 @@ class EProp(InputTraces):
         if not self.synaptic:
             return self.net.layers[i].accumulate(g, *traces)
         return accumulate(self.synaptic[i], delta if self.kappa else g, *traces)
+
+    def _put_off(self, i: int, delta: Tensor, psi: Tensor, q: Tensor, q_recurrent: Tensor) -> None:
+        """Let the step of ē of layer i wait."""
+        x = beside(self.net.layers[i], q.clone(), q_recurrent)
+        step = Linear(torch.full_like(psi, self.kappa), psi, x, delta)
+        self._wait(i, self.synaptic[i], self.state["eligibility"][i], step)
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
         if isinstance(self.feedback, nn.ParameterList):

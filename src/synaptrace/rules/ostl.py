@@ -19,7 +19,8 @@ Learn. Syst. (2022). The readout is `stream`'s, not a layer of spiking neurons.
 Locality: local in time; weight transport but for random feedback, which keeps a matrix for each
 layer above the first; a layer waits for those above.
 Memory between steps: u, s, D of each layer, z; ε, H×I (and H×H) a sample, H times that for the
-complete form; as much again for κ > 0.
+complete form; as much again for κ > 0. Within `sequence`, but for these two, the vectors that make
+up to 32 steps of ε (see `synapse`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from synaptrace.errors import UserError
 from synaptrace.layers import initial
 from synaptrace.network import Network
 from synaptrace.rules.base import Locality
-from synaptrace.rules.stream import Fired, Matrices, SampleStream, carry, check_choice, dense_only
-from synaptrace.rules.synapse import accumulate, beside, synapses
+from synaptrace.rules.stream import Fired, Matrices, carry, check_choice, dense_only
+from synaptrace.rules.synapse import Linear, SynapseTraces, accumulate, beside, synapses
 
 
-class OSTL(SampleStream):
+class OSTL(SynapseTraces):
     """OSTL on a dense network (equations and source above).
 
     Args:
@@ -102,7 +103,11 @@ class OSTL(SampleStream):
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         fired = self._forward(x, running)
         logits, e = self._readout(fired[-1].out, running)
+        wait = self._held and not self.kappa and not self.complete
         for i, delta, g in self._errors(e, fired, running):
+            if wait:
+                self._put_off(i, fired[i], g)
+                continue
             trace = self._move(i, fired[i])
             if self.kappa:
                 psi, g = fired[i].psi.view(*delta.shape, *[1] * (trace.dim() - 2)), delta
@@ -133,3 +138,10 @@ class OSTL(SampleStream):
             trace = state["trace"][i].mul_(d[:, :, None]).add_(source)
         state["carry"][i] = carry(layer.neuron, step.v, step.spikes, step.psi)
         return trace
+
+    def _put_off(self, i: int, step: Fired, g: Tensor) -> None:
+        """Let the step of ε of layer i wait."""
+        layer, state = self.dense[i], self.state
+        x, d = beside(layer, step.x, step.previous), state["carry"][i]
+        self._wait(i, layer, state["trace"][i], Linear(d, torch.ones_like(d), x, g))
+        state["carry"][i] = carry(layer.neuron, step.v, step.spikes, step.psi)

@@ -10,7 +10,8 @@ the membrane of a spiking output layer; here the readout is `stream`'s.
 
 Source: Ortner, Pes, Gentinetta, Frenkel, Pantazi, arXiv 2304.05124 (2023).
 Locality: local in space and time; a matrix for each layer; no weight transport; not locked.
-Memory between steps: u, s, D of each layer, z; ε, H×I (and H×H) a sample.
+Memory between steps: u, s, D of each layer, z; ε, H×I (and H×H) a sample, and the
+vectors of up to 32 steps of it (see `synapse`).
 """
 
 from __future__ import annotations

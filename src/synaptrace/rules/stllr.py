@@ -14,7 +14,7 @@ Source: Apolinario, Roy, arXiv 2306.15220 (2023). The paper's sum seems to give 
 (λ_post, λ_pre, a_post, a_pre; K of T): DVS gestures .2 .75 −1 1, 5 of 20; DVS-CIFAR10 .2 .5 −1 1,
 5 of 10; spoken digits (SHD) .5 1 1 1, 90 of 100.
 Locality: local in time, not in space; "symmetric" has weight transport and a layer waits for those
-above; "dfa" has neither, and a matrix a layer.
+above; "dfa" has no transport but a matrix a layer, and waits for the output.
 Memory between steps: u, s, q, h (and q_R, if recurrent) of each layer, the readout's z; no h where
 a_post = 0.
 """
@@ -108,9 +108,8 @@ class STLLR(CausalTraces):
         self.feedback = Matrices(uniform(net, generator)) if feedback == "dfa" else None
         if self.feedback is not None:
             self.locality = replace(
-                self.locality, auxiliary="F (O·H), each layer", update_locked=False,
-                weight_transport="no",
-            )  # fmt: skip
+                self.locality, auxiliary="F (O·H), each layer", weight_transport="no"
+            )
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)

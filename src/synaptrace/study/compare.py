@@ -14,17 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from synaptrace.config import Config, resolve
+from synaptrace.config import Config, nested, options_of, resolve, validate
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
@@ -58,9 +63,11 @@ class Plan:
         return self.out / re.sub(r"[^A-Za-z0-9.=-]", "-", label) / f"lr-{rate:g}" / f"seed-{seed}"
 
     def config(self, task: Task) -> Config:
-        """The settings of one training."""
+        """The settings of one training; its last rate is the same share of its first as theirs."""
         label, rate, seed = task
-        return self.configs[label].with_train(lr=rate, lr_final=None, seed=seed)
+        given = self.configs[label].train
+        final = None if given["lr_final"] is None else rate * (given["lr_final"] / given["lr"])
+        return self.configs[label].with_train(lr=rate, lr_final=final, seed=seed)
 
     def first(self, label: str) -> list[Task]:
         """The trainings that choose the rate."""
@@ -76,7 +83,10 @@ class Plan:
         return [] if rate is None else [(label, rate, first + n) for n in range(1, self.seeds)]
 
     def best(self, label: str) -> float | None:
-        """The rate with the best last validation accuracy; None where every one diverged."""
+        """The rate with the best last validation accuracy; None where every one diverged.
+
+        (Without a validation set there is one rate: see `check`.)
+        """
         scores = {
             task[1]: runs.read_metrics(self.run(task))[-1]["validation_accuracy"] or 0.0
             for task in self.first(label)
@@ -100,10 +110,11 @@ def plan(
     overrides: dict[str, str] | None = None, rates: Sequence[float] = RATES, seeds: int = 3,
     out: Path | None = None,
 ) -> Plan:  # fmt: skip
-    """Check every contender's settings before anything is trained.
+    """Check every contender's settings before anything is trained or written.
 
     Args:
-        contenders: rules, each ``name`` or ``name:option=value:option=value``; an option with a
+        contenders: rules, each ``name`` or ``name:option=value:option=value``, options that
+            aren't named being the rule's own defaults whatever the preset says; one with a
             dot is a setting of another section (espp:train.update=step), and ``rates=1e-4/3e-4``
             is a grid of its own.
         out: None: a directory below runs/ named by the settings, the same for the same ones.
@@ -124,21 +135,41 @@ def plan(
     grids: dict[str, tuple[float, ...]] = {}
     for label in contenders:
         own, grid = contender(label)
-        configs[label] = resolve(preset=preset, file=file, overrides={**base, **own})
+        if any(key.startswith("train.lr") for key in own):
+            raise UserError(f"--rules: {label!r}: learning rates are name:rates=1e-4/3e-4")
+        found = resolve(preset=preset, file=file, overrides={**base, **own})
+        said = nested(own)["rule"]  # a preset's rule may be this one, with options nobody named
+        rule = validate("rule", options_of("rule", said["name"]), said)
+        configs[label] = found.model_copy(update={"rule": rule})
         grids[label] = grid or tuple(rates)
-    about = {
-        "rates": grids,
-        "seeds": seeds,
-        "settings": {label: config.model_dump() for label, config in configs.items()},
-    }
     if out is None:
-        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+        text = json.dumps(about(configs, grids, seeds), sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"compare-{configs[contenders[0]].name}-{key}"
     file = out / ABOUT
-    if file.exists() and json.loads(file.read_text()) != json.loads(json.dumps(about)):
+    if file.exists() and read_json(file) != about(configs, grids, seeds):
         raise UserError(f"{file}: holds a comparison of other settings; choose another --out")
-    write_atomic(file, json.dumps(about, indent=1) + "\n")
     return Plan(configs, grids, seeds, out)
+
+
+def about(
+    configs: dict[str, Config], rates: dict[str, tuple[float, ...]], seeds: int
+) -> dict[str, Any]:
+    """What `ABOUT` says of a comparison."""
+    return {
+        "rates": {label: list(grid) for label, grid in rates.items()},
+        "seeds": seeds,
+        "settings": {label: config.model_dump(mode="json") for label, config in configs.items()},
+    }
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The content of a JSON file. Raises UserError naming it where it can't be read."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: can't be read ({error}); delete it, or its folder") from error
+    return found
 
 
 def contender(label: str) -> tuple[dict[str, str], tuple[float, ...]]:
@@ -162,24 +193,46 @@ def contender(label: str) -> tuple[dict[str, str], tuple[float, ...]]:
 
 
 def numbers(text: str, separator: str, where: str) -> tuple[float, ...]:
-    """Positive numbers. Raises UserError, naming ``where``, for anything else."""
+    """Positive finite numbers. Raises UserError, naming ``where``, for anything else."""
     try:
         found = tuple(float(part) for part in text.split(separator))
     except ValueError:
         raise UserError(f"{where}: {text!r} should be numbers with {separator!r} between") from None
-    if not all(number > 0 for number in found):
+    if not all(0 < number < math.inf for number in found):
         raise UserError(f"{where}: {text!r} should be positive numbers")
     return found
+
+
+def check(plan: Plan) -> None:
+    """See that every contender can start, and that there is something to choose its rate by.
+
+    Raises:
+        UserError: data that can't be read, a rule that the network doesn't suit, several rates
+            without a validation set.
+    """
+    from synaptrace.training import job
+
+    for label, config in plan.configs.items():
+        dataset = load_data(json.dumps(config.data))
+        job.build(config, dataset)
+        if not dataset.meta.sizes.get("validation") and len(plan.rates[label]) > 1:
+            raise UserError(
+                f"data: {dataset.meta.name} has no validation samples to choose among "
+                f"{len(plan.rates[label])} rates by; give {label} a single one (--rates)"
+            )
 
 
 def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
     """Train what isn't trained yet, ``jobs`` at once, each in a process of its own.
 
     Raises:
-        UserError: data that can't be read, a rule that the network doesn't suit.
+        UserError: as `check`, before anything is written; a training's process was killed.
     """
     from tqdm import tqdm
 
+    check(plan)
+    write = json.dumps(about(plan.configs, plan.rates, plan.seeds), indent=1)
+    write_atomic(plan.out / ABOUT, write + "\n")
     total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
     bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
@@ -200,7 +253,13 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for job in finished:
                 label, rate, seed = running.pop(job)
-                job.result()
+                try:
+                    job.result()
+                except BrokenProcessPool:
+                    raise UserError(
+                        f"{plan.run((label, rate, seed))}: its process, or one beside it, was "
+                        "killed (memory?); the same command goes on where it stopped"
+                    ) from None
                 if progress:
                     left = (monotonic() - began) / max(count(plan) - before, 1)
                     left *= max(total - count(plan), 0)
@@ -240,14 +299,22 @@ def once(config: Config, run: Path, jobs: int) -> None:
 
     if jobs > 1:
         torch.set_num_threads(1)
-    dataset = job.load_data(config)
+    dataset = load_data(json.dumps(config.data))
     runs.write_config(run, config.model_dump())
     costs = kept(*job.build(config, dataset), dataset)
     write_atomic(run / COSTS, json.dumps(costs) + "\n")
     try:
-        job.once(config, run, dataset, progress=False)
+        job.once(config, run, dataset, progress=False, pictures=False)
     except Diverged as error:
         write_atomic(run / DIVERGED, f"{error}\n")
+
+
+@lru_cache(maxsize=1)
+def load_data(settings: str) -> Dataset:
+    """The data of a config's section, as JSON; a process that trains several times reads once."""
+    from synaptrace import data
+
+    return data.load(**json.loads(settings))
 
 
 def kept(net: Network, rule: Rule, dataset: Dataset) -> dict[str, Any]:
@@ -290,5 +357,15 @@ def row(plan: Plan, label: str) -> dict[str, Any]:
         "complete": not plan.due(label),
         "diverged": [list(task[1:]) for task in tasks if (plan.run(task) / DIVERGED).exists()],
         "outcomes": list(done.values()),
-        **(json.loads(costs[0].read_text()) if costs else {}),
+        "seconds_per_epoch": seconds(plan.run(task) for task in done),
+        **(read_json(costs[0]) if costs else {}),
     }
+
+
+def seconds(trainings: Iterable[Path]) -> float | None:
+    """The median over all epochs of all ``trainings``, with their validation and checkpoints."""
+    each: list[float] = []
+    for run in trainings:
+        ends = [0.0, *(line["seconds"] for line in runs.read_metrics(run))]
+        each += [end - start for start, end in pairwise(ends)]
+    return statistics.median(each) if each else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +23,15 @@ LOCALITY = ("space", "time", "auxiliary", "update_locked", "weight_transport", "
 """What the last columns but one hold, of `rules.base.Locality`."""
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """One contender's cells, empty where nothing is known yet."""
-    outcomes = row["outcomes"]
-    tests = [100 * o["test_accuracy_last"] for o in outcomes if o["test_accuracy_last"] is not None]
+FLOOR = "readout-only"
+
+
+def cells(row: dict[str, Any], floor: Sequence[float] = ()) -> list[str]:
+    """One contender's cells, empty where nothing is known yet; ``floor``: what it must beat."""
+    outcomes, tests = row["outcomes"], accuracies(row)
     checks = [100 * v for o in outcomes if (v := o["validation_accuracy"]) is not None]
     spikes = [v for o in outcomes if (v := o["spikes_per_inference"]) is not None]
-    seconds = [o["seconds"] / row["epochs"] for o in outcomes]
+    seconds = row["seconds_per_epoch"]
     local = row.get("locality") or {}
     notes = [] if row["complete"] else ["unfinished"]
     if row["diverged"]:
@@ -36,6 +40,8 @@ def cells(row: dict[str, Any]) -> list[str]:
         lost = sum(rate == row["lr"] for rate, _ in row["diverged"])
         if lost:
             notes.append(f"{lost} of its seeds diverged at the chosen rate and are not in the mean")
+    if len(tests) > 1 < len(floor) and not is_floor(row) and not above(tests, floor):
+        notes.append(f"not two standard errors above {FLOOR}")
     return [
         row["rule"],
         f"{statistics.fmean(tests):.2f}" if tests else "",
@@ -43,13 +49,31 @@ def cells(row: dict[str, Any]) -> list[str]:
         str(len(outcomes)),
         f"{statistics.fmean(checks):.2f}" if checks else "",
         "" if row["lr"] is None else f"{row['lr']:g}",
-        f"{statistics.median(seconds):.2f}" if seconds else "",
+        "" if seconds is None else f"{seconds:.2f}",
         f"{row['state_bytes'] / 1024:.0f}" if "state_bytes" in row else "",
         f"{row['auxiliary_bytes'] / 1024:.0f}" if "auxiliary_bytes" in row else "",
         f"{statistics.fmean(spikes):.0f}" if spikes else "",
         *(yes(local.get(key)) for key in LOCALITY),
         "; ".join(notes),
     ]
+
+
+def accuracies(row: dict[str, Any]) -> list[float]:
+    """Test accuracy of each seed at the last epoch, in per cent."""
+    found = [outcome["test_accuracy_last"] for outcome in row["outcomes"]]
+    return [100 * accuracy for accuracy in found if accuracy is not None]
+
+
+def is_floor(row: dict[str, Any]) -> bool:
+    """Whether it is the floor, or one of several: of those the best counts."""
+    rule: str = row["rule"]
+    return rule.partition(":")[0] == FLOOR
+
+
+def above(values: Sequence[float], floor: Sequence[float]) -> bool:
+    """Whether the means differ by more than two standard errors of their difference."""
+    error = math.sqrt(sum(statistics.variance(each) / len(each) for each in (values, floor)))
+    return statistics.fmean(values) - statistics.fmean(floor) > 2 * error
 
 
 def yes(value: Any) -> str:
@@ -59,7 +83,9 @@ def yes(value: Any) -> str:
 
 def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """All cells, the best test accuracy first, what isn't known last."""
-    made = [cells(row) for row in rows]
+    floors = [values for row in rows if is_floor(row) and (values := accuracies(row))]
+    floor = max(floors, key=statistics.fmean, default=[])
+    made = [cells(row, floor) for row in rows]
     return sorted(made, key=lambda cell: -float(cell[1] or -1))
 
 
@@ -81,12 +107,12 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
     """Accuracy of every seed, its mean, and the bytes of training state; None without any."""
-    known = [(row, [100 * o["test_accuracy_last"] for o in row["outcomes"]
-                    if o["test_accuracy_last"] is not None]) for row in rows]  # fmt: skip
+    known = [(row, accuracies(row)) for row in rows]
     known = sorted((each for each in known if each[1]), key=lambda each: statistics.fmean(each[1]))
     if not known:
         return None
-    names, places = [row["rule"] for row, _ in known], range(len(known))
+    names = [re.sub(":rates=[^:]*", "", row["rule"]) for row, _ in known]
+    places = range(len(known))
     picture = figure(9, 0.3 * len(known) + 1.4)
     accuracy, memory = picture.subplots(1, 2, sharey=True, width_ratios=[2, 1])
     for place, (row, values) in zip(places, known, strict=True):

@@ -95,17 +95,20 @@ def go_on(config: Config, run: Path, dataset: Dataset, progress: bool = True) ->
     return runs.repeat(run, range(first, first + config.seeds), train)
 
 
-def once(config: Config, run: Path, dataset: Dataset, progress: bool = True) -> Summary:
+def once(
+    config: Config, run: Path, dataset: Dataset, progress: bool = True, pictures: bool = True
+) -> Summary:
     """Train one seed in ``run``, and draw its pictures."""
-    from synaptrace.study import plots
-
     net, rule = build(config, dataset)
     summary = fit(
         net, rule, dataset, **config.train, run=run, resume=True, progress=progress,
         config=config.model_dump(),
     )  # fmt: skip
-    plots.learning_curve(run)
-    plots.embedding(net, dataset, run / plots.EMBEDDING)
+    if pictures:
+        from synaptrace.study import plots
+
+        plots.learning_curve(run)
+        plots.embedding(net, dataset, run / plots.EMBEDDING)
     return summary
 
 
