@@ -117,6 +117,7 @@ def load(
     binary: bool = False,
     shift: int = 1,
     drop: float = 0.0,
+    warp: float = 0.0,
     validation: float = 0.05,
 ) -> SimToReal:
     """Simulated N-MNIST: events (T, B, 2, 34, 34), channel 0 OFF and 1 ON, as N-MNIST's.
@@ -124,7 +125,7 @@ def load(
     Args:
         path: the folder of MNIST's training images and labels.
         real: a folder of N-MNIST, or any part of it, for the test; None: there is no test.
-        saccades, dt, merge, crop, pool, binary, shift, drop: as `nmnist.load` has them.
+        saccades, dt, merge, crop, pool, binary, shift, drop, warp: as `nmnist.load` has them.
         validation: share of the simulated recordings that validate.
 
     Raises:
@@ -145,6 +146,7 @@ def load(
         batch_size=batch_size,
         shift=shift,
         drop=drop,
+        warp=warp,
         split_hash=splits.digest(index),
     )
     return SimToReal(simulated, tested)
