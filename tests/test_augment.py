@@ -60,3 +60,42 @@ def test_a_drop_thins_events():
     np.testing.assert_array_equal(kept.t, augment.drop(events, gen(), 0.25).t)
     assert len(augment.drop(events, gen(), 0.0).t) == 20_000
     assert augment.drop(events._replace(p=None), gen(), 0.5).p is None
+
+
+def test_a_warp_is_linear_about_the_middle_and_as_strong_as_asked():
+    rows, columns, batch, strength = 30, 20, 200, 0.2
+    rng = np.random.default_rng(0)
+    count = 200 * batch
+    y, x = rng.integers(rows, size=count), rng.integers(columns, size=count)
+    sample = np.sort(rng.integers(batch, size=count))
+    events = Events(np.zeros(count, np.int64), x, y, None, sample)
+    warped = augment.warp_events(events, gen(), strength, (rows, columns), batch)
+    assert warped.t is events.t
+    middle = np.array([rows - 1, columns - 1]) / 2
+    found = []
+    for i in range(batch):
+        mine = sample == i
+        before = np.stack([y, x], 1)[mine] - middle
+        after = np.stack([warped.y, warped.x], 1)[mine] - middle
+        offset = np.ones((len(before), 1))
+        fitted, *_ = np.linalg.lstsq(np.hstack([before, offset]), after, rcond=None)
+        found.append(fitted)
+    matrices, offsets = np.array(found)[:, :2], np.array(found)[:, 2]
+    deviation = (matrices - np.eye(2)).std()
+    assert 0.18 < deviation < 0.22  # 800 draws: ± 3 %
+    assert np.abs(offsets).mean() < 0.1  # the middle stays
+    again = augment.warp_events(events, gen(), strength, (rows, columns), batch)
+    np.testing.assert_array_equal(warped.x, again.x)
+    still = augment.warp_events(events, gen(), 0.0, (rows, columns), batch)
+    np.testing.assert_array_equal(still.x, x)
+    np.testing.assert_array_equal(still.y, y)
+
+
+def test_a_stretch_leaves_no_empty_lines():
+    generator = gen()
+    x = np.tile(np.arange(4, 12), 500)
+    events = Events(0 * x, x, 0 * x + 8, None, 0 * x)
+    for _ in range(50):
+        warped = augment.warp_events(events, generator, 0.1, (16, 16), 1)
+        reached = np.unique(warped.x)
+        assert len(reached) == reached.max() - reached.min() + 1

@@ -95,6 +95,32 @@ def test_pictures_of_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "dense" in capsys.readouterr().err
 
 
+def test_curves_of_several_runs(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "both.png"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    accuracies = [0.0, 0.0, *[0.5, 0.7] * 5]
+    made = [
+        {**lines[0], "epoch": e + 1, "validation_accuracy": a} for e, a in enumerate(accuracies)
+    ]
+    (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in made))
+    assert cli.main(["plot", "curve", str(run), str(other), "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    # Ten values of 0.5 and 0.7: their deviation is 0.1 · √(10/9).
+    assert (
+        f"{other}\tvalidation, last ten epochs at most\t60.00% ± 10.54" in capsys.readouterr().out
+    )
+    assert cli.main(["plot", "embedding", str(run), str(other)]) == 2
+    assert "takes one run, not 2" in capsys.readouterr().err
+    (other / "metrics.jsonl").write_text(json.dumps(made[0]) + "\n")
+    assert cli.main(["plot", "curve", str(run), str(other), "--out", str(out)]) == 2
+    assert "needs two finished epochs" in capsys.readouterr().err
+
+
 def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["presets"]) == 0
     assert "digits " in capsys.readouterr().out

@@ -85,6 +85,17 @@ def test_the_cache_follows_the_images_and_the_camera(tmp_path, monkeypatch):
     assert len(fewer.columns["t"]) < len(first.columns["t"])
 
 
+def test_fewer_digits_are_the_first_ones(tmp_path):
+    path = mnist(tmp_path / "m", nmnist_sim.FIRST + 120)
+    every, some = nmnist_sim.prepare(path=path), nmnist_sim.prepare(path=path, digits=110)
+    assert (len(every), len(some)) == (120, 110)
+    assert nmnist_sim.prepare(path=path, digits=500).folder == every.folder
+    np.testing.assert_array_equal(some[99]["x"], every[99]["x"])
+    assert some.labels.tolist() == every.labels[:110].tolist()
+    with pytest.raises(UserError, match=r"data\.digits"):
+        nmnist_sim.load(path=path, digits=0)
+
+
 def test_chunks_are_seen_by_different_cameras_and_the_same_ones_again():
     images = torch.ones(2, 28, 28)
     images[:, 10:18, 10:18] = 0

@@ -90,7 +90,7 @@ def test_lengths_can_be_left_out():
 
 
 def test_the_generator_alone_decides_order_and_changes():
-    data = event_data(shift=2, drop=0.2)
+    data = event_data(shift=2, drop=0.2, warp=0.1)
     first, again, other = (list(data.batches("train", gen(seed))) for seed in (3, 3, 4))
     for a, b in zip(first, again, strict=True):
         assert torch.equal(a[0], b[0])
@@ -103,7 +103,7 @@ def test_the_generator_alone_decides_order_and_changes():
 
 
 def test_nothing_is_changed_without_a_generator():
-    plain, changing = event_data(), event_data(shift=2, drop=0.5)
+    plain, changing = event_data(), event_data(shift=2, drop=0.5, warp=0.1)
     for split in INDEX:
         for a, b in zip(plain.batches(split), changing.batches(split), strict=True):
             assert torch.equal(a[0], b[0])
@@ -150,6 +150,8 @@ def test_windows_are_augmented_in_training_alone():
         ({"shift": 9}, r"data\.shift"),
         ({"shift": -1}, r"data\.shift"),
         ({"drop": 1.0}, r"data\.drop"),
+        ({"warp": -0.1}, r"data\.warp"),
+        ({"warp": 0.1, "frames": Frames((1, 8), 1.0)}, r"data\.warp: a line"),
     ],
 )
 def test_what_does_not_fit_is_an_error(options, match):

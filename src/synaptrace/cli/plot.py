@@ -8,30 +8,42 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-curve      accuracy, losses and spike rates over the epochs
+curve      accuracy, losses and spike rates over the epochs; of several runs validation accuracy,
+           with mean and deviation over the last ten epochs
 embedding  the last layer's traces in a plane (t-SNE)
 filters    the first layer's filters
 features   spike counts of every layer's maps over one sample
 
 examples:
   synaptrace plot curve runs/20260131-120000-digits
+  synaptrace plot curve runs/20260131-130000-fsdd runs/20260131-140000-fsdd-paper --out both.png
   synaptrace plot features runs/20260131-120000-digits-conv --sample 3 --out maps.png
 """
     parser.add_argument("what", choices=["curve", "embedding", "filters", "features"])
-    parser.add_argument("run_directory", metavar="RUN", type=Path, help="run directory")
+    parser.add_argument("run_directory", metavar="RUN", type=Path, nargs="+", help="run directory")
     parser.add_argument("--sample", metavar="N", type=int, default=0,
                         help="features: number of the validation sample (0)")  # fmt: skip
     parser.add_argument("--out", metavar="FILE", type=Path, help="the PNG; by default in RUN")
 
 
 def run(options: argparse.Namespace) -> int:
+    from synaptrace.errors import UserError
     from synaptrace.study import plots
     from synaptrace.training import job
 
-    if options.what == "curve":
-        print(plots.learning_curve(options.run_directory, options.out))
+    first, *others = options.run_directory
+    if others and options.what != "curve":
+        raise UserError(f"plot {options.what}: takes one run, not {1 + len(others)}")
+    if others:
+        out = options.out or Path(plots.CURVE)
+        for each, mean, spread in plots.learning_curves(options.run_directory, out):
+            print(f"{each}\tvalidation, last ten epochs at most\t{mean:.2%} ± {100 * spread:.2f}")
+        print(out)
         return 0
-    trained = job.trained(options.run_directory)
+    if options.what == "curve":
+        print(plots.learning_curve(first, options.out))
+        return 0
+    trained = job.trained(first)
     out = options.out or trained.run / f"{options.what}.png"
     picture: Path | None
     if options.what == "filters":

@@ -1,11 +1,12 @@
 """Seeded changes to training events; validation and test never see them.
 
-`shift` and `flip` change frames; `shift_events` and `drop` change events before they become
-frames, which costs less where events are few.
+`shift` and `flip` change frames; `shift_events`, `warp_events` and `drop` change events before
+they become frames, which costs less where events are few.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -56,6 +57,29 @@ def shift_events(events: Events, generator: torch.Generator, pixels: int, batch:
     moves = (pixels - corners)[events.sample]
     y = None if events.y is None else events.y + moves[:, 0]
     return events._replace(x=events.x + moves[:, 1], y=y)
+
+
+def warp_events(
+    events: Events, generator: torch.Generator, strength: float, sensor: tuple[int, int], batch: int
+) -> Events:
+    """Turn, stretch and shear each of ``batch`` samples about the middle of the sensor.
+
+    An event at r goes to (I + strength · N) r, N a 2×2 matrix of standard normal numbers for each
+    sample. Within its pixel an event lies anywhere, so that no lines of empty pixels arise.
+
+    Args:
+        strength: 0.1 turns by about 4° and stretches each axis by about 10 %.
+        sensor: its rows and columns; what leaves it lies beyond it.
+    """
+    rows, columns = sensor
+    assert events.y is not None
+    matrix = strength * torch.randn(batch, 2, 2, generator=generator).double().numpy()
+    matrix = (np.eye(2) + matrix)[events.sample]
+    place = torch.rand(2, len(events.t), generator=generator, dtype=torch.float64).numpy()
+    y, x = events.y + place[0] - rows / 2, events.x + place[1] - columns / 2
+    to_y = np.floor(matrix[:, 0, 0] * y + matrix[:, 0, 1] * x + rows / 2)
+    to_x = np.floor(matrix[:, 1, 0] * y + matrix[:, 1, 1] * x + columns / 2)
+    return events._replace(x=to_x.astype(np.int64), y=to_y.astype(np.int64))
 
 
 def drop(events: Events, generator: torch.Generator, share: float) -> Events:

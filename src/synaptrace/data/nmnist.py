@@ -82,6 +82,7 @@ def load(
     binary: bool = False,
     shift: int = 2,
     drop: float = 0.0,
+    warp: float = 0.0,
     validation: float = 0.1,
 ) -> EventDataset:
     """N-MNIST: events (T, B, 2, 34, 34), channel 0 OFF and 1 ON. Any part of the files will do.
@@ -95,6 +96,7 @@ def load(
         binary: 1 where there is any event, in place of how many.
         shift: training samples move by up to so many pixels, either way.
         drop: share of the events that training samples lose.
+        warp: training samples are turned, stretched and sheared so much (`augment.warp_events`).
         validation: share of the training recordings that validate. Published: 0.
 
     Raises:
@@ -114,6 +116,7 @@ def load(
         batch_size=batch_size,
         shift=shift,
         drop=drop,
+        warp=warp,
         test_split=test_split,
         split_hash=splits.digest(index),
     )

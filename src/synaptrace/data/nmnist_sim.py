@@ -85,22 +85,29 @@ class SimToReal:
         return iter(()) if self.real is None else self.real.batches(split, generator)
 
 
-def prepare(*, path: Path | None = None, skip_bad: bool = False) -> Cache:
-    """The simulated recordings in the cache, that of image 1,001 first.
+def prepare(
+    *, path: Path | None = None, skip_bad: bool = False, digits: int | None = None
+) -> Cache:
+    """The simulated recordings in the cache, that of image 1,001 first; ``digits`` as in `load`.
 
     Raises:
-        UserError: no images there, damaged ones, or no more than 1,000.
+        UserError: no images there, damaged ones, or no more than 1,000; ``digits`` below 1.
     """
+    if digits is not None and digits < 1:
+        raise UserError(f"data.digits: {digits} is not a positive number")
     root = SOURCE.locate(path)
     images, labels = read(root)
     if len(images) <= FIRST:
         raise UserError(f"{root / IMAGES}: {len(images)} images; those after {FIRST} are simulated")
-    settings = {
+    end = len(images) if digits is None else min(FIRST + digits, len(images))
+    settings: dict[str, Any] = {
         "files": cache.fingerprint(root, files(root)),
         "camera": [atis.SETTINGS, atis.ROWS, atis.COLUMNS, atis.JITTER],
     }
-    starts = range(FIRST, len(images), CHUNK)
-    see = partial(_see, images, labels)
+    if end < len(images):
+        settings["end"] = end
+    starts = range(FIRST, end, CHUNK)
+    see = partial(_see, images[:end], labels[:end])
     return cache.prepare("nmnist-sim", VERSION, settings, starts, see, skip_bad=skip_bad)
 
 
@@ -109,6 +116,7 @@ def load(
     path: Path | None = None,
     batch_size: int = 64,
     real: Path | None = None,
+    digits: int | None = None,
     saccades: int = 1,
     dt: float = 1.0,
     merge: bool = False,
@@ -117,6 +125,7 @@ def load(
     binary: bool = False,
     shift: int = 1,
     drop: float = 0.0,
+    warp: float = 0.0,
     validation: float = 0.05,
 ) -> SimToReal:
     """Simulated N-MNIST: events (T, B, 2, 34, 34), channel 0 OFF and 1 ON, as N-MNIST's.
@@ -124,7 +133,8 @@ def load(
     Args:
         path: the folder of MNIST's training images and labels.
         real: a folder of N-MNIST, or any part of it, for the test; None: there is no test.
-        saccades, dt, merge, crop, pool, binary, shift, drop: as `nmnist.load` has them.
+        digits: how many images are simulated, the first ones after the 1,000; None: all.
+        saccades, dt, merge, crop, pool, binary, shift, drop, warp: as `nmnist.load` has them.
         validation: share of the simulated recordings that validate.
 
     Raises:
@@ -132,7 +142,7 @@ def load(
     """
     frames = nmnist.view(saccades, dt, merge, crop, pool, binary)
     tested = None if real is None else recordings(real, frames, batch_size)
-    prepared = prepare(path=path)
+    prepared = prepare(path=path, digits=digits)
     index = splits.make(
         prepared.labels.tolist(), {"train": 1 - validation, "validation": validation}, SEED
     )
@@ -145,6 +155,7 @@ def load(
         batch_size=batch_size,
         shift=shift,
         drop=drop,
+        warp=warp,
         split_hash=splits.digest(index),
     )
     return SimToReal(simulated, tested)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synaptrace.data.augment import drop as drop_events
-from synaptrace.data.augment import shift_events
+from synaptrace.data.augment import shift_events, warp_events
 from synaptrace.data.cache import Cache
 from synaptrace.data.dataset import Augment, Batch, Meta, check_labels, group
 from synaptrace.data.frames import Events, Frames
@@ -30,6 +30,7 @@ class EventDataset:
         index: the samples of each split.
         shift: training samples move by up to so many pixels, either way.
         drop: share of the events that training samples lose.
+        warp: training samples are turned, stretched and sheared so much (`augment.warp_events`).
         masked: samples of different duration say how long they are; else all of a batch last as
             long as its longest.
         test_split, split_hash, speakers: as in `Meta`.
@@ -49,6 +50,7 @@ class EventDataset:
         batch_size: int = 64,
         shift: int = 0,
         drop: float = 0.0,
+        warp: float = 0.0,
         masked: bool = True,
         test_split: str | None = None,
         split_hash: str = "",
@@ -60,9 +62,13 @@ class EventDataset:
             raise UserError(f"data.shift: {shift} is not a number of pixels below the sensor's")
         if not 0 <= drop < 1:
             raise UserError(f"data.drop: {drop} is not a share from 0 to below 1")
+        if not 0 <= warp < 1:
+            raise UserError(f"data.warp: {warp} is not a number from 0 to below 1")
+        if warp and frames.sensor[0] == 1:
+            raise UserError("data.warp: a line of channels can't be turned; set 0")
         self.cache, self.frames = cache, frames
         self.batch_size = _batch_size(batch_size)
-        self.shift, self.drop, self.masked = shift, drop, masked
+        self.shift, self.drop, self.warp, self.masked = shift, drop, warp, masked
         self.dt = frames.dt
         self.columns = {k: np.asarray(column) for k, column in cache.columns.items()}
         self.first, self.last = self._ends()
@@ -82,12 +88,14 @@ class EventDataset:
         )
 
     def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """Batches of a split, as `Dataset.batches`; shift and drop draw from the generator."""
+        """Batches of a split, as `Dataset.batches`; augmentation draws from the generator."""
         chosen = self.index.get(split, np.empty(0, dtype=np.int64))
         for rows in _groups(chosen, self.batch_size, generator):
             events = self._gather(rows)
             if generator is not None and self.drop:
                 events = drop_events(events, generator, self.drop)
+            if generator is not None and self.warp:
+                events = warp_events(events, generator, self.warp, self.frames.sensor, len(rows))
             if generator is not None and self.shift:
                 events = shift_events(events, generator, self.shift, len(rows))
             rendered = self.frames.render(events, self.first[rows], self.last[rows])

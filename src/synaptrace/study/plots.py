@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,12 +15,14 @@ from synaptrace.errors import UserError
 from synaptrace.files import replace_atomic
 from synaptrace.layers import Conv
 from synaptrace.network import Network, mask
-from synaptrace.training.run import read_metrics
+from synaptrace.training.run import read_config, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE, EMBEDDING = "curve.png", "embedding.png"
+LATE = 10
+"""Epochs at the end over whose accuracies `learning_curves` takes mean and standard deviation."""
 MOST = 600
 """Samples in an embedding: enough to see classes, few enough to see points."""
 
@@ -67,6 +71,36 @@ def learning_curve(run: Path, path: Path | None = None) -> Path:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     return save(picture, path or run / CURVE)
+
+
+def learning_curves(runs: Sequence[Path], path: Path) -> list[tuple[Path, float, float]]:
+    """Validation accuracy of several runs, epoch by epoch, in one picture.
+
+    Returns:
+        Each run with the mean and the sample standard deviation of its validation accuracy over
+        the last `LATE` epochs, shares of 1; the legend has them too.
+
+    Raises:
+        UserError: a run of fewer than two epochs, or without validation.
+    """
+    found = []
+    picture = figure(7, 4)
+    axis = picture.subplots()
+    for run in runs:
+        lines = read_metrics(run)
+        values = [v for line in lines if (v := line["validation_accuracy"]) is not None]
+        if len(values) < 2 or len(values) < len(lines):
+            raise UserError(f"{run}: needs two finished epochs, each with a validation accuracy")
+        late = values[-LATE:]
+        mean, spread = fmean(late), stdev(late)
+        found.append((run, mean, spread))
+        label = f"{read_config(run).name}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
+        axis.plot([line["epoch"] for line in lines], [100 * v for v in values], label=label)
+    axis.set(xlabel="epoch", ylabel="validation accuracy [%]")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="lower right")
+    save(picture, path)
+    return found
 
 
 @torch.no_grad()
