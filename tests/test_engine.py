@@ -12,7 +12,7 @@ from torch import Tensor
 import golden
 import synaptrace as st
 from synaptrace import engine
-from synaptrace.engine import infer, library
+from synaptrace.engine import infer, library, stream
 from synaptrace.errors import UserError
 from synaptrace.neuron import SURROGATES
 from synaptrace.training.evaluate import run
@@ -236,6 +236,29 @@ def test_a_changed_label_projection_is_seen() -> None:
         rule.label.weight.data.mul_(2.0)
         rule.sequence(spikes(12, 8), torch.arange(8) % 6)
     compare(*made, 1e-9)
+
+
+@built
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_target_stream_too_long_to_keep(
+    every: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neuron = st.LIF(threshold=0.2, decay=0.9, trace_decay=0.8)
+    native, plain = twins(
+        3, (30, [20, 12], 5), neuron=neuron, recurrent=True, readout_decay=1.0, standardise=False
+    )
+    monkeypatch.setattr(stream, "MOST", 4 * 40 * 20 * 5 - 1)
+    g = torch.Generator().manual_seed(1)
+    events = torch.bernoulli(torch.full((40, 6, 30), 0.2, dtype=torch.float64), generator=g)
+    for _, rule in (native, plain):
+        optimizer = torch.optim.Adam(rule.net.parameters(), lr=1e-3)
+        for _ in range(2):
+            rule.sequence(events, torch.arange(6) % 5, optimizer=optimizer, every=every)
+    assert native[1]._memory.stream is None
+    assert (native[1].rates > 0.01).all()
+    compare(native, plain, 1e-9)
+    native[1].sequence(events[1:], torch.arange(6) % 5)
+    assert native[1]._memory.stream is not None
 
 
 @built

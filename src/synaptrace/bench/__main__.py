@@ -1,17 +1,21 @@
 """`python -m synaptrace.bench WHAT`: the measurements behind the documentation's figures."""
 
 import argparse
+import sys
 
 import torch
 
-from synaptrace.bench import camera, data, step
+from synaptrace.bench import camera, data, speed, step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m synaptrace.bench", description=__doc__)
     parser.add_argument("--threads", type=int, help="PyTorch threads (default: its own choice)")
     verbs = parser.add_subparsers(required=True, metavar="WHAT")
-    verb = verbs.add_parser("step", help="time per batch of TP beside its peers")
+    verb = verbs.add_parser("speed", help="TP beside its peers on four networks (the default)")
+    speed.add_arguments(verb)
+    verb.set_defaults(run=speed.main)
+    verb = verbs.add_parser("step", help="one of these networks, or VGG-9 over batch and length")
     step.add_arguments(verb)
     verb.set_defaults(run=step.main)
     verb = verbs.add_parser("data", help="samples per second, loaded beside trained")
@@ -20,7 +24,7 @@ def main() -> None:
     verb = verbs.add_parser("camera", help="simulated recordings beside real ones, or fit to them")
     camera.add_arguments(verb)
     verb.set_defaults(run=camera.main)
-    options = parser.parse_args()
+    options = parser.parse_args(sys.argv[1:] or ["speed"])
     if options.threads:
         torch.set_num_threads(options.threads)
     options.run(options)

@@ -49,9 +49,13 @@ def peak_memory(make: Callable[..., Job], *arguments: Any, threads: int | None =
     """Bytes by which running ``make(*arguments)()`` raises the resident set of a fresh process.
 
     What ``make`` itself allocates (network, events) is there before and doesn't count. ``make``
-    must be importable, as the process is spawned.
+    must be importable, as the process is a new one: where the system can, the fork of one that
+    has imported everything and done nothing.
     """
-    context = multiprocessing.get_context("spawn")
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload([make.__module__])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_peak, args=(theirs, make, arguments, threads))
     process.start()

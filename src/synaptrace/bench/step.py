@@ -1,8 +1,7 @@
-"""`python -m synaptrace.bench step`: time per batch of TP beside its peers, one run.
+"""`python -m synaptrace.bench step`: one network of `speed`, or VGG-9 over batch and length.
 
-The recurrent network of the published SHD experiment (700 → 450 → 20, T 100, 2 % of the inputs
-active) against the autograd transcription; or VGG-9 (2×48×48, 10 classes, 10 % active) against
-backpropagation through time on the same network.
+VGG-9 (2×48×48, 10 classes, 10 % active) is measured against backpropagation through time on the
+same network, in time and in memory.
 """
 
 from __future__ import annotations
@@ -15,48 +14,17 @@ from torch import Tensor
 
 import synaptrace as st
 from synaptrace import rules
-from synaptrace.bench import measure
+from synaptrace.bench import measure, speed
+from synaptrace.bench.cases import SHD
 from synaptrace.bench.measure import Job
-from synaptrace.bench.oracle import Oracle
 from synaptrace.rules.base import Rule
 
-SHD = {"steps": 100, "inputs": 700, "hidden": 450, "classes": 20, "density": 0.02}
-SHD_NEURON = {"threshold": 0.5, "decay": 0.85, "trace_decay": 0.85}
 GESTURE_NEURON = {"threshold": 0.2, "decay": 0.53, "trace_decay": 0.98}
 """As published, but for θ = 1.0, at which random events leave the deep layers silent."""
-EVERY = {"sequence": None, "every 10": 10, "step": 1}
 
 
 def spikes(shape: tuple[int, ...], density: float, g: torch.Generator) -> Tensor:
     return torch.bernoulli(torch.full(shape, density), generator=g)
-
-
-def dense(batch: int, schedule: str) -> Job:
-    """One batch of the SHD-size network under ``schedule`` ("oracle" is the transcription)."""
-    g = torch.Generator().manual_seed(0)
-    neuron = st.LIF(**SHD_NEURON)  # type: ignore[arg-type]
-    inputs, hidden, classes = int(SHD["inputs"]), int(SHD["hidden"]), int(SHD["classes"])
-    net = st.mlp(inputs, [hidden], classes, neuron=neuron, recurrent=True, generator=g)
-    rule = st.TracesPropagation(net, generator=g)
-    events = spikes((int(SHD["steps"]), batch, inputs), SHD["density"], g)
-    labels = torch.arange(batch) % classes
-    if schedule == "oracle":
-        return lambda: transcription(net, rule, events, labels)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
-    every = EVERY[schedule]
-    return lambda: rule.sequence(events, labels, optimizer=optimizer, every=every)
-
-
-def transcription(
-    net: st.Network, rule: st.TracesPropagation, events: Tensor, labels: Tensor
-) -> None:
-    oracle = Oracle(net, rule)
-    leaves = [p for p in oracle.parameters.values() if p.requires_grad]
-    optimizer = torch.optim.Adam(leaves, lr=1e-4, fused=True)
-    oracle.start(labels)
-    for x in events:
-        oracle.step(x)
-    optimizer.step()
 
 
 def vgg_parts(
@@ -79,20 +47,7 @@ def vgg(name: str, batch: int, steps: int) -> Job:
 
 
 def run_dense(options: argparse.Namespace) -> None:
-    print(
-        f"SHD size: 700 → 450 recurrent → 20, T 100, 2 % density, {torch.get_num_threads()} threads"
-    )
-    print("batch\tschedule\tms a batch (median, min-max)\tratio of the transcription's median")
-    for batch in options.batch or [128, 8]:
-        schedules = ["oracle", *EVERY]
-        jobs = {name: dense(batch, name) for name in schedules}
-        taken = measure.interleaved(jobs, options.repeats)
-        reference = measure.spread(taken["oracle"])[0]
-        for name in schedules:
-            median, low, high = (1e3 * s for s in measure.spread(taken[name]))
-            label = "autograd, per sequence" if name == "oracle" else f"TP, {name}"
-            ratio = f"{1e3 * reference / median:.2f}"
-            print(f"{batch}\t{label}\t{median:.1f} ({low:.1f}-{high:.1f})\t{ratio}", flush=True)
+    speed.run([SHD], options.batch or [128, 8], options.repeats)
 
 
 def run_vgg(options: argparse.Namespace) -> None:

@@ -1,5 +1,7 @@
 """Layer 1's target stream, computed once: while the label's weights are fixed, each class has the
-same spikes in every batch. Kept are the indices of the neurons that spiked, four bytes a spike."""
+same spikes in every batch. Kept are the indices of the neurons that spiked, four bytes a spike, of
+sequences so short that they can't come to more than `MOST` bytes; the engine computes the stream of
+longer ones anew in every batch, block by block."""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from torch import Tensor
 
 from synaptrace.layers import Label
 from synaptrace.neuron import LIF, reset
+
+MOST = 2**26
+"""Bytes that a stream may take: 1,800 steps of 20 classes and 450 neurons."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class Stream:
             and len(now) == len(self.weights)
             and all(torch.equal(a, b) for a, b in zip(now, self.weights, strict=True))
         )
+
+
+def keeps(label: Label, steps: int) -> bool:
+    """Whether a stream of so many steps is sure to stay within `MOST` bytes."""
+    return 4 * steps * label.weight.numel() <= MOST
 
 
 def weights(label: Label) -> tuple[Tensor, ...]:

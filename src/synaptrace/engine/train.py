@@ -102,7 +102,8 @@ def sequence(
         lengths = lengths.to("cpu", torch.int64).contiguous()
         job.lengths = address(lengths)
     job.label_threshold = rule.label_threshold
-    if rule.train_label:
+    if rule.train_label or not stream.keeps(label, job.steps):
+        memory.stream = None
         kernel = label.kernel().detach()
         kept.append(kernel)
         job.label.weight, job.label_recurrent.weight = address(kernel), address(label.recurrent)
