@@ -92,3 +92,12 @@ def test_initial_weights_are_those_of_pytorch() -> None:
 def test_a_pool_that_cannot_be(pool: tuple[str, int]) -> None:
     with pytest.raises(ValueError, match=r"model\.channels"):
         Conv((1, 4, 4), 2, neuron=st.LIF(), pool=pool)
+
+
+def test_what_was_put_off_holds_no_graph() -> None:
+    layer = Dense(4, 3, neuron=st.LIF(), standardise=True)
+    layer.deferred = []
+    layer.take(torch.ones(3, 4))
+    layer.settle()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.grad_fn is None

@@ -36,12 +36,14 @@ def _centre(weight: Tensor) -> tuple[Tensor, Tensor]:
     return centred, (centred.square().sum(1, keepdim=True) + 1e-5).rsqrt()
 
 
+@torch.no_grad()
 def standardise_gradient(weight: Tensor, gradient: Tensor) -> Tensor:
     """∂W from ∂Ŵ: 1.8 r (g − mean g) − 1.8 r³ c Σ(g c), c the centred weight, r its scale."""
     centred, scale = _centre(weight)
     flat = gradient.flatten(1)
     along = (flat * centred).sum(1, keepdim=True) * scale.square()
-    return ((flat - flat.mean(1, keepdim=True) - centred * along) * (1.8 * scale)).view_as(weight)
+    chained = (flat - flat.mean(1, keepdim=True)).sub_(centred.mul_(along)).mul_(1.8 * scale)
+    return chained.view_as(weight)
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
@@ -83,6 +85,7 @@ class Settles(nn.Module):
         else:
             self.deferred.append(gradient)
 
+    @torch.no_grad()
     def settle(self) -> None:
         """Add what was put off to ``.grad``."""
         if self.deferred:

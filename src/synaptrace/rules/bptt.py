@@ -67,6 +67,7 @@ class BPTT(Rule):
             "truncate": truncate, "detach_reset": detach_reset, "detach_recurrent": detach_recurrent
         }  # fmt: skip
         self.graph: dict[int, Tensor] = {}
+        self.standardising: dict[int, Tensor] = {}
 
     def _start(self, labels: Tensor) -> None:
         rest = self.net.initial_state(len(labels))
@@ -129,7 +130,8 @@ class BPTT(Rule):
     def _refresh(self) -> None:
         if self.graph:
             return  # one graph, one set of weights
-        with torch.enable_grad():
+        self.standardising = {}
+        with torch.enable_grad(), saved_tensors_hooks(self._keep_kernel, lambda saved: saved):
             self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
 
     def _keep(self, saved: Tensor) -> Tensor:
@@ -138,12 +140,19 @@ class BPTT(Rule):
         self.graph.setdefault(saved.data_ptr(), saved)
         return saved
 
+    def _keep_kernel(self, saved: Tensor) -> Tensor:
+        """The same for what stays as long as the weights do."""
+        saved = saved.detach()
+        self.standardising.setdefault(saved.data_ptr(), saved)
+        return saved
+
     def tensors(self) -> dict[str, list[Tensor]]:
         """Everything kept between steps by purpose; "graph": what autograd saved but weights."""
         kept = super().tensors()
         known = [*self.net.parameters(), *(t for group in kept.values() for t in group)]
         places = {t.data_ptr() for t in known}
-        graph = [t for place, t in self.graph.items() if place not in places]
+        saved = self.graph | self.standardising
+        graph = [t for place, t in saved.items() if place not in places]
         return kept | ({"graph": graph} if graph else {})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]

@@ -82,20 +82,16 @@ class DECOLLE(InputTraces):
         super()._start(labels)
         self.state["seed"] = [torch.randint(2**62, (1,), generator=self.generator)]
 
-    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
-        y, share = self._one_hot(), self._share(running)
-        for i, layer in enumerate(self.net.layers):
-            step = self._fire(i, x, running)
-            traces = self._trace(i, step)
-            if self.time >= self.burn_in:
-                layer.accumulate(self._error(i, step, y, share, running), *traces)
-            x = step.out
-        return self._readout(x, running)[0]
+    def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
+        step = self._fire(i, x, running)
+        traces = self._trace(i, step)
+        if self.time >= self.burn_in:
+            self.net.layers[i].accumulate(self._error(i, step, running), *traces)
+        return step.out
 
-    def _error(
-        self, i: int, step: Fired, y: Tensor, share: Tensor | float, running: Tensor | None
-    ) -> Tensor:
+    def _error(self, i: int, step: Fired, running: Tensor | None) -> Tensor:
         """g of layer i; its loss is recorded."""
+        y, share = self._one_hot(), self._share(running)
         layer, matrix, seen = self.net.layers[i], self.matrix[i], self._mask(i, step.out.flatten(1))
         local = F.linear(step.out.flatten(1) * seen, matrix, self.offset[i])
         each = F.smooth_l1_loss(local, y, reduction="none")

@@ -87,13 +87,11 @@ class ELL(SpikingClassifiers):
         super().__init__(net)
         self._add_classifiers(generator)
 
-    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
-        for i, layer in enumerate(self.net.layers):
-            step, classifier = self._fire(i, x, running), self.classifiers[i]
-            error, psi = self._classify(i, step.out, running)
-            d = error * psi
-            delta = classifier.back(d, classifier.kernel()).view(-1, *layer.out_shape)
-            layer.accumulate(layer.unpool(delta, step.spikes) * step.psi, step.x, step.previous)
-            classifier.accumulate(d, step.out, d)
-            x = step.out
-        return self._readout(x, running)[0]
+    def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
+        layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
+        error, psi = self._classify(i, step.out, running)
+        d = error * psi
+        delta = classifier.back(d, classifier.kernel()).view(-1, *layer.out_shape)
+        layer.accumulate(layer.unpool(delta, step.spikes) * step.psi, step.x, step.previous)
+        classifier.accumulate(d, step.out, d)
+        return step.out

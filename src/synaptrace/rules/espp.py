@@ -109,26 +109,30 @@ class ESPP(InputTraces):
             state["eligibility"] = self._zeros(synapses(self.net))
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
-        state, (sign,) = self.state, self.state["sign"]
-        alive = torch.ones_like(sign) if running is None else running.to(sign.dtype)
         activity = x.flatten(1).mean(1)
-        for i, layer in enumerate(self.net.layers):
-            step = self._fire(i, x, running)
-            r = state["echo"][i][state["partner"][0]]
-            score = -sign * (r * step.spikes).flatten(1).sum(1)
-            state["counts"][i].add_(step.spikes * column(alive, step.spikes))
-            q, q_recurrent = self._trace(i, step)
-            if self.form == "sequence":
-                state["score"][i].add_(score * alive)
-                drive = (r * step.psi * alive[:, None])[:, :, None]
-                state["eligibility"][i].addcmul_(drive, beside(layer, q, q_recurrent)[:, None])
-            else:
-                hinge = (score + self._margin() * activity) * (sign != 0) * alive
-                gate = (hinge > 0) & (activity > self.min_input)
-                layer.accumulate(column(-sign * gate, r) * r * step.psi, q, q_recurrent)
-                self._record(i, (hinge * gate).sum() / self.batch, None, running)
-            x = step.out
+        for i in range(len(self.net.layers)):
+            x = self._near(i, x, activity, running)
         return self._readout(x, running)[0]
+
+    def _near(self, i: int, x: Tensor, activity: Tensor, running: Tensor | None) -> Tensor:
+        """One step of layer i, ``activity`` (B,) being ā; returns the layer's output."""
+        state, (sign,), layer = self.state, self.state["sign"], self.net.layers[i]
+        alive = torch.ones_like(sign) if running is None else running.to(sign.dtype)
+        step = self._fire(i, x, running)
+        r = state["echo"][i][state["partner"][0]]
+        score = -sign * (r * step.spikes).flatten(1).sum(1)
+        state["counts"][i].add_(step.spikes * column(alive, step.spikes))
+        q, q_recurrent = self._trace(i, step)
+        if self.form == "sequence":
+            state["score"][i].add_(score * alive)
+            drive = (r * step.psi * alive[:, None])[:, :, None]
+            state["eligibility"][i].addcmul_(drive, beside(layer, q, q_recurrent)[:, None])
+        else:
+            hinge = (score + self._margin() * activity) * (sign != 0) * alive
+            gate = (hinge > 0) & (activity > self.min_input)
+            layer.accumulate(column(-sign * gate, r) * r * step.psi, q, q_recurrent)
+            self._record(i, (hinge * gate).sum() / self.batch, None, running)
+        return step.out
 
     def _margin(self) -> Tensor:
         """c_b of each sample, (B,)."""

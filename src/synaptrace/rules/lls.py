@@ -73,20 +73,17 @@ class LLS(SampleStream):
             for i in range(len(net.layers))
         )
 
-    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
+    def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
+        layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
         y, share = self._one_hot(), self._share(running)
-        for i, layer in enumerate(self.net.layers):
-            step = self._fire(i, x, running)
-            classifier = self.classifiers[i]
-            m, r = classifier.waves(x), classifier.shrink(step.out)
-            length = r.norm(dim=1, keepdim=True)
-            scale = torch.where(length > 0, 1 / length, 0.0)
-            unit = r * scale
-            log_softmax = (unit @ m.t() / self.temperature).log_softmax(1)
-            w = (log_softmax.exp() - y).mul_(share) @ m / self.temperature
-            error = (w - unit * (unit * w).sum(1, keepdim=True)) * scale
-            delta = layer.unpool(classifier.grow(error, step.out), step.spikes)
-            layer.accumulate(delta * step.psi, step.x, step.previous)
-            self._record(i, -(y * log_softmax * share).sum(), None, running)
-            x = step.out
-        return self._readout(x, running)[0]
+        m, r = classifier.waves(x), classifier.shrink(step.out)
+        length = r.norm(dim=1, keepdim=True)
+        scale = torch.where(length > 0, 1 / length, 0.0)
+        unit = r * scale
+        log_softmax = (unit @ m.t() / self.temperature).log_softmax(1)
+        w = (log_softmax.exp() - y).mul_(share) @ m / self.temperature
+        error = (w - unit * (unit * w).sum(1, keepdim=True)) * scale
+        delta = layer.unpool(classifier.grow(error, step.out), step.spikes)
+        layer.accumulate(delta * step.psi, step.x, step.previous)
+        self._record(i, -(y * log_softmax * share).sum(), None, running)
+        return step.out

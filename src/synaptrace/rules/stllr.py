@@ -59,10 +59,10 @@ class CausalTraces(InputTraces):
         """Add layer i's gradients for the error δ of its spikes (B, *shape); move its traces on."""
         layer = self.net.layers[i]
         q, q_recurrent = self._trace(i, step, self.lambda_pre)
-        layer.accumulate(delta * step.psi * self.a_pre, q, q_recurrent)
+        layer.accumulate((delta * step.psi).mul_(self.a_pre), q, q_recurrent)
         if self.a_post:
             h = self.state["output_trace"][i]
-            layer.accumulate(delta * h * self.a_post, step.x, step.previous)
+            layer.accumulate((delta * h).mul_(self.a_post), step.x, step.previous)
             h.mul_(self.lambda_post).add_(step.psi)
 
 

@@ -47,7 +47,8 @@ class Fired(NamedTuple):
 
 
 class SampleStream(Rule):
-    """A rule on the sample stream. A subclass writes `_step` from the pieces below."""
+    """A rule on the sample stream. A subclass writes `_step` from the pieces below, or `_layer`,
+    where a layer learns from what it has at hand before the next one fires."""
 
     def _start(self, labels: Tensor) -> None:
         net = self.net
@@ -59,6 +60,15 @@ class SampleStream(Rule):
         }
         if net.adaptive:
             self.state["adaptation"] = self._zeros(layer.shape for layer in net.layers)
+
+    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
+        for i in range(len(self.net.layers)):
+            x = self._layer(i, x, running)
+        return self._readout(x, running)[0]
+
+    def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
+        """One step of layer i on its input, its gradients added; returns its output."""
+        raise NotImplementedError
 
     def _zeros(self, shapes: Iterable[Sequence[int]]) -> list[Tensor]:
         """Zeros (B, *shape) for each shape: the states at rest."""

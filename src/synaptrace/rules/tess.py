@@ -68,15 +68,12 @@ class TESS(CausalTraces):
             Waves(net, i, square=True, keep=not regenerate) for i in range(len(net.layers))
         )
 
-    def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
+    def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
+        layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
         y, share = self._one_hot(), self._share(running)
-        for i, layer in enumerate(self.net.layers):
-            step = self._fire(i, x, running)
-            classifier = self.classifiers[i]
-            m, r = classifier.waves(x), classifier.shrink(step.out)
-            log_softmax = (r @ m.t() / classifier.length).log_softmax(1)
-            error = (log_softmax.exp() - y).mul_(share) @ m / classifier.length
-            self._learn(i, step, layer.unpool(classifier.grow(error, step.out), step.spikes))
-            self._record(i, -(y * log_softmax * share).sum(), None, running)
-            x = step.out
-        return self._readout(x, running)[0]
+        m, r = classifier.waves(x), classifier.shrink(step.out)
+        log_softmax = (r @ m.t() / classifier.length).log_softmax(1)
+        error = (log_softmax.exp() - y).mul_(share) @ m / classifier.length
+        self._learn(i, step, layer.unpool(classifier.grow(error, step.out), step.spikes))
+        self._record(i, -(y * log_softmax * share).sum(), None, running)
+        return step.out

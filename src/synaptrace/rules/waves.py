@@ -37,10 +37,7 @@ class Waves(nn.Module):
         super().__init__()
         layer = net.layers[index]
         self.shape, self.classes, self.square = layer.out_shape, net.classes, square
-        self.size = 4 if index == 0 else 1 if index == len(net.layers) - 1 else 2
-        self.length = math.prod(self.shape)
-        if len(self.shape) == 3:
-            self.length = self.shape[0] * self.size**2
+        self.size, self.length = places(net, index), length(net, index)
         self.register_buffer("matrix", None, persistent=False)
         if keep:
             self.matrix = self.waves(net.readout.weight)
@@ -69,3 +66,14 @@ class Waves(nn.Module):
             delta.view(-1, self.shape[0], self.size, self.size), out
         )
         return grown
+
+
+def places(net: Network, index: int) -> int:
+    """The side of the average's map in hidden layer ``index``, where that has one."""
+    return 4 if index == 0 else 1 if index == len(net.layers) - 1 else 2
+
+
+def length(net: Network, index: int) -> int:
+    """d of hidden layer ``index``."""
+    shape = net.layers[index].out_shape
+    return shape[0] * places(net, index) ** 2 if len(shape) == 3 else math.prod(shape)

@@ -1,0 +1,142 @@
+"""What a training takes in memory, measured: every tensor's bytes, by what it is for.
+
+A network and a rule are made, and trained on one sequence and another, with all tensors watched
+(`synaptrace.memory.Meter`). Input is streamed: one frame at a time. At the end of every step of the
+second sequence what lives is sorted into `PURPOSES` by its owner; what lived at the highest moment
+beyond that is the work space. Not counted, and nothing else: Python objects, the allocator's
+rounding, and buffers within one library call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from synaptrace.bench.measure import peak_memory as grown
+from synaptrace.memory import Meter, id_of, storage_bytes
+from synaptrace.network import Network
+from synaptrace.rules.base import Rule
+from synaptrace.training.state import adam
+
+PURPOSES = (
+    "parameters", "gradients", "optimizer", "auxiliary", "neuron state", "traces", "saved",
+    "records", "input", "work space",
+)  # fmt: skip
+"""What memory is for; the work space is what a step or an update needs beyond all that is kept."""
+
+STATES = ("membrane", "spikes", "adaptation", "readout", "logits", "classifier_membrane")
+RECORDS = (
+    "labels", "lengths", "losses", "rates", "loss", "threshold", "row", "classes", "same", "log_n",
+    "asked", "seed", "partner", "sign", "echo_labels", "score",
+)  # fmt: skip
+"""Names in a rule's state that are no traces: neurons' states, and what describes the batch."""
+
+Make = Callable[[], tuple[Network, Rule]]
+
+
+@dataclass
+class Watch:
+    """Frames of a streamed sequence (T, B, *in_shape), and what lives whenever one is asked for."""
+
+    net: Network
+    rule: Rule
+    optimizer: torch.optim.Optimizer
+    batch: int
+    steps: int
+    meter: Meter
+    kept: dict[str, int] = field(default_factory=dict)
+    """Bytes by purpose after the step that left most."""
+    unexplained: int = 0
+    """Bytes alive after a step that have no owner, at most."""
+    gradients: int = 0
+    """Bytes of all gradients, when the optimizer gets them."""
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Tensor]:
+        draws = torch.Generator().manual_seed(0)
+        shape = (self.batch, *self.net.in_shape)
+        for _ in range(self.steps):
+            x = torch.empty(shape).bernoulli_(0.1, generator=draws).to(self.net.readout.weight)
+            yield x
+            self.look(x)
+            del x
+
+    def update(self, *arguments: object) -> None:
+        """Count the gradients that the optimizer is about to use."""
+        trained = [*self.net.parameters(), *self.rule.parameters()]
+        self.gradients = storage_bytes(p.grad for p in trained if p.grad is not None)
+
+    def look(self, x: Tensor) -> None:
+        """Sort what lives now by purpose, each storage once; keep the fullest step's."""
+        known: set[int] = set()
+        kept = dict.fromkeys(PURPOSES, 0)
+        for purpose, tensors in self.owned(x):
+            for tensor in tensors:
+                if id_of(tensor) not in known:
+                    known.add(id_of(tensor))
+                    kept[purpose] += tensor.untyped_storage().nbytes()
+        self.unexplained = max(self.unexplained, self.meter.now - sum(kept.values()))
+        if sum(kept.values()) >= sum(self.kept.values()):
+            self.kept = kept
+
+    def owned(self, x: Tensor) -> Iterator[tuple[str, list[Tensor]]]:
+        """Everything that has an owner."""
+        net, rule = self.net, self.rule
+        layers = [*net.layers, net.readout]
+        trained = [*net.parameters(), *rule.parameters()]
+        yield "parameters", list(net.parameters())
+        yield "gradients", [p.grad for p in trained if p.grad is not None]
+        yield "gradients", [g for layer in layers for g in layer.deferred or ()]
+        state = self.optimizer.state.values()
+        yield "optimizer", [t for each in state for t in each.values() if isinstance(t, Tensor)]
+        tensors = rule.tensors()
+        yield "auxiliary", tensors.pop("auxiliary", [])
+        yield "saved", tensors.pop("graph", [])
+        for name, kept in tensors.items():
+            kind = "neuron state" if name in STATES else "records" if name in RECORDS else "traces"
+            yield kind, kept
+        yield "input", [x]
+        yield "work space", [*rule.kernels, *getattr(rule, "label_kernels", ())]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Bytes of one training."""
+
+    purposes: dict[str, int]
+    """By purpose; they sum up to the highest mark of all that lived at once."""
+    unexplained: int
+    """Bytes alive between two steps that nothing owns: 0, or something leaks."""
+
+    @property
+    def total(self) -> int:
+        """The most bytes alive at once."""
+        return sum(self.purposes.values())
+
+
+def measure(make: Make, batch: int, steps: int) -> Measured:
+    """Train on two sequences of ``steps`` steps, an update after each, and measure the second.
+
+    Labels take turns, so that as many classes are present as can be. ``make`` is called once, and
+    its network must live on the CPU.
+    """
+    with Meter() as meter:
+        net, rule = make()
+        optimizer = adam([*net.parameters(), *rule.parameters()], lr=1e-3)
+        labels = torch.arange(batch) % net.classes
+        watch = Watch(net, rule, optimizer, batch, steps, meter)
+        optimizer.register_step_pre_hook(watch.update)
+        frames = cast(Tensor, watch)  # a sequence asks for its length and its frames only
+        rule.sequence(frames, labels.clone(), optimizer=optimizer)
+        meter.peak = meter.now
+        rule.sequence(frames, labels.clone(), optimizer=optimizer)
+        peak = meter.peak
+    kept = watch.kept | {"gradients": watch.gradients, "work space": 0}
+    kept["work space"] = peak - sum(kept.values())
+    return Measured(kept, watch.unexplained)
