@@ -31,6 +31,7 @@ from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.seeds import generator
 from synaptrace.training import job
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
@@ -310,7 +311,7 @@ def prepare(
     if plan.word is not None and not cell.alone:
         data = shots.view(data, _lists(data), classes=[*trained.classes, plan.word])
         net.add_class()
-        rule.add_class()
+        rule.add_class(generator=generator(case[1], "word"))
     if cell.contrast not in (None, rule.spec.get("contrast")):
         if "contrast" not in rule.options:
             raise UserError(f"--contrast: {rule.name} has none")
