@@ -111,7 +111,11 @@ def adapt(
         Diverged: a loss or a weight is not finite.
     """
     keep = keep or Keep()
-    check(rows, batch_size, epochs, lr, keep, buffer)
+    check(epochs, lr, batch_size)
+    if not rows:
+        raise UserError("--shots: there is nothing to learn from")
+    if keep.rehearse and not buffer:
+        raise UserError("--keep: there is nothing to rehearse")
     every = schedule.every(update)
     frozen = restrict(net, rule, keep.learn)
     try:
@@ -168,20 +172,14 @@ def adapt(
     return {"batches": state.at.updates, "seconds": state.at.seconds, **spent}
 
 
-def check(
-    rows: Sequence[int], batch_size: int, epochs: int, lr: float, keep: Keep, buffer: Sequence[int]
-) -> None:
+def check(epochs: int, lr: float, batch_size: int = 1) -> None:
     """Raises UserError where an argument of `adapt` is out of range."""
-    if not rows:
-        raise UserError("--shots: there is nothing to learn from")
     if batch_size < 1:
         raise UserError(f"--batch: {batch_size} is not a positive number")
     if epochs < 1:
         raise UserError(f"--epochs: {epochs} is not a positive number")
     if not (math.isfinite(lr) and lr > 0):
         raise UserError(f"--lr: {lr} is not a positive number")
-    if keep.rehearse and not buffer:
-        raise UserError("--keep: there is nothing to rehearse")
 
 
 def restrict(net: Network, rule: Rule, learn: Sequence[str]) -> list[Tensor]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from synaptrace import rules, shots
-from synaptrace.adapt import Keep, adapt
+from synaptrace.adapt import Keep, adapt, check
 from synaptrace.config import Config
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
@@ -124,6 +124,7 @@ def cells(
             raise UserError(f"--shots, --batch: {number} is not a positive number")
     for keep in keeps:
         Keep.parse(keep)
+    check(epochs, lr)
     made = [
         Cell(number, batch, contrast, keep, lr, epochs)
         for contrast, keep, batch, number in product(contrasts, keeps, batches, numbers)

@@ -124,7 +124,7 @@ def curve(
     axis: Any, points: Sequence[tuple[float, list[float]]], label: str, colour: str, place: int
 ) -> None:
     """Means with standard errors; the further a line's ``place``, the paler."""
-    points = sorted(points)
+    points = sorted(point for point in points if point[1])
     means = [statistics.fmean(each) for _, each in points]
     errors = [error(each) if len(each) > 1 else 0.0 for _, each in points]
     axis.errorbar([x for x, _ in points], means, yerr=errors, fmt="o-", markersize=3,
