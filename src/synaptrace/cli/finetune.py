@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synaptrace.study.personal import Cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +26,7 @@ each batch; + between joins them.
 
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
+  synaptrace finetune runs/20260131-120000-fsdd --words mywords --keep rehearse=5
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
       --keep none,rehearse=5,learn=readout,anchor=0.01 --out runs/keywords
@@ -29,7 +35,10 @@ examples:
     parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
     parser.add_argument("--speaker", metavar="NAME", help="the new user, A,B,…, or all")
-    parser.add_argument("--shots", metavar="N,…", default="5", help="of each word, or all (5)")
+    parser.add_argument("--words", metavar="DIR", type=Path,
+                        help="your own recordings, a folder for each word")  # fmt: skip
+    parser.add_argument("--shots", metavar="N,…",
+                        help="utterances of each word, or all (5; all of --words)")  # fmt: skip
     parser.add_argument("--batch", metavar="N,…", default="1", help="utterances a batch (1)")
     parser.add_argument("--contrast", metavar="A,…", help="class, batch; by default RUN's")
     parser.add_argument("--keep", metavar="A,…", default="none", help="against forgetting (none)")
@@ -59,11 +68,13 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace.study import personal, shots_table
 
     cells = personal.cells(
-        [None if number is None else number for number in numbers("--shots", options.shots, True)],
+        numbers("--shots", options.shots or ("all" if options.words else "5"), True),
         [number or 1 for number in numbers("--batch", options.batch, False)],
         options.contrast.split(",") if options.contrast else [None],
         options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
     )  # fmt: skip
+    if options.words is not None:
+        return own_words(options, cells)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -93,6 +104,33 @@ def run(options: argparse.Namespace) -> int:
         shots_table.draw(rows, plan.out / "table.png")
         print(json.dumps([found for _, some in rows for found in some]) if options.json
               else shots_table.terminal(rows))  # fmt: skip
+    return 0
+
+
+def own_words(options: argparse.Namespace, cells: Sequence[Cell]) -> int:
+    """Fine-tune one run to a folder of recordings."""
+    from synaptrace.errors import UserError
+    from synaptrace.study import own
+
+    if len(options.runs) != 1 or len(cells) != 1:
+        raise UserError("--words: needs one RUN, and one of --shots, --batch, --contrast, --keep")
+    for name in ("speaker", "word", "preset", "config"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name}: doesn't go with --words")
+    if options.settings:
+        raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
+    where, found = own.tune(options.runs[0], options.words, cells[0], out=options.out)
+    if options.json:
+        print(json.dumps({"run": str(where), **found}))
+        return 0
+    print(f"learned from    {found['samples']} recordings, {found['seconds']:.1f} s")
+    print(f"new words       {', '.join(found['new_words']) or 'none'}")
+    for part, name in (("query", "your words"), ("general", "its test set")):
+        if found["after"][part] is not None:
+            before, after = (100 * found[when][part] for when in ("before", "after"))
+            print(f"{name:<16}{before:.2f} % before, {after:.2f} % after, "
+                  f"of {found['sizes'][part]}")  # fmt: skip
+    print(f"run             {where}")
     return 0
 
 

@@ -304,21 +304,37 @@ def prepare(
     plan: Plan, case: Case, cell: Cell, data: ArrayDataset
 ) -> tuple[Network, Rule, ArrayDataset]:
     """The network to fine-tune, its rule, and the data as it sees them."""
-    trained = job.trained(plan.trained(case))
-    net, rule = runs.load(plan.trained(case), rule=True)
+    path = plan.trained(case)
+    trained = job.trained(path)
     data = shots.view(data, _lists(data), features=trained.features)
     if cell.alone:
-        net, rule = job.build(trained.config, data)
-    if plan.word is not None and not cell.alone:
+        config = trained.config
+        if cell.contrast is not None:
+            named = {**config.rule, "contrast": cell.contrast}
+            config = config.model_copy(update={"rule": named})
+        return *job.build(config, data), data
+    net, rule = learner(path, cell.contrast)
+    if plan.word is not None:
         data = shots.view(data, _lists(data), classes=[*trained.classes, plan.word])
         net.add_class()
         rule.add_class(generator=generator(case[1], "word"))
-    if cell.contrast not in (None, rule.spec.get("contrast")):
-        if "contrast" not in rule.options:
-            raise UserError(f"--contrast: {rule.name} has none")
-        old, rule = rule, rules.build(net, **{**rule.spec, "contrast": cell.contrast})
-        rule.load_state_dict(old.state_dict())
     return net, rule, data
+
+
+def learner(path: Path, contrast: str | None) -> tuple[Network, Rule]:
+    """The network and the rule of a run, the rule with the ``contrast`` that is asked for.
+
+    Raises:
+        UserError: as `runs.load` does; a rule that has no contrast.
+    """
+    net, rule = runs.load(path, rule=True)
+    if contrast in (None, rule.options.get("contrast")):
+        return net, rule
+    if "contrast" not in rule.options:
+        raise UserError(f"--contrast: {rule.name} has none")
+    other = rules.build(net, **{**rule.spec, "contrast": contrast})
+    other.load_state_dict(rule.state_dict())
+    return net, other
 
 
 def _lists(data: ArrayDataset) -> dict[str, list[int]]:

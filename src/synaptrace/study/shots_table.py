@@ -89,7 +89,9 @@ def markdown(rows: Sequence[Row]) -> str:
 def draw(rows: Sequence[Row], path: Path) -> Path | None:
     """Query accuracy over the shots, a line a batch size, and over the batch size, a line a number
     of shots: of every contrast, and of the first option against forgetting. None without any."""
-    known = [(cell, found) for cell, found in rows if found and not cell.alone]
+    known = [
+        (cell, found) for cell, found in rows if values(found, "after", "query") and not cell.alone
+    ]
     known = [(cell, found) for cell, found in known if cell.keep == known[0][0].keep]
     if not known:
         return None
