@@ -234,3 +234,46 @@ def test_the_microphone(run, monkeypatch, capsys):
     assert capsys.readouterr().out.split("\t")[1] == "high"
     monkeypatch.setitem(__import__("sys").modules, "sounddevice", None)
     assert "pip install 'synaptrace[audio]'" in refused(["listen", str(run), "--mic"], capsys)
+
+
+def test_the_command_s_defaults_are_the_library_s():
+    import argparse
+
+    from synaptrace.cli.listen import add_arguments
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = vars(parser.parse_args(["RUN", "--mic"]))
+    settings = vars(listen.Settings())
+    assert {name: options[name] for name in settings} == settings
+
+
+def test_the_benchmark(run, capsys, monkeypatch):
+    from synaptrace.bench import __main__ as bench
+
+    monkeypatch.setattr("sys.argv", ["bench", "listen", str(run), "--confidence", "0"])
+    bench.main()
+    out = capsys.readouterr().out
+    assert "6 recordings of test" in out
+    counts = {ln.split()[0]: int(ln.split()[1]) for ln in out.splitlines()[1:6]}
+    assert counts["right"] + counts["wrong"] == 6
+    assert counts["right"] >= 1
+    assert counts["missed"] == counts["undecided"] == counts["extra"] == 0
+    assert "clip by clip\t100.00 % right" in out
+    assert "× real time" in out
+
+
+def test_every_recording_is_counted_once():
+    from synaptrace.bench.listen import judge
+
+    said = [(1.0, 1.5, "a"), (2.0, 2.5, "b"), (3.0, 3.5, "c"), (4.0, 4.5, "d")]
+    reports = [
+        listen.Report(0.02, "silence"),
+        listen.Report(1.7, "word", 1.1, "a", 0.9),
+        listen.Report(2.3, "word", 2.0, "a", 0.9),
+        listen.Report(2.7, "word", 2.3, "b", 0.9),
+        listen.Report(4.7, "undecided", 4.0, "d", 0.1),
+    ]
+    assert judge(reports, said) == {
+        "right": 1, "wrong": 1, "missed": 1, "undecided": 1, "extra": 1,
+    }  # fmt: skip

@@ -47,8 +47,8 @@ class Settings:
         UserError: a value out of range.
     """
 
-    decay: float = 0.98
-    silence: float = -45.0
+    decay: float = 0.95
+    silence: float = -50.0
     hold: float = 0.2
     longest: float = 1.5
     confidence: float = 0.5

@@ -4,7 +4,7 @@ import argparse
 
 import torch
 
-from synaptrace.bench import camera, data, step
+from synaptrace.bench import camera, data, listen, step
 
 
 def main() -> None:
@@ -20,6 +20,9 @@ def main() -> None:
     verb = verbs.add_parser("camera", help="simulated recordings beside real ones, or fit to them")
     camera.add_arguments(verb)
     verb.set_defaults(run=camera.main)
+    verb = verbs.add_parser("listen", help="words heard in one long stream")
+    listen.add_arguments(verb)
+    verb.set_defaults(run=listen.main)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -24,8 +24,8 @@ examples:
     source.add_argument("--wav", metavar="FILE", type=Path, help="a mono file of any length")
     source.add_argument("--mic", action="store_true", help="the microphone")
     for name, kind, default, purpose in (
-        ("decay", "X", 0.98, "the readout's, per frame"),
-        ("silence", "DB", -45.0, "level below which it is silent, in dB of full scale"),
+        ("decay", "X", 0.95, "the readout's, per frame"),
+        ("silence", "DB", -50.0, "level below which it is silent, in dB of full scale"),
         ("hold", "S", 0.2, "seconds of silence that end a word"),
         ("longest", "S", 1.5, "seconds of sound after which to decide anyway"),
         ("confidence", "P", 0.5, "probability that a word needs"),
