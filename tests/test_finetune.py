@@ -50,6 +50,10 @@ def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
     with (tmp_path / "s" / "table.csv").open() as file:
         assert list(csv.reader(file)) == lines
     assert (tmp_path / "s" / "table.md").read_text().count("\n") == 12
+    speakers = (tmp_path / "s" / "speakers.md").read_text().splitlines()
+    assert speakers[2] == "|  | ann | bob | all |"
+    assert speakers[4].startswith("| before | ")
+    assert len(speakers) == 2 * (2 + 2 + 1 + 10) + 1
     assert (tmp_path / "s" / "table.png").stat().st_size > 1000
     assert "40/40" in caught.err
     found = [json.loads(f.read_text()) for f in (tmp_path / "s").glob("*/seed-*/*/summary.json")]

@@ -101,6 +101,8 @@ def run(options: argparse.Namespace) -> int:
         rows = list(personal.rows(plan))
         write_atomic(plan.out / "table.csv", shots_table.as_csv(rows))
         write_atomic(plan.out / "table.md", shots_table.markdown(rows))
+        tables = [f"{part}\n\n{shots_table.speakers(rows, part)}" for part in ("query", "general")]
+        write_atomic(plan.out / "speakers.md", "\n".join(tables))
         shots_table.draw(rows, plan.out / "table.png")
         print(json.dumps([found for _, some in rows for found in some]) if options.json
               else shots_table.terminal(rows))  # fmt: skip

@@ -13,12 +13,14 @@ from typing import Any
 from synaptrace.study.personal import Cell
 from synaptrace.study.plots import figure, save
 
+# state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
+# Adam's moments; stored: utterances to be heard again or rehearsed, the weights' copy of an anchor.
 Row = tuple[Cell, list[dict[str, Any]]]
 
 COLUMNS = (
     "shots", "batch", "contrast", "keep", "runs", "before %", "after %", "± s.d.", "gain", "± s.e.",
-    "others before %", "others after %", "new word %", "learning KiB", "stored KiB", "MMAC/update",
-    "s", "lr", "epochs",
+    "others before %", "others after %", "± s.e.", "new word %", "state KiB", "learning KiB",
+    "stored KiB", "MMAC/update", "s", "lr", "epochs",
 )  # fmt: skip
 
 COLOURS = {"class": "#0072B2", "batch": "#D55E00", None: "#777777"}
@@ -32,14 +34,16 @@ def cells(row: Row) -> list[str]:
     line = [shots, str(cell.batch), cell.contrast or "as trained", keep, str(len(found))]
     if not found:
         return line + [""] * (len(COLUMNS) - len(line) - 2) + [f"{cell.lr:g}", str(cell.epochs)]
-    after, gain = values(found, "after", "query"), gains(found)
+    after, gain = values(found, "after", "query"), gains(found, "query")
     learning = [(f["state_bytes"] + f["auxiliary_bytes"] + f["optimizer_bytes"]) for f in found]
     operations = [f["operations"] for f in found if f["operations"] is not None]
     return [
-        *line, mean(values(found, "before", "query")), mean(after), spread(after), mean(gain),
-        f"{error(gain):.2f}" if len(gain) > 1 else "",
+        *line, mean(values(found, "before", "query")), mean(after), spread(after),
+        mean(gain), error(gain),
         *(mean(values(found, when, "general")) for when in ("before", "after")),
+        error(gains(found, "general")),
         mean(values(found, "after", "new")),
+        f"{max(f['state_bytes'] for f in found) / 1024:.0f}",
         f"{max(learning) / 1024:.0f}", f"{max(f['stored_bytes'] for f in found) / 1024:.0f}",
         f"{statistics.fmean(operations) / 1e6:.0f}" if operations else "",
         f"{statistics.median(f['seconds'] for f in found):.1f}", f"{cell.lr:g}", str(cell.epochs),
@@ -51,15 +55,19 @@ def values(found: Sequence[dict[str, Any]], when: str, part: str) -> list[float]
     return [100 * each[when][part] for each in found if each[when].get(part) is not None]
 
 
-def gains(found: Sequence[dict[str, Any]]) -> list[float]:
-    """Points of query accuracy that each run gained."""
-    pairs = zip(values(found, "before", "query"), values(found, "after", "query"), strict=True)
+def gains(found: Sequence[dict[str, Any]], part: str) -> list[float]:
+    """Points of accuracy that each run gained."""
+    pairs = zip(values(found, "before", part), values(found, "after", part), strict=True)
     return [after - before for before, after in pairs]
 
 
-def error(numbers: Sequence[float]) -> float:
+def error(numbers: Sequence[float]) -> str:
     """The standard error of the mean."""
-    return statistics.stdev(numbers) / math.sqrt(len(numbers))
+    return f"{deviation(numbers) / math.sqrt(len(numbers)):.2f}" if len(numbers) > 1 else ""
+
+
+def deviation(numbers: Sequence[float]) -> float:
+    return statistics.stdev(numbers) if len(numbers) > 1 else 0.0
 
 
 def mean(numbers: Sequence[float]) -> str:
@@ -84,6 +92,31 @@ def as_csv(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row]) -> str:
     lines = [list(COLUMNS), ["---"] * len(COLUMNS), *map(cells, rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def speakers(rows: Sequence[Row], part: str) -> str:
+    """Accuracy on ``part`` in Markdown, a column a speaker: mean ± s.d. over seeds."""
+    known = [(cell, found) for cell, found in rows if values(found, "after", part)]
+    names = sorted({each["speaker"] for _, found in known for each in found})
+    lines = [["", *names, "all"], ["---"] * (len(names) + 2)]
+    for when in ("before", "after"):
+        for cell, found in known if when == "after" else known[:1]:
+            own = [[f for f in found if f["speaker"] == name] for name in names]
+            title = "before" if when == "before" else label(cell)
+            lines.append([title, *(both(values(f, when, part)) for f in [*own, found])])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def label(cell: Cell) -> str:
+    """A cell in words."""
+    shots = "all shots" if cell.shots is None else f"{cell.shots} shot{'s' * (cell.shots > 1)}"
+    kind = "alone" if cell.alone else cell.keep
+    return ", ".join([shots, f"batch {cell.batch}", *[k for k in (cell.contrast, kind) if k]])
+
+
+def both(numbers: Sequence[float]) -> str:
+    """Mean ± s.d."""
+    return f"{mean(numbers)} ± {spread(numbers)}" if len(numbers) > 1 else mean(numbers)
 
 
 def draw(rows: Sequence[Row], path: Path) -> Path | None:
@@ -128,6 +161,6 @@ def curve(
     """Means with standard errors; the further a line's ``place``, the paler."""
     points = sorted(point for point in points if point[1])
     means = [statistics.fmean(each) for _, each in points]
-    errors = [error(each) if len(each) > 1 else 0.0 for _, each in points]
+    errors = [deviation(each) / math.sqrt(len(each)) for _, each in points]
     axis.errorbar([x for x, _ in points], means, yerr=errors, fmt="o-", markersize=3,
                   label=label, color=colour, alpha=1 / (1 + 0.6 * place))  # fmt: skip
