@@ -1,6 +1,9 @@
 """Fine-tuning: what it changes and what not, resuming, costs."""
 
 import math
+import os
+import signal
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,16 @@ from synaptrace.neuron import LIF
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint
 from synaptrace.training import run as runs
-from synaptrace.training.state import State
+from synaptrace.training.state import Progress
 
 STEPS, INPUTS, HIDDEN, CLASSES = 8, 12, 16, 3
 
 
-@pytest.fixture
-def data():
+def disturb(events, draws):
+    return events + 0.1 * torch.randn(events.shape, generator=draws)
+
+
+def toy():
     """Noisy patterns, six samples a class, noise where they are trained on."""
     labels = torch.arange(18) % CLASSES
     patterns = torch.rand(CLASSES, INPUTS, generator=generator(0, "patterns")) * 2
@@ -32,8 +38,13 @@ def data():
         name="toy",
         classes="abc",
         index={"train": range(6), "query": range(6, 18)},
-        augment=lambda events, draws: events + 0.1 * torch.randn(events.shape, generator=draws),
+        augment=disturb,
     )
+
+
+@pytest.fixture
+def data():
+    return toy()
 
 
 def make(contrast="class", train_label=False):
@@ -117,32 +128,37 @@ def test_rehearsal_adds_as_many_samples_of_the_buffer_to_each_batch(data, monkey
         adapt(*make(), data, range(6), keep=Keep(rehearse=1))
 
 
-@pytest.mark.parametrize("interval", [0.0, 1e9])
-def test_a_killed_one_goes_on_bit_for_bit(data, tmp_path: Path, monkeypatch, interval):
-    options = {"batch_size": 2, "epochs": 4, "lr": 1e-2, "checkpoint_seconds": interval,
-               "keep": Keep(rehearse=1, anchor=0.01), "buffer": [15, 16, 17]}  # fmt: skip
-    net, rule = make(train_label=True)
-    adapt(net, rule, data, range(6), run=tmp_path / "whole", **options)
+OPTIONS = {"batch_size": 2, "epochs": 4, "lr": 1e-2, "keep": Keep(rehearse=1, anchor=0.01),
+           "buffer": [15, 16, 17]}  # fmt: skip
 
-    class Killed(BaseException):
-        pass
 
-    calls, add = [], State.__init__.__globals__["Progress"].add
+def live(run: Path, interval: float, batches: int) -> None:
+    """Fine-tune in a process that kills itself (SIGKILL) after so many batches."""
+    calls, add = [], Progress.add
 
     def die(self, *arguments):
         calls.append(1)
-        if len(calls) == 6:
-            raise Killed
+        if len(calls) > batches:
+            os.kill(os.getpid(), signal.SIGKILL)
         add(self, *arguments)
 
-    monkeypatch.setattr("synaptrace.training.state.Progress.add", die)
-    with pytest.raises(Killed):
-        adapt(*make(train_label=True), data, range(6), run=tmp_path / "cut", **options)
-    monkeypatch.undo()
+    Progress.add = die
+    net, rule = make(train_label=True)
+    adapt(net, rule, toy(), range(6), run=run, checkpoint_seconds=interval, **OPTIONS)
+
+
+@pytest.mark.parametrize(("interval", "epoch"), [(0.0, 1), (1e9, 0)])
+def test_a_killed_one_goes_on_bit_for_bit(data, tmp_path: Path, interval, epoch):
+    net, rule = make(train_label=True)
+    adapt(net, rule, data, range(6), run=tmp_path / "whole", **OPTIONS)
+    process = get_context("spawn").Process(target=live, args=(tmp_path / "cut", interval, 5))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     at = checkpoint.load(tmp_path / "cut" / runs.LAST)[1]["progress"]
-    assert at["epoch"] == (1 if interval == 0.0 else 0)
+    assert (at["epoch"], at["batch"]) == (epoch, 2 if epoch else 0)
     resumed, rule = make(train_label=True)
-    done = adapt(resumed, rule, data, range(6), run=tmp_path / "cut", **options)
+    done = adapt(resumed, rule, data, range(6), run=tmp_path / "cut", **OPTIONS)
     assert done["batches"] == 12
     for name, weight in net.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
@@ -150,7 +166,7 @@ def test_a_killed_one_goes_on_bit_for_bit(data, tmp_path: Path, monkeypatch, int
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     with pytest.raises(UserError, match="trained with train lr"):
         adapt(*make(train_label=True), data, range(6), run=tmp_path / "cut",
-              **options | {"lr": 1e-3})  # fmt: skip
+              **OPTIONS | {"lr": 1e-3})  # fmt: skip
 
 
 def test_costs_are_what_they_say(data):
