@@ -208,6 +208,10 @@ def test_own_words(digits, tmp_path: Path, capsys):
     wav = sounds.write(tmp_path / "l.wav", sounds.tone(3500.0, 0.4, 8000), 8000)
     assert cli.main(["listen", str(made), "--wav", str(wav), "--confidence", "0"]) == 0
     assert capsys.readouterr().out.split("\t")[1] == "lamp"
+    more = ["finetune", str(made), "--words", str(own), "--epochs", "1", "--json"]
+    assert cli.main(more) == 0  # and on from there
+    again = json.loads(capsys.readouterr().out)
+    assert (again["new_words"], again["before"]) == ([], found["after"])
     (own / "lamp" / "5.wav").unlink()
     assert cli.main([*tune, "--json"]) == 0
     assert Path(json.loads(capsys.readouterr().out)["run"]).parent != made.parent

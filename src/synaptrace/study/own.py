@@ -20,7 +20,7 @@ from synaptrace.data import folder
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
-from synaptrace.study.personal import AT_ONCE, Cell, learner, measure
+from synaptrace.study.personal import AT_ONCE, Cell, learner, load, measure
 from synaptrace.training import job
 from synaptrace.training import run as runs
 
@@ -61,10 +61,11 @@ def tune(
     support, query = parts(own)
     rows = shots.draw(own, support, cell.shots, seed)
 
-    old = trained.load_data()
-    assert isinstance(old, ArrayDataset)
+    old = load(trained.config)  # not Trained.load_data: a fine-tuned run may be tuned again
     known, test = (old.index[name].tolist() for name in ("train", "test"))
-    old = shots.view(old, {"general": test}, batch_size=AT_ONCE, classes=classes)
+    old = shots.view(
+        old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
+    )
     keep = Keep.parse(cell.keep)
     buffer = shots.draw(old, known, keep.rehearse, seed) if keep.rehearse else []
     both = joined(own, old, buffer)
