@@ -208,6 +208,13 @@ class Label(Dense):
             current = current.addmm(spikes, self.recurrent.t())
         return current.view(-1, *self.shape)
 
+    def add_column(self, gain: float, generator: torch.Generator | None) -> None:
+        """One more class, its projection drawn as those of the first ones were."""
+        old = self.weight.detach()
+        drawn = initial(tuple(old.shape), self.standardise, gain, generator).detach()
+        more = torch.cat([old, drawn[:, :1].to(old)], 1)
+        self.weight = nn.Parameter(more) if isinstance(self.weight, nn.Parameter) else more
+
     def accumulate(
         self, g: Tensor, classes: Tensor, spikes: Tensor, *, fused: bool = False
     ) -> None:

@@ -57,6 +57,24 @@ class Network(nn.Module):
     def classes(self) -> int:
         return self.readout.weight.shape[0]
 
+    def add_class(self) -> int:
+        """Take on one more class, the last; returns its number.
+
+        Its readout row is the mean of the others, so its logit is the mean of theirs and until
+        it has learned it is never the answer: the old classes are told apart as before. (Not so
+        where weights are standardised.) `Rule.add_class` makes a rule follow; an optimizer has to
+        be made anew, as ``readout.weight`` is another parameter.
+        """
+        readout = self.readout
+        weight = readout.weight.detach()
+        trained = readout.weight.requires_grad
+        more = torch.cat([weight, weight.mean(0, keepdim=True)])
+        readout.weight = nn.Parameter(more, requires_grad=trained)
+        readout.channels = len(more)
+        readout.shape = readout.out_shape = (len(more),)
+        self.spec = {**self.spec, "classes": len(more)}
+        return len(more) - 1
+
     @property
     def adaptive(self) -> bool:
         """Whether thresholds adapt."""

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from synaptrace.bench import camera, data, speed, step
+from synaptrace.bench import camera, data, listen, speed, step
 
 
 def main() -> None:
@@ -24,6 +24,9 @@ def main() -> None:
     verb = verbs.add_parser("camera", help="simulated recordings beside real ones, or fit to them")
     camera.add_arguments(verb)
     verb.set_defaults(run=camera.main)
+    verb = verbs.add_parser("listen", help="words heard in one long stream")
+    listen.add_arguments(verb)
+    verb.set_defaults(run=listen.main)
     options = parser.parse_args(sys.argv[1:] or ["speed"])
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -19,12 +19,15 @@ VERBS = {
     "resume": "go on with a run that was cut off",
     "evaluate": "accuracy, recall, confusion and spikes of a trained network",
     "predict": "the label and probability of files",
+    "finetune": "adapt a trained network to a new speaker from a few utterances",
+    "listen": "recognise words in a sound file or at the microphone, as they are spoken",
+    "record": "record your own words into a data set",
     "compare": "learning rules side by side on the same network, data and budget",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
 }
-SETTINGS = ("train", "data", "compare")
+SETTINGS = ("train", "data", "compare", "finetune")
 """Verbs that take --section.key value."""
 
 EXAMPLES = """

@@ -161,12 +161,16 @@ class ArrayDataset:
         if generator is not None:
             chosen = chosen[torch.randperm(len(chosen), generator=generator)]
         for rows in group(chosen, self.batch_size):
-            lengths = None if self.lengths is None else self.lengths[rows].long()
-            steps = self.frames.shape[1] if lengths is None else int(lengths.max())
-            events = self._events(rows, steps)
-            if generator is not None and self.augment is not None:
-                events = self.augment(events, generator)
-            yield events.to(torch.float32).contiguous(), self.labels[rows], lengths
+            yield self.gather(rows, generator)
+
+    def gather(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """The samples ``rows`` (B,) as a batch; ``generator`` given: augmented, drawing from it."""
+        lengths = None if self.lengths is None else self.lengths[rows].long()
+        steps = self.frames.shape[1] if lengths is None else int(lengths.max())
+        events = self._events(rows, steps)
+        if generator is not None and self.augment is not None:
+            events = self.augment(events, generator)
+        return events.to(torch.float32).contiguous(), self.labels[rows], lengths
 
 
 def check_frames(frames: Tensor, name: str) -> None:

@@ -86,6 +86,8 @@ def load(
     shift: int = 4,
     noise: float = 0.4,
     holdout_speaker: str | None = None,
+    holdout_validation: Literal["speaker", "utterances"] = "speaker",
+    leave_out: int | str | None = None,
 ) -> ArrayDataset:
     """FSDD: events (50, B, 120), log-mel bands and their differences. Any part of it will do.
 
@@ -100,13 +102,16 @@ def load(
         noise: deviation of the Gaussian noise added to training features.
         holdout_speaker: all of this speaker is the test, the next one by name validates, and
             neither trains. What the others leave untrained is the split "general".
+        holdout_validation: with a speaker held out, the next "speaker" validates, or the others'
+            "utterances" that validate without, so that all five of them train.
+        leave_out: a digit that is in no split and no class, for a network that never heard it.
 
     Raises:
         UserError: no files there, bad files, no such speaker, an option out of range.
     """
     prepared = prepare(path=path, window=window, hop=hop, bands=bands, seconds=seconds)
     speakers, numbers = prepared.notes["speaker"], [int(n) for n in prepared.notes["number"]]
-    index, test_split = split(speakers, numbers, holdout_speaker)
+    index, test_split = split(speakers, numbers, holdout_speaker, holdout_validation)
     return spoken.dataset(
         prepared,
         spoken.Clips(Mel(RATE, window, hop, bands), seconds),
@@ -120,13 +125,20 @@ def load(
         shift=shift,
         noise=noise,
         test_split=test_split,
+        leave_out=None if leave_out is None else str(leave_out),
     )
 
 
 def split(
-    speakers: Sequence[str], numbers: Sequence[int], holdout: str | None = None
+    speakers: Sequence[str],
+    numbers: Sequence[int],
+    holdout: str | None = None,
+    validation: str = "speaker",
 ) -> tuple[Index, str]:
     """The index by utterance number, or by speaker, and "official" or "development".
+
+    Args:
+        holdout, validation: ``holdout_speaker`` and ``holdout_validation`` of `load`.
 
     Raises:
         UserError: no such speaker, or too few of them to hold any out.
@@ -138,6 +150,13 @@ def split(
         return spoken.collect(names), "official" if first == 0 else "development"
     spoken.check_speaker(holdout, speakers, "fsdd")
     everyone = sorted(set(speakers))
+    if validation == "utterances":
+        names = [
+            "test" if speaker == holdout
+            else "general" if fold == 0 else "validation" if fold == 1 else "train"
+            for speaker, fold in zip(speakers, folds, strict=True)
+        ]  # fmt: skip
+        return spoken.collect(names), "development"
     if len(everyone) < 3:
         raise UserError("data.holdout_speaker: needs three speakers, to train, validate and test")
     judge = everyone[(everyone.index(holdout) + 1) % len(everyone)]

@@ -96,6 +96,7 @@ def dataset(
     shift: int,
     noise: float,
     test_split: str,
+    leave_out: str | None = None,
 ) -> ArrayDataset:
     """The data set of a prepared cache; speakers are its notes "speaker", if it has any.
 
@@ -103,10 +104,14 @@ def dataset(
         form, encoding, threshold: as in `Features`.
         shift: training samples move by up to so many frames, either way.
         noise: deviation of the Gaussian noise added to training features.
+        leave_out: a class whose samples are in no split, and which isn't one any more.
 
     Raises:
         UserError: options out of range, no training samples.
     """
+    labels = torch.from_numpy(prepared.labels)
+    if leave_out is not None:
+        index, classes, labels = without(leave_out, index, classes, labels)
     steps = clips.length // clips.mel.stride
     check_jitter(shift, noise, steps)
     if noise and encoding != "features":
@@ -123,7 +128,7 @@ def dataset(
     number = {name: i for i, name in enumerate(speakers)}
     return ArrayDataset(
         power,
-        torch.from_numpy(prepared.labels),
+        labels,
         name=name,
         classes=classes,
         index=index,
@@ -140,6 +145,22 @@ def dataset(
         speakers=speakers,
         features=features.spec,
     )
+
+
+def without(
+    word: str, index: splits.Index, classes: Sequence[str], labels: Tensor
+) -> tuple[splits.Index, list[str], Tensor]:
+    """Index, classes and labels (N,) without ``word``; its samples keep a label nobody reads.
+
+    Raises:
+        UserError: no such class.
+    """
+    if word not in classes:
+        raise UserError(f"data.leave_out: {word!r} is none of {', '.join(classes)}")
+    number = list(classes).index(word)
+    kept = {k: [i for i in rows if labels[i] != number] for k, rows in index.items()}
+    rest = [name for name in classes if name != word]
+    return kept, rest, (labels - (labels > number).long()).clamp(max=len(rest) - 1)
 
 
 def mapped(column: cache.Array) -> Tensor:

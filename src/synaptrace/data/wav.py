@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,47 @@ def read(path: str | Path, *, rate: int | None = None) -> tuple[Tensor, int]:
         UserError: naming the file, where it can't be read or isn't what it should be.
     """
     samples, found = channels(path)
-    if samples.shape[1] != 1:
-        raise UserError(f"{path}: {samples.shape[1]} channels, where mono is expected; mix it down")
+    _fits(path, samples.shape[1], found, rate)
+    return samples[:, 0], found
+
+
+def blocks(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
+    """The samples of a mono PCM file of ``rate`` Hz, ``size`` at a time, whatever its length.
+
+    Of other formats the whole file is read first, as `read` does.
+
+    Raises:
+        UserError: as `read` does; before the first block but for a file that shrinks meanwhile.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            layout = file.getparams()
+            _fits(path, layout.nchannels, layout.framerate, rate)
+            whole = layout.nframes * layout.sampwidth
+            if not layout.nframes or Path(path).stat().st_size < whole:
+                read(path, rate=rate)  # says what is wrong
+            left = layout.nframes
+            while left:
+                data = file.readframes(min(size, left))
+                count = len(data) // layout.sampwidth
+                if count < min(size, left):
+                    raise UserError(
+                        f"{path}: truncated, {left - count} samples short; get it again"
+                    )
+                left -= count
+                yield torch.from_numpy(_decode(data, layout.sampwidth))
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from error
+    except (wave.Error, EOFError):
+        yield from torch.split(read(path, rate=rate)[0], size)
+
+
+def _fits(path: str | Path, count: int, found: int, rate: int | None) -> None:
+    """Raises UserError unless a file is mono, and of the rate asked for."""
+    if count != 1:
+        raise UserError(f"{path}: {count} channels, where mono is expected; mix it down")
     if rate is not None and found != rate:
         raise UserError(f"{path}: recorded at {found} Hz, where {rate} Hz is expected; resample it")
-    return samples[:, 0], found
 
 
 def convert(samples: Tensor, rate: int, to: int) -> Tensor:

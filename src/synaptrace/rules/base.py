@@ -145,6 +145,27 @@ class Rule(nn.Module):
         with torch.no_grad():
             self._start(labels)
 
+    def add_class(self, *, generator: torch.Generator | None = None) -> None:
+        """Follow `Network.add_class`: what the rule holds for each class gets one more.
+
+        Args:
+            generator: draws new weights, where there are any.
+
+        Raises:
+            RuntimeError: amid a sequence.
+            UserError: a rule with matrices of its own that can't grow, or a network without a
+                new class.
+        """
+        if self.open:
+            raise RuntimeError("rule.add_class amid a sequence; call rule.finish() first")
+        self._add_class(generator)
+        self.state = {}
+
+    def _add_class(self, generator: torch.Generator | None) -> None:
+        """One more class in the rule's own tensors, for the rules that have some."""
+        if next(self.children(), None) is not None or self.state_dict():
+            raise UserError(f"rule: {self.name} can't take on another class; tp can")
+
     def _check(self, labels: Tensor, lengths: Tensor | None) -> None:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= self.classes:

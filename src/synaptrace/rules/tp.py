@@ -191,6 +191,15 @@ class TracesPropagation(Rule):
         self._record(-1, cross_entropy(y, log_softmax, alive), None, running)
         return logits if running is None else logits.where(running[:, None], state["logits"][0])
 
+    def _add_class(self, generator: torch.Generator | None) -> None:
+        old = self.label.weight.shape[1]
+        if self.net.classes != old + 1:
+            raise UserError(
+                f"rule.add_class: the network has {self.net.classes} classes, the rule {old}; "
+                "call net.add_class() once before"
+            )
+        self.label.add_column(self.net.gain, generator)
+
     def _refresh(self) -> None:
         super()._refresh()
         layers = self.net.layers

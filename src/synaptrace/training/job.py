@@ -121,6 +121,8 @@ class Trained:
     config: Config
     classes: tuple[str, ...]
     split_hash: str
+    features: dict[str, Any] | None
+    """How sound became events (`Meta.features`)."""
 
     def load_data(self) -> Dataset:
         """The data that the network was trained on.
@@ -155,4 +157,5 @@ def trained(path: str | Path) -> Trained:
         config=Config(**meta["config"]),
         classes=tuple(about["classes"]),
         split_hash=about["split_hash"],
+        features=about.get("features"),
     )

@@ -1,0 +1,152 @@
+"""`synaptrace finetune`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synaptrace.study.personal import Cell
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """
+RUN was trained with --data.holdout_speaker NAME; without RUN, a network is trained first for each
+speaker and seed. Of the speaker's utterances four fifths of each word are the support, from which
+the shots are drawn, the rest are the query. Interrupted, the same command goes on where it
+stopped; --table prints what is finished and trains nothing.
+
+--keep, against forgetting: rehearse=N, utterances of each word kept from before; learn=NAME/NAME,
+the weights that learn (readout, layers.0, …); anchor=X, the share by which weights go back after
+each batch; + between joins them.
+
+examples:
+  synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
+  synaptrace finetune runs/20260131-120000-fsdd --words mywords --keep rehearse=5
+  synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
+  synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
+      --keep none,rehearse=5,learn=readout,anchor=0.01 --out runs/keywords
+  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9 --keep rehearse=5
+"""
+    parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
+    parser.add_argument("--speaker", metavar="NAME", help="the new user, A,B,…, or all")
+    parser.add_argument("--words", metavar="DIR", type=Path,
+                        help="your own recordings, a folder for each word")  # fmt: skip
+    parser.add_argument("--shots", metavar="N,…",
+                        help="utterances of each word, or all (5; all of --words)")  # fmt: skip
+    parser.add_argument("--batch", metavar="N,…", default="1", help="utterances a batch (1)")
+    parser.add_argument("--contrast", metavar="A,…", help="class, batch; by default RUN's")
+    parser.add_argument("--keep", metavar="A,…", default="none", help="against forgetting (none)")
+    parser.add_argument("--lr", metavar="X", type=float, default=LR, help=f"learning rate ({LR:g})")
+    parser.add_argument("--epochs", metavar="N", type=int, default=EPOCHS,
+                        help=f"times that each utterance is heard ({EPOCHS})")  # fmt: skip
+    parser.add_argument("--alone", action="store_true", help="also without training before")
+    parser.add_argument("--word", metavar="WORD", help="a new word: no network heard it before")
+    parser.add_argument("--judge", choices=["query", "support"], default="query",
+                        help="support: by a part of it, to choose settings (query)")  # fmt: skip
+    parser.add_argument("--preset", metavar="NAME", help="network, data and training before")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a YAML file of settings")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="seeds (1)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="by default named by the settings")
+    parser.add_argument("--table", action="store_true", help="print what is finished, no training")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+LR, EPOCHS = 1e-3, 20
+
+
+def run(options: argparse.Namespace) -> int:
+    from synaptrace.config import resolve
+    from synaptrace.errors import UserError
+    from synaptrace.files import write_atomic
+    from synaptrace.study import personal, shots_table
+
+    cells = personal.cells(
+        numbers("--shots", options.shots or ("all" if options.words else "5"), True),
+        [number or 1 for number in numbers("--batch", options.batch, False)],
+        options.contrast.split(",") if options.contrast else [None],
+        options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
+    )  # fmt: skip
+    if options.words is not None:
+        return own_words(options, cells)
+    if options.runs:
+        for name in ("preset", "config", "word"):
+            if getattr(options, name) is not None:
+                raise UserError(f"--{name}: RUN is trained already")
+        if options.settings:
+            raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
+        plan = personal.plan_of(
+            options.runs, options.speaker, cells, out=options.out, judge=options.judge
+        )
+    else:
+        if options.speaker is None:
+            raise UserError("--speaker: needs a name, or all; or give a RUN")
+        config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
+        plan = personal.plan(
+            config, options.speaker.split(","), options.seeds, cells, out=options.out,
+            word=options.word, judge=options.judge,
+        )  # fmt: skip
+    if not options.quiet:
+        print(f"fine-tuning: {plan.out}", file=sys.stderr)
+    try:
+        if not options.table:
+            personal.train(plan, progress=not options.quiet)
+    finally:
+        rows = list(personal.rows(plan))
+        write_atomic(plan.out / "table.csv", shots_table.as_csv(rows))
+        write_atomic(plan.out / "table.md", shots_table.markdown(rows))
+        tables = [f"{part}\n\n{shots_table.speakers(rows, part)}" for part in ("query", "general")]
+        write_atomic(plan.out / "speakers.md", "\n".join(tables))
+        shots_table.draw(rows, plan.out / "table.png")
+        print(json.dumps([found for _, some in rows for found in some]) if options.json
+              else shots_table.terminal(rows))  # fmt: skip
+    return 0
+
+
+def own_words(options: argparse.Namespace, cells: Sequence[Cell]) -> int:
+    """Fine-tune one run to a folder of recordings."""
+    from synaptrace.errors import UserError
+    from synaptrace.study import own
+
+    if len(options.runs) != 1 or len(cells) != 1:
+        raise UserError("--words: needs one RUN, and one of --shots, --batch, --contrast, --keep")
+    for name in ("speaker", "word", "preset", "config"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name}: doesn't go with --words")
+    if options.settings:
+        raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
+    where, found = own.tune(options.runs[0], options.words, cells[0], out=options.out)
+    if options.json:
+        print(json.dumps({"run": str(where), **found}))
+        return 0
+    print(f"learned from    {found['samples']} recordings, {found['seconds']:.1f} s")
+    print(f"new words       {', '.join(found['new_words']) or 'none'}")
+    for part, name in (("query", "your words"), ("general", "its test set")):
+        if found["after"][part] is not None:
+            before, after = (100 * found[when][part] for when in ("before", "after"))
+            print(f"{name:<16}{before:.2f} % before, {after:.2f} % after, "
+                  f"of {found['sizes'][part]}")  # fmt: skip
+    print(f"run             {where}")
+    return 0
+
+
+def numbers(name: str, text: str, everything: bool) -> list[int | None]:
+    """Whole numbers; "all" is None where it may be. Raises UserError, naming the option."""
+    from synaptrace.errors import UserError
+
+    found: list[int | None] = []
+    for part in text.split(","):
+        if part == "all" and everything:
+            found.append(None)
+        elif part.isascii() and part.isdigit() and int(part):
+            found.append(int(part))
+        else:
+            words = "positive whole numbers" + (" or all" if everything else "")
+            raise UserError(f"{name}: {text!r} should be {words}, with commas between")
+    return found

@@ -1,0 +1,63 @@
+"""`synaptrace record`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """
+Asks for each word in turn and writes DIR/<word>/<number>.wav: a data set of the kind folder.
+Left with q or Ctrl-C, the same command goes on. Needs pip install 'synaptrace[audio]'.
+
+examples:
+  synaptrace record mywords --words lamp,door,stop --count 8
+  synaptrace train --preset fsdd --data.name folder --data.path mywords
+  synaptrace record mywords --words lamp,seven --run RUN    as RUN hears them
+  synaptrace finetune RUN --words mywords
+"""
+    parser.add_argument("folder", metavar="DIR", type=Path, help="where the recordings go")
+    parser.add_argument("--words", metavar="A,B,…", required=True, help="what to say")
+    parser.add_argument("--count", metavar="N", type=int, default=5, help="times each word (5)")
+    parser.add_argument("--seconds", metavar="S", type=float, help="of a recording (1)")
+    parser.add_argument("--rate", metavar="HZ", type=int, help="samples a second (16000)")
+    parser.add_argument("--run", metavar="RUN", type=Path, dest="like",
+                        help="rate and length as this run was trained with")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    from synaptrace import microphone, recorder
+    from synaptrace.errors import UserError
+
+    rate, seconds = options.rate or 16000, options.seconds or 1.0
+    if options.like is not None:
+        from synaptrace.training import job
+
+        trained = job.trained(options.like)
+        if trained.features is None:
+            raise UserError(f"{options.like}: was not trained on sound")
+        rate = options.rate or int(trained.features["mel"]["rate"])
+        seconds = options.seconds or float(trained.config.data.get("seconds", 1.0))
+    if not 0.1 <= seconds <= 60 or rate < 1000:
+        raise UserError("--seconds, --rate: need 0.1 to 60 s, at 1000 Hz at least")
+    words = options.words.split(",")
+    recorder.check(words, options.count)
+    microphone.library()  # says what is missing before anybody speaks
+
+    def ask(prompt: str) -> str:
+        try:
+            return input(prompt)
+        except EOFError:
+            return "q"
+
+    def take() -> Tensor:
+        return microphone.record(rate, seconds)
+
+    written = recorder.record(options.folder, words, options.count, rate, take, ask)
+    print(f"{len(written)} recordings in {options.folder}")
+    return 0

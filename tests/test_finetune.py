@@ -1,0 +1,236 @@
+"""The fine-tuning study on miniatures: directories, table, resuming, new words, refusals."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import sounds
+from synaptrace import cli
+from synaptrace.study import personal, shots_table
+from synaptrace.training import job
+from synaptrace.training import run as runs
+
+SMALL = ["--model.hidden", "[24]", "--train.epochs", "8", "--train.ema", "0.9",
+         "--train.threads", "1", "--data.shift", "1"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path_factory.getbasetemp() / "finetune-home"))
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return sounds.fsdd(tmp_path_factory.mktemp("fsdd"), range(12))
+
+
+def study(digits, out, *words):
+    return ["finetune", "--preset", "fsdd", "--data.path", str(digits), "--out", str(out),
+            *SMALL, *words]  # fmt: skip
+
+
+def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
+    words = study(
+        digits, tmp_path / "s", "--speaker", "ann,bob", "--seeds", "2", "--shots", "1,all",
+        "--batch", "1,4", "--contrast", "class,batch", "--alone", "--epochs", "2",
+    )  # fmt: skip
+    assert cli.main([*words, "--table", "--quiet"]) == 0
+    assert not list((tmp_path / "s").glob("*/seed-0"))
+    capsys.readouterr()
+    assert cli.main(words) == 0
+    caught = capsys.readouterr()
+    lines = [line.split("\t") for line in caught.out.splitlines()]
+    assert lines[0] == list(shots_table.COLUMNS)
+    # 2 shots × (class 1, class 4, batch 4), and alone 2 × (1, 4)
+    assert len(lines) == 1 + 6 + 4
+    assert {line[4] for line in lines[1:]} == {"4"}
+    with (tmp_path / "s" / "table.csv").open() as file:
+        assert list(csv.reader(file)) == lines
+    assert (tmp_path / "s" / "table.md").read_text().count("\n") == 12
+    speakers = (tmp_path / "s" / "speakers.md").read_text().splitlines()
+    assert speakers[2] == "|  | ann | bob | all |"
+    assert speakers[4].startswith("| before | ")
+    assert len(speakers) == 2 * (2 + 2 + 1 + 10) + 1
+    assert (tmp_path / "s" / "table.png").stat().st_size > 1000
+    assert "40/40" in caught.err
+    found = [json.loads(f.read_text()) for f in (tmp_path / "s").glob("*/seed-*/*/summary.json")]
+    tuned = [each for each in found if "before" in each]
+    assert len(tuned) == 40
+    for each in tuned:
+        assert each["sizes"] == {"query": 20, "general": 50}
+        assert (
+            each["samples"] == each["words"] * (each["shots"] or 10) == 10 * (each["shots"] or 10)
+        )
+        assert each["state_bytes"] > 0
+        assert each["operations"] > 0
+    # before is the same, whatever comes after
+    before = {(e["speaker"], e["seed"], e["before"]["query"]) for e in tuned if not e["alone"]}
+    assert len(before) == 4
+    # the table is the files'
+    chosen = [e for e in tuned if e["shots"] is None and e["batch"] == 1 and not e["alone"]]
+    mean = sum(100 * e["after"]["query"] for e in chosen) / 4
+    (line,) = (ln for ln in lines if ln[:4] == ["all", "1", "class", "none"])
+    assert line[6] == f"{mean:.2f}"
+    assert mean > 60  # of 10 words: it has learned them
+
+
+def test_a_study_goes_on_where_it_was_cut_off(digits, tmp_path: Path, monkeypatch):
+    words = study(digits, tmp_path / "s", "--speaker", "ann,eve", "--shots", "1", "--quiet")
+    once, calls = personal.once, []
+
+    def interrupted(*arguments):
+        calls.append(arguments[1])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return once(*arguments)
+
+    monkeypatch.setattr(personal, "once", interrupted)
+    assert cli.main([*words, "--epochs", "2"]) == 130
+    assert cli.main([*words, "--epochs", "2"]) == 0
+    assert calls == [("ann", 0), ("eve", 0), ("eve", 0)]
+    assert cli.main([*words, "--train.lr", "1e-4"]) == 2
+
+
+def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
+    words = ["train", "--preset", "fsdd", "--data.path", str(digits), *SMALL, "--out",
+             str(tmp_path / "r"), "--quiet", "--data.holdout_speaker"]  # fmt: skip
+    assert cli.main([*words, "bob"]) == 0
+    (run,) = (tmp_path / "r").iterdir()
+    assert cli.main([*words[:-1]]) == 0
+    (other,) = (each for each in (tmp_path / "r").iterdir() if each != run)
+    capsys.readouterr()
+    tune = ["finetune", str(run), "--epochs", "2", "--keep", "rehearse=1+learn=readout"]
+    assert cli.main([*tune, "--json", "--quiet"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["speaker"], found["keep"]) == ("bob", "rehearse=1+learn=readout")
+    (made,) = (run / "finetune" / "bob" / "seed-0").iterdir()
+    tuned = job.trained(made)
+    assert tuned.features == job.trained(run).features
+    before, after = runs.load(run), tuned.net
+    assert (before.layers[0].weight == after.layers[0].weight).all()
+    assert (before.readout.weight != after.readout.weight).any()
+    for extra, message in {
+        ("--preset", "fsdd"): "--preset: RUN is trained already",
+        ("--train.lr", "1"): "--train.lr: RUN has its settings",
+        ("--speaker", "ann"): "holds out bob, not ann",
+        (str(run),): "same speaker and seed",
+        (str(other),): "was trained on every speaker",
+    }.items():
+        assert cli.main([tune[0], *extra, *tune[1:]]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):
+    words = study(digits, tmp_path / "s", "--speaker", "bob", "--word", "7", "--shots", "5",
+                  "--keep", "none,rehearse=2", "--epochs", "40", "--json", "--quiet")  # fmt: skip
+    assert cli.main(words) == 0
+    for found in json.loads(capsys.readouterr().out):
+        assert found["sizes"] == {"query": 18, "general": 45, "new": 2}
+        assert found["before"]["new"] == 0.0
+        assert found["after"]["new"] == 1.0
+        assert found["words"] == 1
+    run = next((tmp_path / "s" / "bob" / "seed-0").glob("5-shots*none*"))
+    assert runs.load(run).classes == 10
+    assert job.trained(run).classes == (*"012345689", "7")
+    trained = job.trained(tmp_path / "s" / "bob" / "seed-0" / "pretrained")
+    assert trained.classes == tuple("012345689")
+
+
+def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
+    words = study(digits, tmp_path / "s", "--speaker", "bob", "--shots", "all", "--epochs", "1",
+                  "--quiet", "--json")  # fmt: skip
+    assert cli.main([*words, "--judge", "support"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["samples"], found["sizes"]["query"]) == (80, 20)
+    assert cli.main(words) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["samples"], found["sizes"]["query"]) == (100, 20)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--speaker: needs a name, or all"),
+        (["--speaker", "theo"], "fsdd has no speaker 'theo'; it has ann, bob, eve"),
+        (["--speaker", "ann", "--shots", "0"], "--shots: '0' should be positive whole numbers or"),
+        (["--speaker", "ann", "--batch", "all"], "--batch: 'all' should be positive whole"),
+        (["--speaker", "ann", "--contrast", "none"], "--contrast: 'none' is none of batch, class"),
+        (["--speaker", "ann", "--contrast", "batch"], "a batch of one learns nothing"),
+        (["--speaker", "ann", "--keep", "all"], "--keep: 'all' is none of rehearse=N"),
+        (["--speaker", "ann", "--seeds", "0"], "--seeds: 0 is not"),
+        (["--speaker", "ann", "--word", "ten"], "leave_out: 'ten' is none of"),
+        (["--speaker", "ann", "--epochs", "0"], "--epochs: 0 is not"),
+        (["--speaker", "ann", "--lr", "-1"], "--lr: -1.0 is not"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_trained(
+    digits, tmp_path: Path, capsys, words, message
+):
+    assert cli.main(study(digits, tmp_path / "s", *words)) == 2
+    caught = capsys.readouterr()
+    assert message in caught.err
+    assert caught.err.count("\n") == 1
+    assert not (tmp_path / "s").exists()
+
+
+def test_data_without_speakers_are_refused(tmp_path: Path, capsys):
+    assert cli.main(["finetune", "--speaker", "all", "--out", str(tmp_path / "s")]) == 2
+    assert "digits can't hold a speaker out" in capsys.readouterr().err
+
+
+def test_own_words(digits, tmp_path: Path, capsys):
+    """Two known words and a new one, recorded at another rate and in stereo."""
+    words = ["train", "--preset", "fsdd", "--data.path", str(digits), *SMALL, "--out",
+             str(tmp_path / "r"), "--quiet"]  # fmt: skip
+    assert cli.main(words) == 0
+    (run,) = (tmp_path / "r").iterdir()
+    own = tmp_path / "own"
+    for word, pitch in (("1", 640.0), ("8", 2700.0), ("lamp", 3500.0)):
+        for number in range(6 if word == "lamp" else 3):
+            tone = sounds.tone(pitch + number, 0.4, 16000, seed=number)
+            sounds.write(own / word / f"{number}.wav", torch.stack([tone, tone], 1), 16000)
+    tune = ["finetune", str(run), "--words", str(own), "--keep", "rehearse=2", "--epochs", "40"]
+    capsys.readouterr()
+    assert cli.main([*tune, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["new_words"] == ["lamp"]
+    assert (found["samples"], found["sizes"]) == (11, {"query": 1, "general": 150})
+    assert (found["before"]["query"], found["after"]["query"]) == (0.0, 1.0)
+    made = Path(found["run"])
+    assert made.parent.parent == run / "finetune"
+    tuned = job.trained(made)
+    assert tuned.classes == (*"0123456789", "lamp")
+    assert cli.main(tune) == 0  # it is done
+    assert f"run             {made}" in capsys.readouterr().out
+    wav = sounds.write(tmp_path / "l.wav", sounds.tone(3500.0, 0.4, 8000), 8000)
+    assert cli.main(["listen", str(made), "--wav", str(wav), "--confidence", "0"]) == 0
+    assert capsys.readouterr().out.split("\t")[1] == "lamp"
+    more = ["finetune", str(made), "--words", str(own), "--epochs", "1", "--json"]
+    assert cli.main(more) == 0  # and on from there
+    again = json.loads(capsys.readouterr().out)
+    assert (again["new_words"], again["before"]) == ([], found["after"])
+    (own / "lamp" / "5.wav").unlink()
+    assert cli.main([*tune, "--json"]) == 0
+    assert Path(json.loads(capsys.readouterr().out)["run"]).parent != made.parent
+    for extra, message in {
+        ("--speaker", "bob"): "--speaker: doesn't go with --words",
+        ("--batch", "1,2"): "needs one RUN, and one of",
+    }.items():
+        assert cli.main([*tune, *extra]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_speech_commands_start(tmp_path: Path, capsys):
+    path = sounds.speech_commands(tmp_path / "s", words=("yes", "no"))
+    words = ["finetune", "--preset", "speechcommands", "--data.path", str(path), "--speaker",
+             sounds.SPEAKERS[4], "--shots", "1", "--batch", "1,2", "--model.hidden", "[16]",
+             "--train.epochs", "1", "--epochs", "1", "--out", str(tmp_path / "o"), "--json",
+             "--keep", "rehearse=1", "--quiet"]  # fmt: skip
+    assert cli.main(words) == 0
+    for found in json.loads(capsys.readouterr().out):
+        assert found["samples"] == 2
+        assert found["sizes"]["query"] == 0
+        assert found["after"]["query"] is None
