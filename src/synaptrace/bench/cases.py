@@ -74,7 +74,7 @@ NMNIST = Case(
     neuron=st.LIF(threshold=0.1, decay=0.98, trace_decay=0.98),
 )  # fmt: skip
 DEEP = replace(
-    SHD, name="3x450", hidden=(450, 450, 450), gain=1.5,
+    SHD, name="3x450", hidden=(450, 450, 450), gain=1.5, repeats=3,
     neuron=st.LIF(threshold=0.38, decay=0.85, trace_decay=0.85),
 )  # fmt: skip
 VGG9 = Case(
