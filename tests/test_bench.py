@@ -145,10 +145,13 @@ def test_limits_are_measured() -> None:
 
 def test_memory_in_a_process_of_its_own() -> None:
     large = measure.peak_memory(grab, 64, threads=1)
-    assert 60 * 2**20 < large < 90 * 2**20
+    assert large < 90 * 2**20
+    if sys.platform == "linux":
+        assert large > 60 * 2**20
 
 
 def grab(megabytes: int) -> measure.Job:
+    torch.ones(2 * megabytes * 2**18).sum()  # doesn't count
     return lambda: torch.ones(megabytes * 2**18).sum()
 
 

@@ -240,6 +240,16 @@ def test_tiny_numbers_are_zeros_within_the_engine_only() -> None:
 
 
 @built
+def test_pytorch_s_threads_come_back_after_the_engine() -> None:
+    torch.set_num_threads(2)
+    large = torch.rand(1000, 1000)
+    expected = large.sqrt().sum()
+    for _ in range(3):
+        library.rest()
+        assert torch.equal(large.sqrt().sum(), expected)
+
+
+@built
 def test_a_changed_label_projection_is_seen() -> None:
     made = plain_twins()
     for _, rule in made:

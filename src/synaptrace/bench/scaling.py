@@ -25,15 +25,21 @@ AXES: dict[str, Sequence[float]] = {
 }
 """What is varied, and over what; no more threads than PyTorch has."""
 STYLE = {
-    "TP native, sequence, batch": ("#0072B2", "o"),
-    "TP native, step, batch": ("#56B4E9", "s"),
-    "TP torch, sequence, batch": ("#009E73", "^"),
+    "TP native, sequence": ("#0072B2", "o"),
+    "TP native, step": ("#56B4E9", "s"),
+    "TP torch, sequence": ("#009E73", "^"),
     peers.TRANSCRIPTION: ("#000000", "x"),
     peers.BPTT: ("#D55E00", "D"),
     peers.SNNTORCH: ("#E69F00", "v"),
     peers.SPIKINGJELLY: ("#CC79A7", "P"),
 }
-"""Contenders that are drawn: colour and marker."""
+"""Contenders that are drawn: colour and marker. TP has the published contrast where it can."""
+
+
+def drawn(name: str, batch: int) -> str | None:
+    """A contender's name in the plots, None where it has no place there."""
+    known = name.removesuffix(", batch" if batch > 1 else ", class")
+    return known if known in STYLE else None
 
 
 @dataclass
@@ -67,10 +73,10 @@ def measure_all(
                     continue
                 torch.set_num_threads(int(value))
             changed = vary(axis, value, case)
-            names = [name for name in peers.chosen(changed, batch) if name in STYLE]
+            names = [name for name in peers.chosen(changed, batch) if drawn(name, batch)]
             jobs = {name: peers.build(name, changed, batch) for name in names}
             for name, seconds in measure.interleaved(jobs, repeats).items():
-                yield Point(axis, value, name, seconds)
+                yield Point(axis, value, drawn(name, batch) or name, seconds)
     torch.set_num_threads(threads)
 
 
