@@ -100,6 +100,7 @@ def draw(points: Iterable[Point], folder: Path) -> Path:
 def panels(spots: Sequence[Spot], path: Path, what: str, title: str, below: str = "") -> None:
     """A panel for each name, a line for each contender, both axes logarithmic."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     names = list(dict.fromkeys(spot.panel for spot in spots))
     figure = Figure(figsize=(3.1 * len(names), 4.2), layout="constrained")
@@ -111,6 +112,8 @@ def panels(spots: Sequence[Spot], path: Path, what: str, title: str, below: str 
         ticks = sorted({spot.x for spot in spots if spot.panel == name})
         axes.set(xscale="log", yscale="log", xlabel=below or name, title=name if below else "")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(what)
