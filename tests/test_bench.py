@@ -187,7 +187,11 @@ def test_the_command_writes_figures_and_plots(
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_bad_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_numbers_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", "speed", "--batch", "0"])
-    with pytest.raises(UserError, match="positive"):
+    with pytest.raises(SystemExit) as error:
         command.main()
+    assert error.value.code == 2
+    assert capsys.readouterr().err == "bench: batch sizes and repeats must be positive\n"
