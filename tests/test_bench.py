@@ -145,10 +145,13 @@ def test_limits_are_measured() -> None:
 
 def test_memory_in_a_process_of_its_own() -> None:
     large = measure.peak_memory(grab, 64, threads=1)
-    assert 60 * 2**20 < large < 90 * 2**20
+    assert large < 90 * 2**20
+    if sys.platform == "linux":
+        assert large > 60 * 2**20
 
 
 def grab(megabytes: int) -> measure.Job:
+    torch.ones(2 * megabytes * 2**18).sum()  # doesn't count
     return lambda: torch.ones(megabytes * 2**18).sum()
 
 
@@ -184,7 +187,11 @@ def test_the_command_writes_figures_and_plots(
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_bad_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_numbers_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", "speed", "--batch", "0"])
-    with pytest.raises(UserError, match="positive"):
+    with pytest.raises(SystemExit) as error:
         command.main()
+    assert error.value.code == 2
+    assert capsys.readouterr().err == "bench: batch sizes and repeats must be positive\n"

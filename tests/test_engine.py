@@ -229,6 +229,27 @@ def test_the_same_bits_on_one_thread_and_on_three() -> None:
 
 
 @built
+def test_tiny_numbers_are_zeros_within_the_engine_only() -> None:
+    (net, rule), _ = plain_twins()
+    weight = net.float().readout.weight
+    rule.label.float()
+    weight.grad = torch.full_like(weight, 1e-40)
+    rule.sequence(spikes(9, 8) * 0, torch.arange(8) % 6)
+    assert not weight.grad.any()  # nothing spiked, and nothing was added
+    assert float(torch.tensor(1e-40) * torch.tensor(1.0)) > 0
+
+
+@built
+def test_pytorch_s_threads_come_back_after_the_engine() -> None:
+    torch.set_num_threads(2)
+    large = torch.rand(1000, 1000)
+    expected = large.sqrt().sum()
+    for _ in range(3):
+        library.rest()
+        assert torch.equal(large.sqrt().sum(), expected)
+
+
+@built
 def test_a_changed_label_projection_is_seen() -> None:
     made = plain_twins()
     for _, rule in made:

@@ -6,6 +6,7 @@ import sys
 import torch
 
 from synaptrace.bench import camera, data, listen, speed, step
+from synaptrace.errors import UserError
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     verb = verbs.add_parser("speed", help="TP beside its peers on four networks (the default)")
     speed.add_arguments(verb)
     verb.set_defaults(run=speed.main)
-    verb = verbs.add_parser("step", help="one of these networks, or VGG-9 over batch and length")
+    verb = verbs.add_parser("step", help="the first of them, or VGG-9 over batch and length")
     step.add_arguments(verb)
     verb.set_defaults(run=step.main)
     verb = verbs.add_parser("data", help="samples per second, loaded beside trained")
@@ -30,7 +31,10 @@ def main() -> None:
     options = parser.parse_args(sys.argv[1:] or ["speed"])
     if options.threads:
         torch.set_num_threads(options.threads)
-    options.run(options)
+    try:
+        options.run(options)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -74,11 +74,11 @@ NMNIST = Case(
     neuron=st.LIF(threshold=0.1, decay=0.98, trace_decay=0.98),
 )  # fmt: skip
 DEEP = replace(
-    SHD, name="3x450", hidden=(450, 450, 450), gain=1.5,
+    SHD, name="3x450", hidden=(450, 450, 450), gain=1.5, repeats=3,
     neuron=st.LIF(threshold=0.38, decay=0.85, trace_decay=0.85),
 )  # fmt: skip
 VGG9 = Case(
-    "vgg9", (2, 48, 48), (), 10, 4, 0.1, batches=(8,), repeats=2,
+    "vgg9", (2, 48, 48), (), 10, 4, 0.1, batches=(8, 64), repeats=2,
     neuron=st.LIF(threshold=0.2, decay=0.53, trace_decay=0.98),
 )  # fmt: skip
 CASES = {case.name: case for case in (SHD, NMNIST, DEEP, VGG9)}

@@ -111,7 +111,9 @@ def fits(name: str, case: Case, batch: int) -> bool:
     if name == D_RTRL:  # a matrix of traces for each sample: seconds a batch already at one
         return batch == 1 and case.dense and sum(case.hidden) <= 450
     if not case.dense:
-        return name in (TRANSCRIPTION, BPTT, "TP torch, sequence, batch")
+        # the transcription holds differences of all pairs of samples, gigabytes of them
+        some = [BPTT, "TP torch, sequence, batch", *([TRANSCRIPTION] if batch <= 8 else [])]
+        return name in some
     if "native" in name and st.engine.why():
         return False
     return batch > 1 or not name.endswith(", batch")

@@ -25,15 +25,21 @@ AXES: dict[str, Sequence[float]] = {
 }
 """What is varied, and over what; no more threads than PyTorch has."""
 STYLE = {
-    "TP native, sequence, batch": ("#0072B2", "o"),
-    "TP native, step, batch": ("#56B4E9", "s"),
-    "TP torch, sequence, batch": ("#009E73", "^"),
+    "TP native, sequence": ("#0072B2", "o"),
+    "TP native, step": ("#56B4E9", "s"),
+    "TP torch, sequence": ("#009E73", "^"),
     peers.TRANSCRIPTION: ("#000000", "x"),
     peers.BPTT: ("#D55E00", "D"),
     peers.SNNTORCH: ("#E69F00", "v"),
     peers.SPIKINGJELLY: ("#CC79A7", "P"),
 }
-"""Contenders that are drawn: colour and marker."""
+"""Contenders that are drawn: colour and marker. TP has the published contrast where it can."""
+
+
+def drawn(name: str, batch: int) -> str | None:
+    """A contender's name in the plots, None where it has no place there."""
+    known = name.removesuffix(", batch" if batch > 1 else ", class")
+    return known if known in STYLE else None
 
 
 @dataclass
@@ -67,10 +73,10 @@ def measure_all(
                     continue
                 torch.set_num_threads(int(value))
             changed = vary(axis, value, case)
-            names = [name for name in peers.chosen(changed, batch) if name in STYLE]
+            names = [name for name in peers.chosen(changed, batch) if drawn(name, batch)]
             jobs = {name: peers.build(name, changed, batch) for name in names}
             for name, seconds in measure.interleaved(jobs, repeats).items():
-                yield Point(axis, value, name, seconds)
+                yield Point(axis, value, drawn(name, batch) or name, seconds)
     torch.set_num_threads(threads)
 
 
@@ -94,6 +100,7 @@ def draw(points: Iterable[Point], folder: Path) -> Path:
 def panels(spots: Sequence[Spot], path: Path, what: str, title: str, below: str = "") -> None:
     """A panel for each name, a line for each contender, both axes logarithmic."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     names = list(dict.fromkeys(spot.panel for spot in spots))
     figure = Figure(figsize=(3.1 * len(names), 4.2), layout="constrained")
@@ -105,6 +112,8 @@ def panels(spots: Sequence[Spot], path: Path, what: str, title: str, below: str 
         ticks = sorted({spot.x for spot in spots if spot.panel == name})
         axes.set(xscale="log", yscale="log", xlabel=below or name, title=name if below else "")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(what)

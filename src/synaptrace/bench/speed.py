@@ -160,12 +160,12 @@ def run(
 
 def draw_batches(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
     """Time a sample against the batch, a panel for each case; returns the file."""
-    spots = [
-        scaling.Spot(
-            row["case"], row["batch"], row["contender"], 1e3 * row["median"] / row["batch"]
-        )
-        for row in rows
-    ]
+    spots = []
+    for row in rows:
+        name = scaling.drawn(row["contender"], row["batch"])
+        if name:
+            each = 1e3 * row["median"] / row["batch"]
+            spots.append(scaling.Spot(row["case"], row["batch"], name, each))
     path = folder / "bench-batch.png"
     scaling.panels(spots, path, "ms a sample", "Time a sample by batch size", "batch")
     return path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Callable
 from ctypes import c_double, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -96,8 +98,33 @@ def run(job: Job, memory: Tensor | None, fresh: bool) -> Tensor:
     if memory is None or fresh:
         memory = torch.zeros(library.synaptrace_bytes(job) + 64, dtype=torch.uint8)
     start = (memory.data_ptr() + 63) // 64 * 64
+    if job.threads > 1:
+        rest()
     library.synaptrace_run(job, start)
     return memory
+
+
+def rest() -> None:
+    """End PyTorch's idle threads, which it starts again when it needs them.
+
+    GNU's OpenMP lets them spin for some ten milliseconds after each operation, on the cores that
+    the engine's threads would run on.
+    """
+    pause = find_pause()
+    if pause is not None:
+        pause(1)  # omp_pause_soft
+
+
+@cache
+def find_pause() -> Callable[[int], int] | None:
+    """`omp_pause_resource_all` of the OpenMP that PyTorch has loaded, where it is GNU's."""
+    try:
+        pause: Callable[[int], int] = ctypes.CDLL(
+            "libgomp.so.1", mode=os.RTLD_NOLOAD
+        ).omp_pause_resource_all
+    except (OSError, AttributeError):  # another OpenMP, another system
+        return None
+    return pause
 
 
 def address(tensor: Tensor | None) -> int | None:
