@@ -20,11 +20,12 @@ VERBS = {
     "evaluate": "accuracy, recall, confusion and spikes of a trained network",
     "predict": "the label and probability of files",
     "compare": "learning rules side by side on the same network, data and budget",
+    "memory": "bytes of each rule by purpose, counted and measured",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
 }
-SETTINGS = ("train", "data", "compare")
+SETTINGS = ("train", "data", "compare", "memory")
 """Verbs that take --section.key value."""
 
 EXAMPLES = """
