@@ -130,7 +130,7 @@ def test_what_nobody_owns_is_found() -> None:
         return net, Hoarder(net)
 
     found = measure(make, batch=4, steps=3)
-    assert found.unexplained == 2 * 3 * 4 * 20 * 4  # two sequences' frames
+    assert found.unexplained == (2 + 3) * 4 * 20 * 4  # the frames of both sequences
     assert measure(make, 4, 9).total > found.total
 
 

@@ -120,7 +120,7 @@ class Measured:
 
 
 def measure(make: Make, batch: int, steps: int) -> Measured:
-    """Train on two sequences of ``steps`` steps, an update after each, and measure the second.
+    """Train on a short sequence and one of ``steps`` steps, an update after each; measure that.
 
     Labels take turns, so that as many classes are present as can be. ``make`` is called once, and
     its network must live on the CPU.
@@ -131,7 +131,7 @@ def measure(make: Make, batch: int, steps: int) -> Measured:
         watch = Watch(net, rule, optimizer, batch, steps, meter)
         optimizer.register_step_pre_hook(watch.update)
         frames = cast(Tensor, watch)  # a sequence asks for its length and its frames only
-        for _ in range(2):
+        for watch.steps in (min(steps, 2), steps):
             meter.peak = meter.now
             rule.sequence(frames, torch.arange(batch) % net.classes, optimizer=optimizer)
         peak = meter.peak
