@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def draw(
 
 def interpolate(grid: Sequence[int], values: Sequence[int], at: int) -> float:
     """The curve's height between two of the grid's values."""
-    for i, (low, high) in enumerate(zip(grid, grid[1:], strict=False)):
+    for i, (low, high) in enumerate(pairwise(grid)):
         if low <= at <= high:
             share = (at - low) / (high - low)
             return values[i] + share * (values[i + 1] - values[i])

@@ -256,10 +256,10 @@ def espp(c: Case, o: Options) -> int:
     if o["form"] == "step":
         return alone(c, learn)
     missing = [layer.weights + layer.recurrent for layer in c.layers]  # gradients to come
-    made = [(3 if c.standardised else 1) * layer.weights for layer in c.layers]
-    finish = max(
-        n - sum(missing[i:]) + c.batch * (c.layers[i].neurons + 8) for i, n in enumerate(made)
-    )
+    made = [layer.weights for layer in c.layers]
+    if c.standardised:
+        made = [3 * (layer.weights + layer.neurons) + 2 * c.batch for layer in c.layers]
+    finish = max(n - sum(missing[i:]) for i, n in enumerate(made))
     steps = alone(c, learn, last=2 * c.readout if c.standardised else 0) - sum(missing)
     return max(steps, finish, refresh(c, sum(missing) + c.readout), 5 * c.batch)
 
