@@ -43,9 +43,7 @@ class Build(build_ext):
             for level, flags in LEVELS.items():
                 try:
                     for source in LEVELLED:
-                        objects += self.compile(
-                            source, level, [*FLAGS, *flags], [("LEVEL", level)]
-                        )
+                        objects += self.compile(source, level, [*FLAGS, *flags], [("LEVEL", level)])
                     macros.append((f"WITH_{level.upper()}", "1"))
                 except Exception as error:  # a compiler that doesn't know the instruction set
                     print(f"synaptrace: the native engine has no {level}: {error}")

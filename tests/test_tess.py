@@ -93,7 +93,9 @@ def test_single_precision_has_the_signs_of_double() -> None:
     signs = []
     for dtype in (torch.float32, torch.float64):
         net = spiking.st.mlp(1, [8192], 10).to(dtype)
-        signs.append(Waves(net, 0, square=True, keep=False).waves(net.readout.weight))
+        signs.append(
+            torch.cat(list(Waves(net, 0, square=True, keep=False).waves(net.readout.weight)))
+        )
     assert signs[0].dtype == torch.float32
     assert torch.equal(signs[0].double(), signs[1])
     naive = torch.sin(torch.outer(torch.linspace(50, 512, 10), torch.arange(8192.0)))

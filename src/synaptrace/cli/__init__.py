@@ -23,11 +23,12 @@ VERBS = {
     "listen": "recognise words in a sound file or at the microphone, as they are spoken",
     "record": "record your own words into a data set",
     "compare": "learning rules side by side on the same network, data and budget",
+    "memory": "bytes of each rule by purpose, counted and measured",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
 }
-SETTINGS = ("train", "data", "compare", "finetune")
+SETTINGS = ("train", "data", "compare", "finetune", "memory")
 """Verbs that take --section.key value."""
 
 EXAMPLES = """

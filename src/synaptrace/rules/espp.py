@@ -41,6 +41,8 @@ from synaptrace.rules.base import Locality
 from synaptrace.rules.stream import InputTraces, check_choice, dense_only
 from synaptrace.rules.synapse import accumulate, beside, synapses
 
+BLOCK = 16
+"""Samples that look for theirs at once, so that nothing is batch × batch."""
 DEFAULTS = {"step": (2.0, -1.0, 0.02), "sequence": (8e-4, -4e-4, 0.0)}
 """c₊, c₋ and ā_min of each form: the published ones that leave a margin, c₊ > −c₋."""
 
@@ -162,11 +164,13 @@ def choose(labels: Tensor, earlier: Tensor) -> Tensor:
 
     Even rows look for their own class, odd ones for another, cyclically from their own row on.
     """
-    rows, columns = (torch.arange(len(each), device=labels.device) for each in (labels, earlier))
-    ahead = (columns - rows[:, None]) % len(earlier)
-    same = labels[:, None] == earlier
-    wanted = same == (rows % 2 == 0)[:, None]
-    return (ahead + ~wanted * len(earlier)).argmin(1)
+    columns, found = torch.arange(len(earlier), device=labels.device), []
+    for rows in torch.split(torch.arange(len(labels), device=labels.device), BLOCK):
+        ahead = (columns - rows[:, None]) % len(earlier)
+        same = labels[rows, None] == earlier
+        wanted = same == (rows % 2 == 0)[:, None]
+        found.append((ahead + ~wanted * len(earlier)).argmin(1))
+    return torch.cat(found)
 
 
 def column(each: Tensor, like: Tensor) -> Tensor:

@@ -71,9 +71,10 @@ class TESS(CausalTraces):
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
         y, share = self._one_hot(), self._share(running)
-        m, r = classifier.waves(x), classifier.shrink(step.out)
-        log_softmax = (r @ m.t() / classifier.length).log_softmax(1)
-        error = (log_softmax.exp() - y).mul_(share) @ m / classifier.length
+        r = classifier.shrink(step.out)
+        log_softmax = classifier.project(r).div_(classifier.length).log_softmax(1)
+        off = (log_softmax.exp() - y).mul_(share)
+        error = classifier.back(off).div_(classifier.length)
         self._learn(i, step, layer.unpool(classifier.grow(error, step.out), step.spikes))
         self._record(i, -(y * log_softmax * share).sum(), None, running)
         return step.out

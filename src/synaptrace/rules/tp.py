@@ -118,13 +118,20 @@ class TracesPropagation(Rule):
         freeze(label, "recurrent")
         self.label = label
 
+    def _rows(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The target stream's rows: the class of each (C,), and each sample's row (B,)."""
+        if self.contrast == "class":
+            return torch.arange(self.classes, device=labels.device), labels
+        if len(labels) < 2:
+            raise UserError("batch: one sample has no contrast; use contrast='class' or more")
+        classes, row = torch.unique(labels, return_inverse=True)
+        return classes, row
+
     def _start(self, labels: Tensor) -> None:
-        if self.contrast == "batch":
-            if len(labels) < 2:
-                raise UserError("batch: one sample has no contrast; use contrast='class' or more")
-            classes, row = torch.unique(labels, return_inverse=True)
-        else:
-            classes, row = torch.arange(self.classes, device=labels.device), labels
+        classes, row = self._rows(labels)
+        every = len(classes) <= len(labels)  # else P is made for the samples' classes alone
+        asked = torch.arange(len(classes), device=labels.device) if every else row
+        target = row if every else torch.arange(len(labels), device=labels.device)
         rows, like = len(labels) + len(classes), self.net.readout.weight
         first, *_ = layers = list(self.net.layers)
         threshold = like.new_full((rows, *[1] * len(first.shape)), first.neuron.threshold)
@@ -136,13 +143,15 @@ class TracesPropagation(Rule):
             "threshold": [threshold],
             "row": [row],
             "classes": [classes],
-            "same": [torch.eye(len(classes), dtype=like.dtype, device=like.device)],
+            "asked": [asked],
+            "target": [target],
         }
         self.state["log_n"] = [self._log_counts(torch.ones_like(row))]
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         state, net, label, n = self.state, self.net, self.label, self.batch
-        (row,), (classes,), (labels,) = state["row"], state["classes"], state["labels"]
+        (asked,), (target,), (classes,) = state["asked"], state["target"], state["classes"]
+        (labels,) = state["labels"]
         dtype = net.readout.weight.dtype
         alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
         log_n = state["log_n"][0] if running is None else self._log_counts(running)
@@ -166,7 +175,7 @@ class TracesPropagation(Rule):
             z = layer.rows(torch.add(out, trace, alpha=layer.neuron.lam, out=trace))
 
             a = torch.addmm(log_n, z[:n], z[n:].t(), alpha=1 / layer.pixels).log_softmax(1)
-            p = (log_n - distance).softmax(1).index_select(0, row)  # as the layer below sees them
+            p = (log_n - distance).softmax(1)[target]  # as the layer below sees them
             e = (a.exp() - p).mul_(alive)
             share = e / layer.pixels
             delta = share @ z[n:]
@@ -179,7 +188,7 @@ class TracesPropagation(Rule):
                 label.accumulate(g[n:], classes, previous[n:])
 
             self._record(i, cross_entropy(p, a - log_n, alive), s[:n], running)
-            distance = trace_distance(z[n:].view(-1, layer.pixels, layer.channels))
+            distance = trace_distance(z[n:].view(-1, layer.pixels, layer.channels), asked)
             x = out
 
         drive = F.linear(x[:n].flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
@@ -237,10 +246,11 @@ class TracesPropagation(Rule):
         return torch.where(counts.sum() > 0, counts.log(), 0.0)
 
     def _label_distance(self) -> Tensor:
-        """D of the traces of the one-hot labels, (C, C): all alike but for the diagonal."""
+        """D of the traces of the one-hot labels: all alike but from one's own."""
         lam, steps = self.net.layers[0].neuron.lam, self.time + 1
         trace = steps if lam == 1 else (1 - lam**steps) / (1 - lam)
-        (same,) = self.state["same"]
+        (classes,), (asked,) = self.state["classes"], self.state["asked"]
+        same = (classes[asked][:, None] == classes).to(self.net.readout.weight.dtype)
         apart, equal = math.sqrt(2) * trace, SHIFT * math.sqrt(self.classes)
         return apart + (equal - apart) * same
 
@@ -251,16 +261,20 @@ def cross_entropy(target: Tensor, log_probability: Tensor, alive: Tensor | float
     return -each.sum()
 
 
-def trace_distance(traces: Tensor) -> Tensor:
-    """D of traces (C, pixels, channels): Euclidean over channels, mean over pixels, (C, C).
+def trace_distance(traces: Tensor, asked: Tensor) -> Tensor:
+    """D of traces (C, pixels, channels), from the rows ``asked`` to all: Euclidean over channels,
+    mean over pixels.
 
     Rows come in blocks of as many as there are channels, so that no block is larger than the
     traces themselves.
     """
     columns = traces.transpose(0, 1)
     exact = "donot_use_mm_for_euclid_dist"
-    blocks: tuple[Tensor, ...] = torch.split(columns, traces.shape[2], dim=1)
-    rows = [torch.cdist(each + SHIFT, columns, compute_mode=exact).mean(0) for each in blocks]
+    blocks: tuple[Tensor, ...] = torch.split(asked, traces.shape[2])
+    rows = [
+        torch.cdist(columns[:, each].add_(SHIFT), columns, compute_mode=exact).mean(0)
+        for each in blocks
+    ]
     return torch.cat(rows)
 
 

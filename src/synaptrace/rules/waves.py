@@ -5,7 +5,7 @@
 d is the length of r = A p(s): a map's adaptive average over 4×4 places in the first layer, 1×1 in
 the last, 2×2 between, flattened; a dense layer's output as it is (our reading, as the sources have
 convolutions only). Waves are computed in float64 (in float32 up to 0.2 % of the signs would be
-others) and, where they aren't kept, again at every step.
+others) and, where they aren't kept, whenever they are needed, some classes at a time.
 
 Source: the code of arXiv 2405.15868 and 2502.01837.
 """
@@ -13,6 +13,7 @@ Source: the code of arXiv 2405.15868 and 2502.01837.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ from torch.nn import functional as F
 from synaptrace.network import Network
 
 LOWEST, HIGHEST = 50.0, 512.0
+BLOCK = 64
+"""Classes whose waves are at hand at once."""
 
 
 class Waves(nn.Module):
@@ -40,17 +43,33 @@ class Waves(nn.Module):
         self.size, self.length = places(net, index), length(net, index)
         self.register_buffer("matrix", None, persistent=False)
         if keep:
-            self.matrix = self.waves(net.readout.weight)
+            self.matrix = torch.cat(list(self.waves(net.readout.weight)))
 
-    def waves(self, like: Tensor) -> Tensor:
-        """M (classes, d), kept or computed, with the dtype and device of ``like``."""
+    def waves(self, like: Tensor) -> Iterator[Tensor]:
+        """M (classes, d) in blocks of rows, kept or computed, as ``like`` in dtype and device."""
         if self.matrix is not None:
-            return self.matrix
+            yield from torch.split(self.matrix, BLOCK)
+            return
         exact, device = torch.float64, like.device
         frequencies = torch.linspace(LOWEST, HIGHEST, self.classes, dtype=exact, device=device)
         places = torch.arange(self.length, dtype=exact, device=device)
+        for some in torch.split(frequencies, BLOCK):
+            yield self._rows(some, places, like.dtype)
+
+    def _rows(self, frequencies: Tensor, places: Tensor, dtype: torch.dtype) -> Tensor:
         waves = torch.outer(frequencies, places).sin_()
-        return (waves.sign_() if self.square else waves).to(like.dtype)
+        return (waves.sign_() if self.square else waves).to(dtype)
+
+    def project(self, r: Tensor) -> Tensor:
+        """r Mᵀ: (B, d) → (B, classes)."""
+        return torch.cat([r @ rows.t() for rows in self.waves(r)], 1)
+
+    def back(self, error: Tensor) -> Tensor:
+        """error M: (B, classes) → (B, d)."""
+        out = error.new_zeros(len(error), self.length)
+        for some, rows in zip(torch.split(error, BLOCK, 1), self.waves(error), strict=True):
+            out.addmm_(some, rows)
+        return out
 
     def shrink(self, out: Tensor) -> Tensor:
         """r = A p(s): (B, *out_shape) → (B, d)."""

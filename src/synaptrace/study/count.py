@@ -75,7 +75,7 @@ def synapses(c: Case) -> int:
 
 def more(kept: Kept, **numbers: int) -> Kept:
     """The same with ``numbers`` added to its fields."""
-    return replace(kept, **{key: getattr(kept, key) + n for key, n in numbers.items()})  # type: ignore[arg-type]
+    return replace(kept, **{key: getattr(kept, key) + n for key, n in numbers.items()})
 
 
 # The rules.
@@ -95,17 +95,20 @@ def tp(c: Case, o: Options) -> Kept:
         auxiliary=label + first.recurrent,
         trained=label if o["train_label"] else 0,
         matrices=1 if o["train_label"] else 0,
-        records=5 * c.batch - (2 * c.batch if o["contrast"] == "class" else 0)
-        + 2 * len(c.layers) + 1 + 4 * classes + classes**2,
+        records=(5 if o["contrast"] == "batch" else 3) * c.batch
+        + 2 * len(c.layers)
+        + 1
+        + 4 * classes
+        + 2 * min(c.batch, classes),
     )
 
 
 def bptt(c: Case, o: Options) -> Kept:
     """x, v, s and log-softmax of every step, maxima with their places; once, what standardisation
     saves. The last s is state, too, and counted there."""
-    cut = o["truncate"] is not None and c.steps > o["truncate"]
+    cut = o["truncate"] is not None and c.steps >= o["truncate"]
     steps = o["truncate"] - 1 if cut else c.steps
-    kernels = 2 * (c.readout + sum(layer.weights for layer in c.layers)) if c.standardised else 0
+    kernels = standardising(c) if c.standardised else 0
     saved = steps * work.saved_a_step(c) + kernels
     saved += c.batch * (heard(c) - sum(layer.neurons for layer in c.layers))
     return Kept(
@@ -114,6 +117,16 @@ def bptt(c: Case, o: Options) -> Kept:
         saved=saved,
         records=2 * c.batch + 2 * len(c.layers) + 2,
     )
+
+
+def standardising(c: Case) -> int:
+    """Centred weights, and two numbers a row; the kernels, but that of a dense first layer, whose
+    input needs no error."""
+    first = c.layers[0]
+    matrices = c.readout + sum(layer.weights for layer in c.layers)
+    rows = c.classes + sum(layer.channels for layer in c.layers)
+    dense = first.weights == first.inputs * first.neurons
+    return 2 * matrices + 2 * rows - (first.weights if dense else 0)
 
 
 def readout_only(c: Case, o: Options) -> Kept:
@@ -211,9 +224,7 @@ def ostl(c: Case, o: Options) -> Kept:
     complete = o["complete"] and heard(c)
     trace = synapses(c)
     if complete:
-        trace = c.batch * sum(
-            x.neurons * (x.weights + x.recurrent) for x in c.layers
-        )
+        trace = c.batch * sum(x.neurons * (x.weights + x.recurrent) for x in c.layers)
     above = sum(layer.weights for layer in c.layers[1:]) + c.readout
     return more(
         stream(c, "B·H²·(I + H)" if complete else "B·H·I"),

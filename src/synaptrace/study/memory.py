@@ -16,7 +16,6 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from synaptrace.bench.measure import peak_memory as grown
 from synaptrace.memory import Meter, id_of, storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -30,8 +29,8 @@ PURPOSES = (
 
 STATES = ("membrane", "spikes", "adaptation", "readout", "logits", "classifier_membrane")
 RECORDS = (
-    "labels", "lengths", "losses", "rates", "loss", "threshold", "row", "classes", "same", "log_n",
-    "asked", "seed", "partner", "sign", "echo_labels", "score",
+    "labels", "lengths", "losses", "rates", "loss", "threshold", "row", "classes", "log_n", "asked",
+    "target", "seed", "partner", "sign", "echo_labels", "score",
 )  # fmt: skip
 """Names in a rule's state that are no traces: neurons' states, and what describes the batch."""
 
@@ -121,7 +120,7 @@ class Measured:
 
 
 def measure(make: Make, batch: int, steps: int) -> Measured:
-    """Train on two sequences of ``steps`` steps, an update after each, and measure the second.
+    """Train on a short sequence and one of ``steps`` steps, an update after each; measure that.
 
     Labels take turns, so that as many classes are present as can be. ``make`` is called once, and
     its network must live on the CPU.
@@ -129,13 +128,12 @@ def measure(make: Make, batch: int, steps: int) -> Measured:
     with Meter() as meter:
         net, rule = make()
         optimizer = adam([*net.parameters(), *rule.parameters()], lr=1e-3)
-        labels = torch.arange(batch) % net.classes
         watch = Watch(net, rule, optimizer, batch, steps, meter)
         optimizer.register_step_pre_hook(watch.update)
         frames = cast(Tensor, watch)  # a sequence asks for its length and its frames only
-        rule.sequence(frames, labels.clone(), optimizer=optimizer)
-        meter.peak = meter.now
-        rule.sequence(frames, labels.clone(), optimizer=optimizer)
+        for watch.steps in (min(steps, 2), steps):
+            meter.peak = meter.now
+            rule.sequence(frames, torch.arange(batch) % net.classes, optimizer=optimizer)
         peak = meter.peak
     kept = watch.kept | {"gradients": watch.gradients, "work space": 0}
     kept["work space"] = peak - sum(kept.values())

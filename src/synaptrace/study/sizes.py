@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -119,7 +120,7 @@ def case(net: Network, batch: int, steps: int) -> Case:
     )  # fmt: skip
 
 
-def dense(inputs: int, hidden: list[int], classes: int, recurrent: bool = False) -> Network:
-    """A dense network without numbers in it, to count however large it is."""
+def bare(spec: dict[str, Any]) -> Network:
+    """The network of ``spec`` (`Network.spec`) without numbers in it, however large it is."""
     with torch.device("meta"):
-        return network.mlp(inputs, hidden, classes, recurrent=recurrent)
+        return network.build(spec)

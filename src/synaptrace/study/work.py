@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synaptrace.rules.waves import BLOCK
 from synaptrace.study.sizes import Case, Layer
 
 Options = Mapping[str, Any]
@@ -79,9 +80,12 @@ def together(c: Case, learn: Learn, up: bool = False, rows: int = 2) -> int:
     return kernels(c) + max(moments)
 
 
-def alone(c: Case, learn: Learn) -> int:
-    """Each layer fires and learns before the next one fires; ``learn`` counts all it makes."""
-    moments, below = [readout(c), update(c)], 0
+def alone(c: Case, learn: Learn, last: int | None = None) -> int:
+    """Each layer fires and learns before the next one fires; ``learn`` counts all it makes.
+
+    ``last``: what the update takes, by default `update`.
+    """
+    moments, below = [readout(c), update(c) if last is None else last], 0
     for layer in c.layers:
         moments.append(c.batch * (below + firing(layer)))
         moments.append(c.batch * (below + fired(layer)) + learn(layer))
@@ -114,9 +118,20 @@ def esdrtrl(c: Case, o: Options) -> int:
 
 
 def readout_only(c: Case, o: Options) -> int:
-    last = 2 * c.readout if c.standardised else 0
+    """Without gradients of other layers, the making of standardised copies is a moment, too."""
     own = c.batch * sum(map(fired, c.layers)) + readout(c)
-    return kernels(c) + max(forward(c), own, last)
+    last = 2 * c.readout if c.standardised else 0
+    return max(kernels(c) + max(forward(c), own, last), refresh(c, c.readout))
+
+
+def refresh(c: Case, gradients: int) -> int:
+    """Standardised copies are made one by one, each from two of its size, before there are
+    an input and ``gradients``."""
+    if not c.standardised:
+        return 0
+    sizes = [*(layer.weights for layer in c.layers), c.readout]
+    most = max(sum(sizes[:i]) + 2 * size for i, size in enumerate(sizes))
+    return most - gradients - c.batch * c.layers[0].inputs
 
 
 def eprop(c: Case, o: Options) -> int:
@@ -137,25 +152,35 @@ def etlp(c: Case, o: Options) -> int:
 
 
 def ostl(c: Case, o: Options) -> int:
-    """Complete: the Jacobian and the moved trace of a layer, with the product that makes it."""
-    return together(c, lambda layer: moved(c, layer, o))
+    """Complete: the Jacobian, and the moved trace of a layer beside the old one."""
+
+    def learn(layer: Layer) -> int:
+        if o["complete"] and layer.recurrent:
+            k = layer.inputs + layer.neurons
+            return c.batch * (layer.recurrent * (k + 1) + k)
+        return moved(c, layer)
+
+    return together(c, learn)
 
 
-def moved(c: Case, layer: Layer, o: Options) -> int:
-    if not (o["complete"] and layer.recurrent):
-        return summed(layer)
-    squared = layer.recurrent
-    return c.batch * squared * (layer.inputs + layer.neurons + 1)
+def moved(c: Case, layer: Layer) -> int:
+    """A trace for each synapse: inputs side by side, the terms of D; the gradient summed up."""
+    h = layer.neurons
+    beside = layer.inputs + h if layer.recurrent else 0
+    return max(summed(layer), c.batch * (beside + (3 if c.hard else 2) * h))
 
 
 def osttp(c: Case, o: Options) -> int:
-    return together(c, summed, up=True, rows=3)
+    return together(c, lambda layer: moved(c, layer), up=True, rows=3)
 
 
 def stsf(c: Case, o: Options) -> int:
     """All fire; then, layer by layer, F d and what of it the spikes let through."""
-    kept = c.batch * (sum(map(fired, c.layers)) + (4 if o["error"] == "local" else 2) * c.classes)
-    moments = [forward(c), kept + readout(c) - 2 * c.batch * c.classes, update(c)]
+    left, local = c.batch * sum(map(fired, c.layers)), o["error"] == "local"
+    kept = left + (4 if local else 2) * c.batch * c.classes
+    moments = [forward(c), left + readout(c), update(c)]
+    if local:
+        moments.append(left + 9 * c.batch * c.classes)
     for layer in c.layers:
         p, h = layer.outputs, layer.neurons
         moments.append(kept + c.batch * max(2 * p, p + unpooling(layer), p + layer.own + h))
@@ -167,9 +192,9 @@ def decolle(c: Case, o: Options) -> int:
     """The dropout's mask, drawn as three; G's error and the masked one; g."""
 
     def learn(layer: Layer) -> int:
-        p, h = layer.outputs, layer.neurons
+        p, h, rows = layer.outputs, layer.neurons, c.classes
         mask = p if o["dropout"] else 0
-        error = mask + p + max(p, unpooling(layer), layer.own + h) + 4 * c.classes
+        error = mask + max(5 * rows, 4 * rows + p + max(p, unpooling(layer), layer.own + h))
         return max(c.batch * error, c.batch * h + layer.scratch)
 
     return alone(c, learn)
@@ -180,44 +205,40 @@ def ell(c: Case, o: Options) -> int:
 
     def learn(layer: Layer) -> int:
         p, h, rows = layer.outputs, layer.neurons, 3 * c.classes
-        error = rows + p + max(unpooling(layer), layer.own + h)
+        error = rows + max(rows, p + max(unpooling(layer), layer.own + h))
         return max(c.batch * error, c.batch * (rows + p + h) + layer.scratch)
 
     return alone(c, learn)
 
 
 def tess(c: Case, o: Options) -> int:
-    """The averaged spikes r and the wave's error, both of length d, the error δ, and δ ψ."""
-
-    def learn(layer: Layer) -> int:
-        h, d, rows = layer.neurons, layer.waves, 2 * c.classes
-        r = d if layer.pixels > 1 or layer.pooled else 0
-        projected = c.batch * (r + 2 * d + rows)
-        grown = r + d + rows + (layer.outputs + unpooling(layer) if r else 0)
-        delta = r + d + rows + (h if r else 0) + h
-        made = c.classes * d if o["regenerate"] else 0
-        return made + max(
-            3 * c.classes * d - made if o["regenerate"] else 0,
-            projected, c.batch * grown, c.batch * delta + layer.scratch,
-        )  # fmt: skip
-
-    return alone(c, learn)
+    """The averaged spikes r and the wave's error, both of length d; δ, and δ ψ."""
+    return waves(c, o, rows=0, before=1, most=1, own=1)
 
 
 def lls(c: Case, o: Options) -> int:
-    """As TESS, with r̂ and w, and two more while the error is made."""
+    """As TESS, with ‖r‖ and its inverse, r̂ and w, and two more while the error is made."""
+    return waves(c, o, rows=2, before=2, most=4, own=3)
+
+
+def waves(c: Case, o: Options, rows: int, before: int, most: int, own: int) -> int:
+    """Vectors of length d ``before`` the error is made, at ``most``, and afterwards (``own``);
+    some waves in float64 and float32 where they are computed; numbers a sample (``rows``)."""
 
     def learn(layer: Layer) -> int:
-        h, d, rows = layer.neurons, layer.waves, 2 * c.classes + 2
-        r = d if layer.pixels > 1 or layer.pooled else 0
-        projected = r + 4 * d + rows
-        grown = r + 3 * d + rows + (layer.outputs + unpooling(layer) if r else 0)
-        delta = r + 3 * d + rows + (h if r else 0) + h
-        made = c.classes * d if o["regenerate"] else 0
-        return made + max(
-            3 * c.classes * d - made if o["regenerate"] else 0,
-            c.batch * max(projected, grown), c.batch * delta + layer.scratch,
-        )  # fmt: skip
+        h, d, o_ = layer.neurons, layer.waves, c.classes
+        r = rows + (d if layer.pooled or layer.pixels > 1 else 0)
+        spread = h if layer.pooled or layer.pixels > 1 else 0
+        behind = layer.outputs + unpooling(layer) if spread else 0
+        made = 3 * min(BLOCK, o_) * d + 2 * (d + o_) if o["regenerate"] else 0
+        made += d * BLOCK if o["regenerate"] and o_ > BLOCK else 0
+        return max(
+            c.batch * (r + before * d + 3 * o_) + made,
+            c.batch * (r + most * d + 3 * o_),
+            c.batch * (r + own * d + 3 * o_ + behind),
+            c.batch * (r + own * d + 3 * o_ + spread + h) + layer.scratch,
+            c.batch * (r + own * d + 5 * o_ + spread),
+        )
 
     return alone(c, learn)
 
@@ -234,55 +255,84 @@ def espp(c: Case, o: Options) -> int:
 
     if o["form"] == "step":
         return alone(c, learn)
-    deferred = sum(layer.weights + layer.recurrent for layer in c.layers)  # gradients to come
-    return max(alone(c, learn) - deferred, 5 * c.batch)
+    missing = [layer.weights + layer.recurrent for layer in c.layers]  # gradients to come
+    made = [layer.weights for layer in c.layers]
+    if c.standardised:
+        made = [3 * (layer.weights + layer.neurons) + 2 * c.batch for layer in c.layers]
+    finish = max(n - sum(missing[i:]) for i, n in enumerate(made))
+    steps = alone(c, learn, last=2 * c.readout if c.standardised else 0) - sum(missing)
+    return max(steps, finish, refresh(c, sum(missing) + c.readout), 5 * c.batch)
 
 
 def saved_a_step(c: Case) -> int:
-    """What autograd saves: x; v, s, pooled spikes and the places of maxima; log-softmax."""
-    each = sum(2 * layer.neurons + layer.pooled + layer.indices for layer in c.layers)
+    """What autograd saves: x; v, s (1 − s under a hard reset), p(s) and the places of maxima; the
+    log-softmax."""
+    own = 3 if c.hard else 2
+    each = sum(own * layer.neurons + layer.pooled + layer.indices for layer in c.layers)
     return c.batch * (c.layers[0].inputs + each + c.classes) + 1
 
 
 def bptt(c: Case, o: Options) -> int:
     """Run backwards: an error for each membrane (and spike that is heard again); two gradients of a
-    matrix while they are added, or the surrogate's terms."""
-    heard, again = 2 if c.layers[0].recurrent else 1, 0
-    if o["truncate"] and c.steps > o["truncate"]:  # a step's own; gradients of the cuts before
-        again = c.weights + saved_a_step(c)
+    matrix while they are added, or the surrogate's terms; or the chain rule of standardised
+    weights. Where it is cut, the gradients of the cut before are there, and a step's own values."""
+    heard = 2 if c.layers[0].recurrent else 1
+    sizes = [*(layer.weights for layer in c.layers), c.readout]
+    cut, again = o["truncate"] is not None and c.steps >= o["truncate"], 0
+    if cut and c.steps > o["truncate"]:
+        again = 1
     errors = c.batch * (heard * sum(layer.neurons for layer in c.layers) + c.classes)
-    return again + errors + max(
-        max(2 * max(layer.weights, layer.recurrent), 3 * c.batch * layer.neurons)
-        for layer in c.layers
-    )
+    backwards = errors + max(
+        *(2 * size for size in sizes), *(2 * layer.recurrent for layer in c.layers),
+        *(3 * c.batch * layer.neurons for layer in c.layers),
+    )  # fmt: skip
+    chain = max(3 * size + again * sum(sizes[: i + 1]) for i, size in enumerate(sizes))
+    moments = [backwards + again * c.weights, chain if c.standardised else 0]
+    return max(moments) + (saved_a_step(c) if cut else 0)
 
 
 def tp(c: Case, o: Options) -> int:
     """Rows are B samples and C classes. A layer's v, u′ and s′; the errors of the layer below,
-    until they are replaced; δ and g; and the distances of the class rows."""
-    classes = c.classes if o["contrast"] == "class" else c.present
-    rows, square = c.batch + classes, c.batch * classes
-    most, below, stale = [update(c)], 0, (0, 0, 0)
+    until they are replaced; δ and g; A, P and E; and the distances of at most B class rows."""
+    classes = {"batch": c.present, "class": c.classes, "sample": c.batch}[o["contrast"]]
+    rows, pairs, apart = c.batch + classes, c.batch * classes, min(c.batch, classes) * classes
+    moments, below, stale = [update(c)], 0, (0, 0, 0)
     for i, layer in enumerate(c.layers):
         h, p = layer.neurons, layer.outputs
         learning = rows if i or o["train_label"] else c.batch
-        here = rows * (3 * h + layer.pooled + below)
+        here = rows * (3 * h + layer.pooled + below) + 4 * pairs + apart
         v, delta, g = stale
-        most += [
-            v + delta + g + rows * (3 * h + below),
-            here + delta + g + rows * layer.indices,
+        label = c.classes * h if o["train_label"] and not i else 0
+        moments += [
+            v + delta + g + rows * (3 * h + below) + 4 * pairs + apart,
+            here + delta + g + rows * layer.indices + 2 * apart - pairs,
             here + g + learning * p * (2 if learning == rows else 1),
             here + g + learning * (p + unpooling(layer)),
             here + learning * (p + layer.own + h),
-            here + learning * (p + h) + layer.scratch,
-            here + learning * (p + h) + classes * p + layer.pixels * classes**2,
+            here + learning * (p + h) + max(layer.scratch, label, 3 * pairs),
+            here + learning * (p + h) + min(c.batch, classes) * p + layer.pixels * apart,
         ]
         stale, below = (rows * h, learning * p, learning * h), layer.pooled
-    return kernels(c) + (c.classes * c.layers[0].neurons if c.standardised else 0) + 4 * square + classes**2 + max(most)
+    moments.append(here + learning * (p + h) + 5 * c.batch * c.classes)
+    label = c.classes * c.layers[0].neurons if c.standardised else 0
+    return kernels(c) + label + max(moments)
 
 
 RULES: dict[str, Callable[[Case, Options], int]] = {
-    "ottt": ottt, "stllr": stllr, "esdrtrl": esdrtrl, "readout-only": readout_only,
-    "eprop": eprop, "etlp": etlp, "ostl": ostl, "osttp": osttp, "stsf": stsf, "decolle": decolle,
-    "ell": ell, "tess": tess, "lls": lls, "espp": espp, "tp": tp, "bptt": bptt,
+    "ottt": ottt,
+    "stllr": stllr,
+    "esdrtrl": esdrtrl,
+    "readout-only": readout_only,
+    "eprop": eprop,
+    "etlp": etlp,
+    "ostl": ostl,
+    "osttp": osttp,
+    "stsf": stsf,
+    "decolle": decolle,
+    "ell": ell,
+    "tess": tess,
+    "lls": lls,
+    "espp": espp,
+    "tp": tp,
+    "bptt": bptt,
 }

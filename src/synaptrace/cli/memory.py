@@ -1,0 +1,112 @@
+"""`synaptrace memory`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synaptrace.study.contenders import Contender
+    from synaptrace.study.setting import Setting
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """
+For each rule, bytes by purpose: from a count, and below it measured in a training of two short
+sequences. The data are read for the shape of the network only, and not at all where --input,
+--classes and --steps say it.
+
+examples:
+  synaptrace memory
+  synaptrace memory --preset shd --input 700 --classes 20 --steps 100
+  synaptrace memory --input 2x48x48 --classes 10 --steps 8 --batch 4 --model.kind vgg
+  synaptrace memory --sweep T --out docs/images
+  synaptrace memory --budget 64KiB --input 16 --classes 10 --steps 50
+  synaptrace memory --cost --preset shd --input 700 --classes 20 --steps 100
+"""
+    parser.usage = "synaptrace memory [--preset NAME] [--rules A,B,…] [--section.key value …]"
+    parser.add_argument("--preset", metavar="NAME", help="network, data and batch")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a YAML file of settings")
+    parser.add_argument("--rules", metavar="A,B,…", help="name, or name:option=value; all of them")
+    parser.add_argument("--input", metavar="SHAPE", help="of a frame: 700, or 2x34x34")
+    parser.add_argument("--classes", metavar="O", type=int, help="classes")
+    parser.add_argument("--steps", metavar="T", type=int, help="time steps of a sequence")
+    parser.add_argument("--batch", metavar="B", type=int, help="samples in a batch")
+    parser.add_argument("--counted", action="store_true", help="count only, don't measure")
+    parser.add_argument("--process", action="store_true",
+                        help="also the growth of a fresh process, or CUDA's peak")  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--sweep", metavar="AXIS",
+                      help="count along T, depth, width, classes or batch")  # fmt: skip
+    what.add_argument("--budget", metavar="SIZE", help="what fits into 64KiB, say")
+    what.add_argument("--cost", action="store_true",
+                      help="operations, memory traffic and energy instead of bytes")  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path(),
+                        help="where a sweep leaves its PNG and CSVs (here)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON, in bytes")
+
+
+def run(options: argparse.Namespace) -> int:
+    from synaptrace.config import resolve
+    from synaptrace.study import ledger, setting
+    from synaptrace.study.contenders import DEFAULT
+
+    config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
+    where = setting.setting(
+        config, frame=options.input, classes=options.classes, steps=options.steps,
+        batch=options.batch,
+    )  # fmt: skip
+    contenders = []
+    for label in options.rules.split(",") if options.rules else DEFAULT:
+        one = ledger.defined(where.spec, label)
+        if isinstance(one, str):
+            print(one, file=sys.stderr)
+        else:
+            contenders.append(one)
+    if options.sweep:
+        return sweep(where, contenders, options)
+    if options.budget:
+        return budget(where, contenders, options)
+    lines = [
+        ledger.line(where.spec, one, where.batch, where.steps, not options.counted)
+        for one in contenders
+    ]
+    if options.json:
+        print(json.dumps([line.about() for line in lines]))
+    else:
+        print(ledger.terminal(lines))
+    return 0
+
+
+def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespace) -> int:
+    """Curves as PNG and CSV, and the crossings, printed too."""
+    from synaptrace.files import write_atomic
+    from synaptrace.study import sweep as study
+    from synaptrace.study.contenders import contender
+
+    tp = contender(study.REFERENCE)
+    if tp.label not in [one.label for one in contenders]:
+        contenders.insert(0, tp)
+    curves, crossed = study.sweep(where, options.sweep, contenders, tp)
+    stem = options.out / f"memory-{options.sweep.lower()}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    found = study.crossings_csv(options.sweep, crossed)
+    write_atomic(stem.with_suffix(".csv"), study.as_csv(options.sweep, curves))
+    write_atomic(stem.with_name(f"{stem.name}-crossings.csv"), found)
+    title = study.title(where, options.sweep)
+    study.draw(options.sweep, curves, crossed, stem.with_suffix(".png"), title)
+    print(json.dumps([vars(each) for each in crossed]) if options.json else found, end="")
+    return 0
+
+
+def budget(where: Setting, contenders: list[Contender], options: argparse.Namespace) -> int:
+    """What fits, for each rule."""
+    from synaptrace.study import budget as study
+
+    size = study.parse(options.budget)
+    fits = [study.fit(where, one, size) for one in contenders]
+    print(json.dumps([vars(each) for each in fits]) if options.json else study.terminal(fits))
+    return 0
