@@ -44,21 +44,21 @@ def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
     caught = capsys.readouterr()
     lines = [line.split("\t") for line in caught.out.splitlines()]
     assert lines[0] == list(shots_table.COLUMNS)
-    # 2 shots × (class 1, class 4, batch 4), and alone 2 × (1, 4)
-    assert len(lines) == 1 + 6 + 4
+    # 2 shots × (class 1, class 4, batch 4), and alone
+    assert len(lines) == 1 + 6 + 2
     assert {line[4] for line in lines[1:]} == {"4"}
     with (tmp_path / "s" / "table.csv").open() as file:
         assert list(csv.reader(file)) == lines
-    assert (tmp_path / "s" / "table.md").read_text().count("\n") == 12
+    assert (tmp_path / "s" / "table.md").read_text().count("\n") == 10
     speakers = (tmp_path / "s" / "speakers.md").read_text().splitlines()
     assert speakers[2] == "|  | ann | bob | all |"
     assert speakers[4].startswith("| before | ")
-    assert len(speakers) == 2 * (2 + 2 + 1 + 10) + 1
+    assert len(speakers) == 2 * (2 + 2 + 1 + 8) + 1
     assert (tmp_path / "s" / "table.png").stat().st_size > 1000
-    assert "40/40" in caught.err
+    assert "32/32" in caught.err
     found = [json.loads(f.read_text()) for f in (tmp_path / "s").glob("*/seed-*/*/summary.json")]
     tuned = [each for each in found if "before" in each]
-    assert len(tuned) == 40
+    assert len(tuned) == 32
     for each in tuned:
         assert each["sizes"] == {"query": 20, "general": 50}
         assert (

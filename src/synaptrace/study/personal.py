@@ -17,7 +17,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -111,7 +111,8 @@ def cells(
 ) -> tuple[Cell, ...]:  # fmt: skip
     """Every combination but a batch of one under the batch contrast, which learns nothing.
 
-    With ``alone``, each (shots, batch) once more from random weights, under the first contrast.
+    With ``alone``, each number of shots once more from random weights, under the first contrast
+    and in the smallest batches, which make the most updates.
 
     Raises:
         UserError: a value out of range.
@@ -130,11 +131,12 @@ def cells(
         for contrast, keep, batch, number in product(contrasts, keeps, batches, numbers)
         if (batch, contrast) != (1, "batch")
     ]
-    if alone:
+    if alone and made:
+        first = [cell for cell in made if cell.contrast == made[0].contrast]
+        small = min(cell.batch for cell in first)
         made += [
-            Cell(number, batch, contrasts[0], "none", lr, epochs, alone=True)
-            for batch, number in product(batches, numbers)
-            if (batch, contrasts[0]) != (1, "batch")
+            replace(made[0], shots=number, batch=small, keep="none", alone=True)
+            for number in numbers
         ]
     if not made:
         raise UserError("--batch: a batch of one learns nothing under the batch contrast")
