@@ -125,7 +125,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
         memory.barh(place, auxiliary, left=state, color="#E69F00")
     accuracy.set_yticks(places, names, fontsize=8)
     accuracy.set(xlabel="test accuracy at the last epoch [%]", title=title)
-    memory.set(xlabel="KiB: training state (auxiliary orange)", xscale="log")
+    memory.set(xlabel="training state, auxiliary [KiB]", xscale="log", xlim=(10, None))
     for axis in (accuracy, memory):
         axis.grid(alpha=0.3, axis="x")
     return save(picture, path)
