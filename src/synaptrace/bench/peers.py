@@ -110,12 +110,12 @@ def fits(name: str, case: Case, batch: int) -> bool:
     """Whether a contender, its package installed, can do a case at a batch size."""
     if name == D_RTRL:  # a matrix of traces for each sample: seconds a batch already at one
         return batch == 1 and case.dense and sum(case.hidden) <= 450
-    if not case.dense:
-        # the transcription holds differences of all pairs of samples, gigabytes of them
-        some = [BPTT, "TP torch, sequence, batch", *([TRANSCRIPTION] if batch <= 8 else [])]
-        return name in some
     if "native" in name and st.engine.why():
         return False
+    if not case.dense:
+        # the transcription holds differences of all pairs of samples, gigabytes of them
+        ours = [f"TP {engine}, sequence, batch" for engine in ("native", "torch")]
+        return name in [BPTT, *ours, *([TRANSCRIPTION] if batch <= 8 else [])]
     return batch > 1 or not name.endswith(", batch")
 
 
