@@ -24,6 +24,7 @@ examples:
   synaptrace memory --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --input 2x48x48 --classes 10 --steps 8 --batch 4 --model.kind vgg
   synaptrace memory --sweep T --out docs/images
+  synaptrace memory --cost 0.05 --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --budget 64KiB --input 16 --classes 10 --steps 50
 """
     parser.usage = "synaptrace memory [--preset NAME] [--rules A,B,…] [--section.key value …]"
@@ -41,6 +42,8 @@ examples:
     what.add_argument("--sweep", metavar="AXIS",
                       help="count along T, depth, width, classes or batch")  # fmt: skip
     what.add_argument("--budget", metavar="SIZE", help="what fits into 64KiB, say")
+    what.add_argument("--cost", metavar="RATE", type=float,
+                      help="operations, energy; RATE: the share that spikes")  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(),
                         help="where a sweep leaves its PNG and CSVs (here)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, in bytes")
@@ -67,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
         return sweep(where, contenders, options)
     if options.budget:
         return budget(where, contenders, options)
+    if options.cost is not None:
+        from synaptrace.study import cost
+
+        print(cost.terminal(where, contenders, cost.share(options.cost)))
+        return 0
     lines = [
         ledger.line(where.spec, one, where.batch, where.steps, not options.counted, options.process)
         for one in contenders
