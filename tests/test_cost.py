@@ -1,5 +1,6 @@
 """Costs: matrix products against PyTorch's own count, energy by hand."""
 
+import json
 from typing import Any
 
 import pytest
@@ -67,5 +68,9 @@ def test_the_command_prints_costs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*words, "--rules", "tp,bptt", "--cost", "0.1"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["", "inference", "tp", "bptt"]
+    assert cli.main([*words, "--rules", "tp", "--cost", "0.1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"inference", "tp"}
+    assert f"{found['tp']['energy'] * 1e6:.1f}" == rows[2][4]
     assert cli.main([*words, "--cost", "2"]) == 2
     assert "--cost: 2.0" in capsys.readouterr().err

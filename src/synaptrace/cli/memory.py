@@ -73,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
     if options.cost is not None:
         from synaptrace.study import cost
 
-        print(cost.terminal(where, contenders, cost.share(options.cost)))
+        found = cost.costs(where, contenders, cost.share(options.cost))
+        print(json.dumps(found) if options.json else cost.terminal(found))
         return 0
     lines = [
         ledger.line(where.spec, one, where.batch, where.steps, not options.counted, options.process)

@@ -150,19 +150,25 @@ def learning(name: str, o: Options, c: Case, rate: float) -> Cost:
     return Cost(c.steps * macs, c.steps * synaptic, c.steps * traffic)
 
 
-def terminal(where: Setting, contenders: Sequence[Contender], rate: float) -> str:
-    """Tab-separated: inference first, then what each rule takes to learn from a sample."""
+def costs(
+    where: Setting, contenders: Sequence[Contender], rate: float
+) -> dict[str, dict[str, float]]:
+    """Inference first, then what each rule takes to learn from a sample; bytes and Joule."""
     case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
-    rows = [["", "kMAC", "k synaptic operations", "traffic KiB", "µJ"]]
-    alone = count.NUMBER * (case.weights + 2 * sum(x.neurons for x in case.layers))
-    rows.append(["inference", *shown(inference(case, rate), alone)])
+    alone = count.NUMBER * (case.weights + 2 * sum(layer.neurons for layer in case.layers))
+    found = {"inference": (inference(case, rate), float(alone))}
     for one in contenders:
         held = sum(count.count(one.name, one.options, case).values())
-        rows.append([one.label, *shown(learning(one.name, one.options, case, rate), held)])
+        found[one.label] = learning(one.name, one.options, case, rate), held
+    return {
+        name: vars(cost) | {"energy": cost.energy(held)} for name, (cost, held) in found.items()
+    }
+
+
+def terminal(found: dict[str, dict[str, float]]) -> str:
+    """Tab-separated, in thousands, KiB and µJ."""
+    units = {"macs": 1e3, "synaptic": 1e3, "traffic": 1024, "energy": 1e-6}
+    rows = [["", "kMAC", "k synaptic operations", "traffic KiB", "µJ"]]
+    for name, cost in found.items():
+        rows.append([name, *(f"{cost[key] / unit:.1f}" for key, unit in units.items())])
     return "\n".join("\t".join(row) for row in rows)
-
-
-def shown(cost: Cost, held: float) -> list[str]:
-    """A cost's cells."""
-    parts = (cost.macs / 1e3, cost.synaptic / 1e3, cost.traffic / 1024, 1e6 * cost.energy(held))
-    return [f"{part:.1f}" for part in parts]
