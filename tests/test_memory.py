@@ -147,6 +147,12 @@ def test_a_row_for_every_sample_gives_the_same_gradients() -> None:
         spiking.assert_same(found, expected)
 
 
+def test_a_process_grows_by_what_was_counted() -> None:
+    spec = st.mlp(2000, [2000], 10, neuron=NEURON).spec
+    found = ledger.line(spec, contender("tp"), 64, 4, measured=False, process=True)
+    assert found.process == pytest.approx(sum(found.counted.values()), rel=0.15)
+
+
 def test_the_command_prints_what_was_counted_and_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -24,8 +24,8 @@ examples:
   synaptrace memory --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --input 2x48x48 --classes 10 --steps 8 --batch 4 --model.kind vgg
   synaptrace memory --sweep T --out docs/images
+  synaptrace memory --cost 0.05 --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --budget 64KiB --input 16 --classes 10 --steps 50
-  synaptrace memory --cost --preset shd --input 700 --classes 20 --steps 100
 """
     parser.usage = "synaptrace memory [--preset NAME] [--rules A,B,…] [--section.key value …]"
     parser.add_argument("--preset", metavar="NAME", help="network, data and batch")
@@ -37,13 +37,13 @@ examples:
     parser.add_argument("--batch", metavar="B", type=int, help="samples in a batch")
     parser.add_argument("--counted", action="store_true", help="count only, don't measure")
     parser.add_argument("--process", action="store_true",
-                        help="also the growth of a fresh process, or CUDA's peak")  # fmt: skip
+                        help="also by how much a fresh process grows")  # fmt: skip
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--sweep", metavar="AXIS",
                       help="count along T, depth, width, classes or batch")  # fmt: skip
     what.add_argument("--budget", metavar="SIZE", help="what fits into 64KiB, say")
-    what.add_argument("--cost", action="store_true",
-                      help="operations, memory traffic and energy instead of bytes")  # fmt: skip
+    what.add_argument("--cost", metavar="RATE", type=float,
+                      help="operations, energy; RATE: the share that spikes")  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(),
                         help="where a sweep leaves its PNG and CSVs (here)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, in bytes")
@@ -70,8 +70,14 @@ def run(options: argparse.Namespace) -> int:
         return sweep(where, contenders, options)
     if options.budget:
         return budget(where, contenders, options)
+    if options.cost is not None:
+        from synaptrace.study import cost
+
+        found = cost.costs(where, contenders, cost.share(options.cost))
+        print(json.dumps(found) if options.json else cost.terminal(found))
+        return 0
     lines = [
-        ledger.line(where.spec, one, where.batch, where.steps, not options.counted)
+        ledger.line(where.spec, one, where.batch, where.steps, not options.counted, options.process)
         for one in contenders
     ]
     if options.json:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from synaptrace import network
+from synaptrace.bench.measure import Job, peak_memory
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -14,6 +17,7 @@ from synaptrace.seeds import generator
 from synaptrace.study import count, sizes
 from synaptrace.study.contenders import Contender, contender
 from synaptrace.study.memory import PURPOSES, Measured, measure
+from synaptrace.training.state import adam
 
 Spec = dict[str, Any]
 """A network's description (`Network.spec`)."""
@@ -29,6 +33,8 @@ class Line:
     counted: dict[str, int]
     measured: dict[str, int] | None
     unexplained: int = 0
+    process: int | None = None
+    """Growth of a fresh process's resident memory by the same training."""
 
     @property
     def difference(self) -> float | None:
@@ -61,8 +67,40 @@ def defined(spec: Spec, label: str) -> Contender | str:
     return one
 
 
-def line(spec: Spec, one: Contender, batch: int, steps: int, measured: bool = True) -> Line:
-    """Count, and measure, one rule's training on batches of ``batch`` sequences of ``steps``."""
+def training(spec: Spec, label: str, batch: int, steps: int) -> Job:
+    """Network, rule and two sequences without anything that watches them, for a fresh process.
+
+    A tiny network is trained first, so that PyTorch's own code is there before.
+    """
+    job = sequences(spec, label, batch, steps)
+    tiny = {"kind": "mlp", "inputs": 8, "hidden": [8], "recurrent": False}
+    if spec["kind"] != "mlp":
+        tiny = {"kind": "conv", "channels": [[4, ["max", 2]]], "in_shape": (2, 8, 8)}
+    shared = ("classes", "neuron", "readout_decay", "standardise", "precision")
+    sequences(tiny | {key: spec[key] for key in shared}, label, 4, 2)()
+    return job
+
+
+def sequences(spec: Spec, label: str, batch: int, steps: int) -> Job:
+    """A short sequence and one of ``steps``, an update after each; events are zeros."""
+
+    def job() -> None:
+        net, rule = make(spec, contender(label, spec["readout_decay"]))
+        optimizer = adam([*net.parameters(), *rule.parameters()], lr=1e-3)
+        labels, events = torch.arange(batch) % net.classes, torch.zeros(1, batch, *net.in_shape)
+        for length in (min(steps, 2), steps):
+            rule.sequence(events.expand(length, *events.shape[1:]), labels, optimizer=optimizer)
+
+    return job
+
+
+def line(
+    spec: Spec, one: Contender, batch: int, steps: int, measured: bool = True, process: bool = False
+) -> Line:
+    """Count, and measure, one rule's training on batches of ``batch`` sequences of ``steps``.
+
+    ``process``: run it in a process of its own, too, with the library's and the allocator's share.
+    """
     case = sizes.case(sizes.bare(spec), batch, steps)
     found: Measured | None = None
     if measured:
@@ -73,6 +111,7 @@ def line(spec: Spec, one: Contender, batch: int, steps: int, measured: bool = Tr
         count.count(one.name, one.options, case),
         found.purposes if found else None,
         found.unexplained if found else 0,
+        peak_memory(training, spec, one.label, batch, steps) if process else None,
     )
 
 
@@ -85,6 +124,10 @@ def terminal(lines: Sequence[Line]) -> str:
         if each.measured is not None and each.difference is not None:
             off = f"{100 * each.difference:+.2f}"
             rows.append([each.rule, "measured", *_kib(each.measured), off, ""])
+        if each.process is not None:
+            blank = [""] * len(PURPOSES)
+            grown = f"{each.process / 1024:.1f}"
+            rows.append([each.rule, "process", *blank, grown, "", ""])
     return "\n".join("\t".join(row) for row in rows)
 
 

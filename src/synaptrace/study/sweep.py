@@ -75,11 +75,10 @@ def quantities(where: Setting, one: Contender) -> dict[str, int]:
     """Bytes of ``own`` and ``kept``."""
     case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
     counted = count.count(one.name, one.options, case)
-    network = 4 * count.NUMBER * case.weights
-    return {
-        "own": sum(counted.values()) - network,
-        "kept": sum(counted[purpose] for purpose in KEPT),
-    }
+    kept = sum(counted[purpose] for purpose in KEPT)
+    trained = counted["gradients"] + counted["optimizer"] - 3 * count.NUMBER * case.weights
+    own = kept + counted["input"] + counted["work space"] + max(trained, 0)
+    return {"own": own, "kept": kept}
 
 
 def crossings(
