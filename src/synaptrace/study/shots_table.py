@@ -141,10 +141,15 @@ def draw(rows: Sequence[Row], path: Path) -> Path | None:
         for place, shots in enumerate(dict.fromkeys(cell.shots for cell, _ in own)):
             same = [(c.batch, values(f, "after", "query")) for c, f in own if c.shots == shots]
             curve(over_batch, same, f"{name}, {shots or 'all'} shots", colour, place)
-    over_shots.set(xlabel="utterances of each word (leftmost: before)", xscale="log",
+    over_shots.set(xlabel="utterances of each word", xscale="log",
                    ylabel="query accuracy [%], mean ± s.e.")  # fmt: skip
     over_batch.set(xlabel="utterances a batch", xscale="log")
+    places = sorted({words(found) for _, found in known})
+    over_shots.set_xticks([0.5, *places], ["before", *(f"{place:g}" for place in places)])
+    sizes = sorted({cell.batch for cell, _ in known})
+    over_batch.set_xticks(sizes, [str(size) for size in sizes])
     for axis in (over_shots, over_batch):
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.legend(fontsize=6)
     return save(picture, path)
