@@ -84,7 +84,8 @@ class Plan:
     word: str | None = None
     """A word that the network never heard, and whose shots alone it is given."""
     judge: str = "query"
-    """"query", or "support": a part of the support, to choose settings by."""
+    """"query", or "support": a part of the support, and for the others what validated before, to
+    choose settings by."""
     given: dict[Case, Path] = field(default_factory=dict)
     """Runs that are trained already."""
 
@@ -269,9 +270,10 @@ def once(plan: Plan, case: Case, cell: Cell) -> dict[str, Any]:
         config = job.trained(plan.given[case]).config
     net, rule, data = prepare(plan, case, cell, load(config))
     user = shots.user(data, speaker)
-    support, judged = user.support, user.query
+    support, judged, others = user.support, user.query, user.general
     if plan.judge == "support":
         support, judged = shots.cut(data, support)
+        others = data.index["validation"].tolist() if "validation" in data.index else []
     new = None if plan.word is None else data.meta.classes.index(plan.word)
     if new is not None:
         support = [row for row in support if int(data.labels[row]) == new]
@@ -279,7 +281,7 @@ def once(plan: Plan, case: Case, cell: Cell) -> dict[str, Any]:
     buffer = shots.draw(data, user.known, keep.rehearse, seed) if keep.rehearse else []
     if new is not None:
         buffer = [row for row in buffer if int(data.labels[row]) != new]
-    parts = {"query": judged, "general": user.general}
+    parts = {"query": judged, "general": others}
     if new is not None:
         parts["new"] = [row for row in judged if int(data.labels[row]) == new]
         for part in ("query", "general"):
