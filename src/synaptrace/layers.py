@@ -41,7 +41,8 @@ def standardise_gradient(weight: Tensor, gradient: Tensor) -> Tensor:
     """∂W from ∂Ŵ: 1.8 r (g − mean g) − 1.8 r³ c Σ(g c), c the centred weight, r its scale."""
     (centred, scale), dims = _centre(weight), tuple(range(1, weight.dim()))
     along = (gradient * centred).sum(dims, keepdim=True) * scale.square()
-    chained = gradient - gradient.mean(dims, keepdim=True)
+    mean = gradient.mean(dims, keepdim=True)
+    chained = torch.sub(gradient, mean, out=torch.empty_like(weight))  # laid out as the weight
     return chained.sub_(centred.mul_(along)).mul_(1.8 * scale)
 
 

@@ -51,12 +51,12 @@ def kernels(c: Case) -> int:
 
 
 def update(c: Case) -> int:
-    """The chain rule through the standardisation takes two of the largest matrix, and three
+    """The chain rule through the standardisation takes two of the largest matrix, and four
     numbers a row."""
     if not c.standardised:
         return 0
     rows = [(c.readout, c.classes), *((layer.weights, layer.channels) for layer in c.layers)]
-    return max(2 * weights + 3 * channels for weights, channels in rows)
+    return max(2 * weights + 4 * channels for weights, channels in rows)
 
 
 # How steps are built from them.
@@ -363,7 +363,7 @@ def tp(c: Case, o: Options) -> int:
         ]
         if both and not i:
             flat = classes * h if layer.pixels > 1 else 0
-            moments.append(learnt + max(label + flat, 3 * (label + h) if c.standardised else 0))
+            moments.append(learnt + max(label + flat, 3 * label + 4 * h if c.standardised else 0))
         few, below = 4 * pairs + apart, layer.pooled
     last = c.layers[-1]
     flat = c.batch * last.outputs if last.pixels > 1 else 0
