@@ -10,7 +10,7 @@ import spiking
 import synaptrace as st
 from synaptrace import cli, rules
 from synaptrace.network import Network
-from synaptrace.rules import Rule
+from synaptrace.rules import Rule, synapse
 from synaptrace.study import count, ledger, work
 from synaptrace.study.contenders import AS_PUBLISHED, DEFAULT, PerSample, contender
 from synaptrace.study.memory import measure
@@ -79,6 +79,14 @@ def test_a_trace_for_each_neuron_and_synapse_is_counted() -> None:
     close(ledger.line(spec, one, batch=6, steps=4))
 
 
+@pytest.mark.parametrize("steps", [synapse.BLOCK, 2 * synapse.BLOCK, 2 * synapse.BLOCK + 6])
+@pytest.mark.parametrize("kind", ["dense", "recurrent", "standardised"])
+@pytest.mark.parametrize("label", ["eprop", "eprop:feedback=random", "ostl", "osttp"])
+def test_steps_that_wait_are_counted(label: str, kind: str, steps: int) -> None:
+    spec, batch, _ = NETWORKS[kind]
+    close(ledger.line(spec, contender(label, 1.0), batch, steps))
+
+
 def test_every_rule_is_counted_and_shown() -> None:
     assert count.RULES.keys() == work.RULES.keys() == rules.NAMES.keys()
     assert {contender(label).name for label in DEFAULT} == rules.NAMES.keys()
@@ -93,7 +101,7 @@ def total(label: str, steps: int, batch: int = 4) -> int:
 @pytest.mark.parametrize("label", [*rules.NAMES, *DEFAULT, *VARIANTS])
 def test_no_rule_but_bptt_grows_with_time(label: str) -> None:
     """At its highest moment, the work space and what nobody owns included."""
-    short, long = total(label, 6), total(label, 40)
+    short, long = total(label, 72), total(label, 200)  # both beyond twice what waits
     if label == "bptt":
         assert long > 2 * short
     else:
@@ -110,7 +118,7 @@ def test_the_count_knows_what_grows_with_time() -> None:
     for label in DEFAULT:
         counts = [
             sum(ledger.line(spec, contender(label), batch, steps, measured=False).counted.values())
-            for steps in (10, 1000)
+            for steps in (40, 1000)  # both beyond what waits
         ]
         assert (counts[1] > counts[0]) == (label == "bptt"), label
 

@@ -46,9 +46,9 @@ def test_steps_that_wait_come_to_the_same(
     plain = trained(name, every, False, options)
     lengths, take = [], synapse.take
 
-    def counted(layer: Any, trace: Tensor, steps: list[synapse.Linear]) -> None:
-        lengths.append(len(steps))
-        take(layer, trace, steps)
+    def counted(layer: Any, trace: Tensor, *steps: Tensor) -> None:
+        lengths.append(len(steps[0]))
+        take(layer, trace, *steps)
 
     monkeypatch.setattr(synapse, "take", counted)
     for block in (2, 5, 32):

@@ -27,23 +27,23 @@ NO_POOL: Pool = ("none", 1)
 def standardise(weight: Tensor) -> Tensor:
     """Ŵ of a weight whose first dimension counts output units."""
     centred, scale = _centre(weight)
-    return (centred * (1.8 * scale)).view_as(weight)
+    return centred * (1.8 * scale)
 
 
 def _centre(weight: Tensor) -> tuple[Tensor, Tensor]:
-    flat = weight.flatten(1)
-    centred = flat - flat.mean(1, keepdim=True)
-    return centred, (centred.square().sum(1, keepdim=True) + 1e-5).rsqrt()
+    dims = tuple(range(1, weight.dim()))
+    centred = weight - weight.mean(dims, keepdim=True)
+    return centred, (centred.square().sum(dims, keepdim=True) + 1e-5).rsqrt()
 
 
 @torch.no_grad()
 def standardise_gradient(weight: Tensor, gradient: Tensor) -> Tensor:
     """∂W from ∂Ŵ: 1.8 r (g − mean g) − 1.8 r³ c Σ(g c), c the centred weight, r its scale."""
-    centred, scale = _centre(weight)
-    flat = gradient.flatten(1)
-    along = (flat * centred).sum(1, keepdim=True) * scale.square()
-    chained = (flat - flat.mean(1, keepdim=True)).sub_(centred.mul_(along)).mul_(1.8 * scale)
-    return chained.view_as(weight)
+    (centred, scale), dims = _centre(weight), tuple(range(1, weight.dim()))
+    along = (gradient * centred).sum(dims, keepdim=True) * scale.square()
+    mean = gradient.mean(dims, keepdim=True)
+    chained = torch.sub(gradient, mean, out=torch.empty_like(weight))  # laid out as the weight
+    return chained.sub_(centred.mul_(along)).mul_(1.8 * scale)
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
@@ -61,6 +61,14 @@ def add_product(parameter: Tensor, left: Tensor, right: Tensor, dtype: torch.dty
         parameter.grad.addmm_(left.t(), right)
     else:
         add_gradient(parameter, left.to(dtype).t() @ right.to(dtype))
+
+
+def add_synapses(parameter: Tensor, g: Tensor, traces: Tensor) -> None:
+    """Add Σ g_i ε_ij over rows to ``.grad``: g (rows, outputs), traces (rows, outputs, inputs)."""
+    if parameter.grad is None:
+        parameter.grad = torch.einsum("bi,bij->ij", g, traces)
+    else:
+        parameter.grad[:, None].baddbmm_(g.t()[:, None], traces.transpose(0, 1))
 
 
 class Settles(nn.Module):
@@ -188,9 +196,12 @@ class Dense(Settles):
         """Add ∂W_ij = Σ g_i ε_ij over rows, and ∂R likewise, to ``.grad``: g (rows, outputs), a
         trace for each synapse (rows, outputs, inputs) and (rows, outputs, outputs)."""
         if self.weight.requires_grad:
-            self.take(torch.einsum("bi,bij->ij", g, traces))
+            if self.standardise:
+                self.take(torch.einsum("bi,bij->ij", g, traces))
+            else:
+                add_synapses(self.weight, g, traces)
         if recurrent is not None and self.recurrent is not None and self.recurrent.requires_grad:
-            add_gradient(self.recurrent, torch.einsum("bi,bij->ij", g, recurrent))
+            add_synapses(self.recurrent, g, recurrent)
 
 
 class Label(Dense):

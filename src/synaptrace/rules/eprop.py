@@ -146,8 +146,8 @@ class EProp(InputTraces, SynapseTraces):
 
     def _put_off(self, i: int, delta: Tensor, psi: Tensor, q: Tensor, q_recurrent: Tensor) -> None:
         """Let the step of ē of layer i wait."""
-        x = beside(self.net.layers[i], q.clone(), q_recurrent)
-        step = Linear(torch.full_like(psi, self.kappa), psi, x, delta)
+        x = beside(self.net.layers[i], q, q_recurrent)
+        step = Linear(self.kappa, psi, x, delta)
         self._wait(i, self.synaptic[i], self.state["eligibility"][i], step)
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:

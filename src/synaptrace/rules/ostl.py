@@ -143,5 +143,5 @@ class OSTL(SynapseTraces):
         """Let the step of ε of layer i wait."""
         layer, state = self.dense[i], self.state
         x, d = beside(layer, step.x, step.previous), state["carry"][i]
-        self._wait(i, layer, state["trace"][i], Linear(d, torch.ones_like(d), x, g))
+        self._wait(i, layer, state["trace"][i], Linear(d, 1.0, x, g))
         state["carry"][i] = carry(layer.neuron, step.v, step.spikes, step.psi)

@@ -12,12 +12,13 @@ are then taken at once, the same up to rounding:
                               = Σ_b d^1_i c^1_i ε^0_ij + Σ_b Σ_t c^t_i a^t_i x^t_j
     c^t = g^t + d^{t+1} c^{t+1},  and c = g at the last that waits
 
-A loop of one's own over `step` takes every step as it comes.
+They take min(T, BLOCK)·B·(3H + K) numbers a layer, however long the sequence is. A loop of one's
+own over `step` takes every step as it comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -32,11 +33,11 @@ BLOCK = 32
 
 
 class Linear(NamedTuple):
-    """A step of a linear trace and its error, in the notation above."""
+    """A step of a linear trace and its error, in the notation above; or several, steps first."""
 
-    d: Tensor
+    d: Tensor | float
     """(B, H)"""
-    a: Tensor
+    a: Tensor | float
     """(B, H)"""
     x: Tensor
     """(B, K)"""
@@ -44,41 +45,76 @@ class Linear(NamedTuple):
     """(B, H)"""
 
 
+@dataclass
+class Waiting:
+    """Room for the steps of one layer's trace, and how many of them wait."""
+
+    layer: Dense
+    trace: Tensor
+    room: tuple[Tensor, Tensor, Tensor, Tensor]
+    """d, a, x and g of `Linear`, steps first."""
+    steps: int = 0
+
+    def take(self) -> None:
+        """Take all that wait."""
+        d, a, x, g = (each[: self.steps] for each in self.room)
+        self.steps = 0
+        take(self.layer, self.trace, d, a, x, g)
+
+
 class SynapseTraces(SampleStream):
     """A rule that may let the steps of a linear trace wait (`_wait`) while it is in `sequence`."""
 
+    def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
+        super().__init__(net, generator=generator)
+        self.waiting: dict[int, Waiting] = {}
+
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)
-        self.waiting: dict[int, tuple[Dense, Tensor, list[Linear]]] = {}
+        self.waiting = {}
 
     def _wait(self, i: int, layer: Dense, trace: Tensor, step: Linear) -> None:
         """Put off a step of the ``trace`` (B, H, K) of ``layer``, which is layer i."""
-        *_, steps = self.waiting.setdefault(i, (layer, trace, []))
-        steps.append(step)
-        if len(steps) == BLOCK:
-            self._take(i)
-
-    def _take(self, i: int) -> None:
-        take(*self.waiting.pop(i))
+        if i not in self.waiting:
+            most = BLOCK if self.steps is None else min(self.steps, BLOCK)
+            batch, neurons, inputs = trace.shape
+            d, a, g = (trace.new_empty(most, batch, neurons) for _ in range(3))
+            x = trace.new_empty(most, batch, inputs)
+            self.waiting[i] = Waiting(layer, trace, (d, a, x, g))
+        waiting = self.waiting[i]
+        if waiting.steps == len(waiting.room[0]):
+            waiting.take()
+        for all_steps, value in zip(waiting.room, step, strict=True):
+            all_steps[waiting.steps] = value
+        waiting.steps += 1
 
     def _settle(self) -> None:
-        for i in list(self.waiting):
-            self._take(i)
+        for waiting in self.waiting.values():
+            if waiting.steps:
+                waiting.take()
+        self.waiting = {}
         super()._settle()
 
+    def tensors(self) -> dict[str, list[Tensor]]:
+        kept = super().tensors()
+        room = [tensor for waiting in self.waiting.values() for tensor in waiting.room]
+        return kept | ({"waiting": room} if room else {})
 
-def take(layer: Dense, trace: Tensor, steps: Sequence[Linear]) -> None:
-    """Move ``trace`` (B, H, K) on by ``steps`` and add their gradient to ``.grad``."""
-    d, a, x, g = (torch.stack(each) for each in zip(*steps, strict=True))
-    later = torch.ones_like(a)  # the factors of all later steps
-    for t in reversed(range(len(steps) - 1)):
-        g[t] += d[t + 1] * g[t + 1]
-        later[t] = d[t + 1] * later[t + 1]
+
+def take(layer: Dense, trace: Tensor, d: Tensor, a: Tensor, x: Tensor, g: Tensor) -> None:
+    """Move ``trace`` (B, H, K) on by steps of `Linear`, all (N, B, …) and used up, and add their
+    gradient to ``.grad``."""
+    last = len(x) - 1
+    for t in reversed(range(last)):
+        g[t].addcmul_(d[t + 1], g[t + 1])
+        if t + 1 < last:
+            d[t + 1].mul_(d[t + 2])  # the product of this and all later ones
     accumulate(layer, d[0] * g[0], trace)
     rows, inputs = x.flatten(0, 1), layer.weight.shape[1]
-    layer.accumulate((g * a).flatten(0, 1), rows[:, :inputs], rows[:, inputs:])
-    trace.mul_((d[0] * later[0])[:, :, None])
-    trace.baddbmm_((later * a).permute(1, 2, 0), x.transpose(0, 1))
+    layer.accumulate(g.mul_(a).flatten(0, 1), rows[:, :inputs], rows[:, inputs:])
+    trace.mul_(d[:2].prod(0)[:, :, None])
+    a[:last].mul_(d[1:])
+    trace.baddbmm_(a.permute(1, 2, 0), x.transpose(0, 1))
 
 
 def synapses(net: Network) -> list[tuple[int, int]]:

@@ -170,6 +170,7 @@ class TracesPropagation(Rule):
                 u, s, psi = maps.fire(layer.neuron, v, u, n, other)
             else:
                 u, s, psi = fire(layer.neuron, v, u, threshold)
+            del v
             state["membrane"][i], state["spikes"][i] = u, s
             out = layer.pool(s)
             z = layer.rows(torch.add(out, trace, alpha=layer.neuron.lam, out=trace))
@@ -190,6 +191,7 @@ class TracesPropagation(Rule):
             self._record(i, cross_entropy(p, a - log_n, alive), s[:n], running)
             distance = trace_distance(z[n:].view(-1, layer.pixels, layer.channels), asked)
             x = out
+            del psi, delta, g  # before the next layer makes its own
 
         drive = F.linear(x[:n].flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
         logits = drive.add_(state["logits"][0], alpha=net.readout_decay)

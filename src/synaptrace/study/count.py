@@ -2,6 +2,9 @@
 
 B samples, T steps, and for each hidden layer I inputs, H neurons, P outputs (pooled); O classes, C
 of them present in the batch. All sums run over layers. The work space is in `work`.
+
+Of all rules BPTT alone grows with T. Where a trace's steps wait (`rules.synapse`: e-prop with a
+filter, OSTL, OSTTP), it is up to 32 of them, min(T, 32)·B·(3H + I), whatever T is.
 """
 
 from __future__ import annotations
@@ -108,9 +111,11 @@ def bptt(c: Case, o: Options) -> Kept:
     saves. The last s is state, too, and counted there."""
     cut = o["truncate"] is not None and c.steps >= o["truncate"]
     steps = o["truncate"] - 1 if cut else c.steps
-    kernels = standardising(c) if c.standardised else 0
-    saved = steps * work.saved_a_step(c) + kernels
-    saved += c.batch * (heard(c) - sum(layer.neurons for layer in c.layers))
+    kernels = standardising(c) if c.standardised else work.kernels(c)
+    saved = steps * work.saved_a_step(c) + kernels + c.batch * (heard(c) - neurons(c))
+    last = c.layers[-1]
+    if last.pixels > 1 and not last.pooled:
+        saved += c.batch * last.neurons  # of maps the readout saves a copy, channels first
     return Kept(
         "T·B·(I + 2H)",
         state=c.batch * (2 * neurons(c) + c.classes),
@@ -192,7 +197,7 @@ def stsf(c: Case, o: Options) -> Kept:
 
 def eprop(c: Case, o: Options) -> Kept:
     """q alone for κ = 0; else a trace for each synapse. F, and its traces if it is trained."""
-    synaptic = synapses(c) if o["kappa"] else 0
+    synaptic = synapses(c) + work.room(c) if o["kappa"] else 0
     order = "B·H·I" if o["kappa"] else "B·(I + H)"
     feedback = 0 if o["feedback"] == "symmetric" else c.classes * outputs(c)
     trained = o["feedback"] == "adaptive"
@@ -226,16 +231,18 @@ def ostl(c: Case, o: Options) -> Kept:
     if complete:
         trace = c.batch * sum(x.neurons * (x.weights + x.recurrent) for x in c.layers)
     above = sum(layer.weights for layer in c.layers[1:]) + c.readout
+    waits = 0 if complete or o["kappa"] else work.room(c)
+    carried = c.batch * neurons(c) * (2 if complete else 1)
     return more(
         stream(c, "B·H²·(I + H)" if complete else "B·H·I"),
-        traces=trace * (2 if o["kappa"] else 1) + c.batch * neurons(c) * (2 if complete else 1),
+        traces=trace * (2 if o["kappa"] else 1) + carried + waits,
         auxiliary=above if o["feedback"] == "random" else 0,
     )
 
 
 def osttp(c: Case, o: Options) -> Kept:
     return more(
-        stream(c, "B·H·I + O·H"), traces=synapses(c) + c.batch * neurons(c),
+        stream(c, "B·H·I + O·H"), traces=synapses(c) + work.room(c) + c.batch * neurons(c),
         auxiliary=c.classes * outputs(c),
     )  # fmt: skip
 

@@ -1,4 +1,9 @@
-"""The table of memory: each rule's bytes by purpose, counted and measured."""
+"""The table of memory: each rule's bytes by purpose, counted and measured.
+
+Rules run on PyTorch, TP too (``engine="torch"``). Compiled, a convolution of TP also keeps its
+weights in parts, six bytes each, where there is a matrix unit, and for its work at most 16 MiB and
+a gradient.
+"""
 
 from __future__ import annotations
 

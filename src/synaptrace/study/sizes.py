@@ -38,6 +38,8 @@ class Layer:
     scratch: int
     """Numbers of a gradient before it is added: of the weights, or 0 where it is added at once."""
 
+    convolution: bool
+
     @property
     def pooled(self) -> int:
         """Numbers that pooling makes and the layer's output keeps."""
@@ -112,6 +114,7 @@ def case(net: Network, batch: int, steps: int) -> Case:
             fan_in=weights // layer.weight.shape[0], channels=layer.channels,
             pool=layer.kind if isinstance(layer, Conv) else "none",
             waves=waves.length(net, i), scratch=weights if made else 0,
+            convolution=isinstance(layer, Conv),
         ))  # fmt: skip
         below = layers[-1].outputs
     return Case(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synaptrace.rules import synapse
 from synaptrace.rules.waves import BLOCK
 from synaptrace.study.sizes import Case, Layer
 
@@ -43,13 +44,19 @@ def readout(c: Case) -> int:
 
 
 def kernels(c: Case) -> int:
-    """Standardised copies of the weights, which live through a sequence."""
-    return c.readout + sum(layer.weights for layer in c.layers) if c.standardised else 0
+    """Copies of the weights that live through a sequence: all where they are standardised, else
+    those of convolutions, channels last."""
+    own = c.readout if c.standardised else 0
+    return own + sum(x.weights for x in c.layers if c.standardised or x.convolution)
 
 
 def update(c: Case) -> int:
-    """The chain rule through the standardisation takes two of the largest matrix."""
-    return 2 * max(c.readout, *(layer.weights for layer in c.layers)) if c.standardised else 0
+    """The chain rule through the standardisation takes two of the largest matrix, and four
+    numbers a row."""
+    if not c.standardised:
+        return 0
+    rows = [(c.readout, c.classes), *((layer.weights, layer.channels) for layer in c.layers)]
+    return max(2 * weights + 4 * channels for weights, channels in rows)
 
 
 # How steps are built from them.
@@ -61,16 +68,19 @@ def forward(c: Case) -> int:
     return c.batch * max(b + firing(layer) for b, layer in zip(below, c.layers, strict=True))
 
 
-def together(c: Case, learn: Learn, up: bool = False, rows: int = 2) -> int:
+def together(
+    c: Case, learn: Learn, up: bool = False, rows: int = 2, last: int | None = None
+) -> int:
     """All layers fire first, then learn one by one from the errors δ and g = δ ψ.
 
     ``learn``: what a layer makes for its gradient beyond them. Errors come from the top down or,
     direct ones, from the bottom ``up``; a layer's stay until the next one's are there. ``rows``:
-    rows of classes beside them, of logits and errors.
+    rows of classes beside them, of logits and errors. ``last``: what the update takes, by
+    default `update`.
     """
     left = c.batch * sum(map(fired, c.layers))
     kept = left + c.batch * rows * c.classes
-    moments, before = [forward(c), left + readout(c), update(c)], 0
+    moments, before = [forward(c), left + readout(c), update(c) if last is None else last], 0
     for layer in c.layers if up else reversed(c.layers):
         both = 2 * layer.neurons
         coming = max(layer.outputs + unpooling(layer), both)
@@ -135,16 +145,46 @@ def refresh(c: Case, gradients: int) -> int:
 
 
 def eprop(c: Case, o: Options) -> int:
-    """κ = 0 is as OTTT; a trace for each synapse is summed up into a matrix."""
+    """κ = 0 is as OTTT; otherwise steps of a trace for each synapse wait."""
     up = o["feedback"] != "symmetric"
     if not o["kappa"]:
         return together(c, lambda layer: layer.scratch, up)
-    return together(c, summed, up)
+    return waiting(c, lambda layer: 0, up, rows=2)
 
 
-def summed(layer: Layer) -> int:
-    """The gradient from a trace for each synapse, of the weights or the recurrent ones."""
-    return max(layer.weights, layer.recurrent)
+def room(c: Case) -> int:
+    """What the steps that wait in `rules.synapse` are kept in: d, a, g and x of min(T, BLOCK)."""
+    each = sum(4 * x.neurons + x.inputs - (0 if x.recurrent else x.neurons) for x in c.layers)
+    return min(c.steps, synapse.BLOCK) * c.batch * each
+
+
+def waiting(c: Case, own: Learn, up: bool, rows: int) -> int:
+    """`together` for a trace whose steps wait; ``own``: what a layer makes beyond x while they do.
+
+    Those of a short sequence are taken at its end, when nothing but the gradients of the layers
+    before is there; until then these aren't either. In a longer one the first are taken amid a
+    step, before the layers that follow have gradients, and later ones when all have. (That is too
+    much for BLOCK + 1 steps, where there is no step but the last with gradients.)
+    """
+    missing, sizes = {}, 0
+    for layer in reversed(c.layers) if up else c.layers:
+        missing[id(layer)], sizes = sizes, sizes + layer.weights + layer.recurrent
+
+    def first(layer: Layer) -> int:
+        return max(c.batch * layer.neurons, layer.scratch) - missing[id(layer)]
+
+    def later(layer: Layer) -> int:
+        return c.batch * layer.neurons + layer.scratch
+
+    def learn(layer: Layer) -> int:
+        beside = c.batch * (layer.inputs + layer.neurons) if layer.recurrent else 0
+        took = [0, first(layer), later(layer)][min((c.steps - 1) // synapse.BLOCK, 2)]
+        return beside + max(own(layer), took)
+
+    short = c.steps <= synapse.BLOCK
+    steps = together(c, learn, up, rows, last=update(c) - room(c))
+    at_end = kernels(c) + max(map(first if short else later, c.layers))
+    return max(steps - (sizes if short else 0), at_end, kernels(c) + update(c) - room(c))
 
 
 def etlp(c: Case, o: Options) -> int:
@@ -160,18 +200,24 @@ def ostl(c: Case, o: Options) -> int:
             return c.batch * (layer.recurrent * (k + 1) + k)
         return moved(c, layer)
 
+    if not o["kappa"] and not (o["complete"] and c.layers[0].recurrent):
+        return waiting(c, lambda layer: carried(c, layer), up=False, rows=2)
     return together(c, learn)
 
 
+def carried(c: Case, layer: Layer) -> int:
+    """The terms of D."""
+    return c.batch * (3 if c.hard else 2) * layer.neurons
+
+
 def moved(c: Case, layer: Layer) -> int:
-    """A trace for each synapse: inputs side by side, the terms of D; the gradient summed up."""
-    h = layer.neurons
-    beside = layer.inputs + h if layer.recurrent else 0
-    return max(summed(layer), c.batch * (beside + (3 if c.hard else 2) * h))
+    """A trace for each synapse: inputs side by side, the terms of D; a standardised gradient."""
+    beside = layer.inputs + layer.neurons if layer.recurrent else 0
+    return max(layer.scratch, c.batch * beside + carried(c, layer))
 
 
 def osttp(c: Case, o: Options) -> int:
-    return together(c, lambda layer: moved(c, layer), up=True, rows=3)
+    return waiting(c, lambda layer: carried(c, layer), up=True, rows=3)
 
 
 def stsf(c: Case, o: Options) -> int:
@@ -292,30 +338,37 @@ def bptt(c: Case, o: Options) -> int:
 
 
 def tp(c: Case, o: Options) -> int:
-    """Rows are B samples and C classes. A layer's v, u′ and s′; the errors of the layer below,
-    until they are replaced; δ and g; A, P and E; and the distances of at most B class rows."""
+    """Rows are B samples and C classes. A layer's v, u′, s′ and ψ while it fires, of which ψ, which
+    becomes g, and the spikes before stay; δ; A, P, E and E's share; and distances, those of at most
+    B class rows."""
     classes = {"batch": c.present, "class": c.classes, "sample": c.batch}[o["contrast"]]
-    rows, pairs, apart = c.batch + classes, c.batch * classes, min(c.batch, classes) * classes
-    moments, below, stale = [update(c)], 0, (0, 0, 0)
+    rows, pairs, asked = c.batch + classes, c.batch * classes, min(c.batch, classes)
+    apart, below, few = asked * classes, 0, asked * classes
+    moments, label = [update(c)], c.classes * c.layers[0].neurons
     for i, layer in enumerate(c.layers):
         h, p = layer.neurons, layer.outputs
         learning = rows if i or o["train_label"] else c.batch
-        here = rows * (3 * h + layer.pooled + below) + 4 * pairs + apart
-        v, delta, g = stale
-        label = c.classes * h if o["train_label"] and not i else 0
+        both = learning == rows
+        made = rows * (2 * h + layer.pooled + below)
+        here = made + 4 * pairs + apart
+        learnt, block = here + learning * p, min(asked, layer.channels)
         moments += [
-            v + delta + g + rows * (3 * h + below) + 4 * pairs + apart,
-            here + delta + g + rows * layer.indices + 2 * apart - pairs,
-            here + g + learning * p * (2 if learning == rows else 1),
-            here + g + learning * (p + unpooling(layer)),
-            here + learning * (p + layer.own + h),
-            here + learning * (p + h) + max(layer.scratch, label, 3 * pairs),
-            here + learning * (p + h) + min(c.batch, classes) * p + layer.pixels * apart,
+            few + rows * (4 * h + below) + 1,
+            few + made + rows * layer.indices,
+            few + made + max(2 * pairs, 2 * apart, pairs + apart),
+            here + max(2 * pairs if i else 0, learning * p * (2 if both else 1)),
+            learnt + learning * unpooling(layer),
+            learnt + max(layer.scratch, 3 * pairs),
+            learnt + block * (p + layer.pixels * classes),
         ]
-        stale, below = (rows * h, learning * p, learning * h), layer.pooled
-    moments.append(here + learning * (p + h) + 5 * c.batch * c.classes)
-    label = c.classes * c.layers[0].neurons if c.standardised else 0
-    return kernels(c) + label + max(moments)
+        if both and not i:
+            flat = classes * h if layer.pixels > 1 else 0
+            moments.append(learnt + max(label + flat, 3 * label + 4 * h if c.standardised else 0))
+        few, below = 4 * pairs + apart, layer.pooled
+    last = c.layers[-1]
+    flat = c.batch * last.outputs if last.pixels > 1 else 0
+    moments.append(few + rows * (last.neurons + below) + 5 * c.batch * c.classes + flat)
+    return kernels(c) + (label if c.standardised else 0) + max(moments)
 
 
 RULES: dict[str, Callable[[Case, Options], int]] = {
