@@ -9,11 +9,13 @@ import torch
 import spiking
 import synaptrace as st
 from synaptrace import cli, rules
+from synaptrace.memory import Meter
 from synaptrace.network import Network
 from synaptrace.rules import Rule, synapse
 from synaptrace.study import count, ledger, work
 from synaptrace.study.contenders import AS_PUBLISHED, DEFAULT, PerSample, contender
 from synaptrace.study.memory import measure
+from synaptrace.training import loop
 
 NEURON = st.LIF(threshold=0.3)
 NETWORKS: dict[str, tuple[dict[str, Any], int, int]] = {
@@ -159,6 +161,73 @@ def test_a_process_grows_by_what_was_counted() -> None:
     spec = st.mlp(2000, [2000], 10, neuron=NEURON).spec
     found = ledger.line(spec, contender("tp"), 64, 4, measured=False, process=True)
     assert found.process == pytest.approx(sum(found.counted.values()), rel=0.15)
+
+
+class Allocator:
+    """torch.cuda's figures for what a meter sees on the CPU, after something that was there."""
+
+    before = 4096
+
+    def __init__(self, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.meter, self.calls = meter, list[str]()
+        meter.peak = 2**40  # of something that ran before
+        for name in ("memory_allocated", "max_memory_allocated", "reset_peak_memory_stats"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: self.calls.append("wait"))
+
+    def memory_allocated(self, device: torch.device) -> int:
+        return self.before + self.meter.now
+
+    def max_memory_allocated(self, device: torch.device) -> int:
+        assert self.calls[-1] == "wait"
+        return self.before + self.meter.peak
+
+    def reset_peak_memory_stats(self, device: torch.device) -> None:
+        assert self.calls[-1] == "wait"
+        self.meter.peak = self.meter.now
+
+
+def test_the_allocators_peak_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, one = st.mlp(300, [200], 10, neuron=NEURON).spec, contender("tp")
+    expected = measure(lambda: ledger.make(spec, one), 16, 8).total
+    with Meter() as meter:
+        Allocator(meter, monkeypatch)
+        job = ledger.training(spec, "tp", 16, 8)
+        assert ledger.cuda_peak(job, torch.device("cuda")) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_command_asks_the_gpu_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    def training(*arguments: Any) -> Any:
+        asked.append(arguments[4:])
+        return lambda: None
+
+    monkeypatch.setattr(loop, "find_device", torch.device)
+    monkeypatch.setattr(ledger, "training", training)
+    monkeypatch.setattr(ledger, "peak_memory", lambda *arguments: 2048)
+    monkeypatch.setattr(ledger, "cuda_peak", lambda job, device: 1024 if device.index else 0)
+    words = ["memory", "--input", "30", "--classes", "4", "--steps", "3", "--batch", "6"]
+    words += ["--rules", "tp", "--counted", "--process"]
+    assert cli.main([*words, "--train.device", "cuda:1"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows[1:]] == ["counted", "process", "cuda"]
+    assert [row[-3] for row in rows[2:]] == ["2.0", "1.0"]
+    assert len({len(row) for row in rows}) == 1
+    assert asked == [(torch.device("cuda:1"),)]
+    assert cli.main([*words, "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)
+    assert (line["process"], line["cuda"]) == (2048, None)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_takes_what_was_counted() -> None:
+    spec, device = st.mlp(2000, [2000], 10, neuron=NEURON).spec, torch.device("cuda")
+    one = contender("tp")
+    found = ledger.line(spec, one, 64, 4, measured=False, process=True, device=device)
+    assert found.cuda == pytest.approx(sum(found.counted.values()), rel=0.15)
 
 
 def test_the_command_prints_what_was_counted_and_measured(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synaptrace.data.dataset import Meta
@@ -20,17 +20,20 @@ the matrix as a picture into the run directory.
 examples:
   synaptrace evaluate runs/20260131-120000-digits
   synaptrace evaluate runs/20260131-120000-digits --split validation --json
+  synaptrace evaluate runs/20260131-120000-digits --neurobench
   synaptrace evaluate runs/20260131-120000-digits/checkpoints/last.safetensors
 """
     parser.add_argument("run_directory", metavar="RUN", type=Path,
                         help="a run directory, or one of its checkpoints")  # fmt: skip
     parser.add_argument("--split", choices=["test", "validation", "train"], default="test")
+    parser.add_argument("--neurobench", action="store_true",
+                        help="also footprint, sparsity and synaptic operations")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace.errors import UserError
-    from synaptrace.study import plots
+    from synaptrace.study import neurobench, plots
     from synaptrace.training import job
     from synaptrace.training.evaluate import evaluate
 
@@ -40,11 +43,17 @@ def run(options: argparse.Namespace) -> int:
     score = evaluate(trained.net, data.batches(options.split))
     if not score.samples:
         raise UserError(f"--split: {meta.name} has no {options.split} samples")
+    costs: dict[str, Any] | None = None
+    if options.neurobench:
+        costs = neurobench.measure(trained.net, data.batches(options.split))
     if options.json:
         about = {"split": options.split, "test_split": meta.test_split, "classes": meta.classes}
-        print(json.dumps({**about, **score.as_dict()}))
+        more = {} if costs is None else {"neurobench": costs}
+        print(json.dumps({**about, **score.as_dict(), **more}))
     else:
         show(score, meta, options.split)
+        if costs is not None:
+            print(f"\nNeuroBench\n{neurobench.terminal(costs)}")
     picture = trained.run / f"confusion-{options.split}.png"
     title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
     plots.confusion(score.confusion.tolist(), meta.classes, picture, title)

@@ -23,6 +23,7 @@ examples:
   synaptrace memory
   synaptrace memory --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --input 2x48x48 --classes 10 --steps 8 --batch 4 --model.kind vgg
+  synaptrace memory --rules tp,bptt --process --train.device cuda
   synaptrace memory --sweep T --out docs/images
   synaptrace memory --cost 0.05 --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --budget 64KiB --input 16 --classes 10 --steps 50
@@ -37,7 +38,8 @@ examples:
     parser.add_argument("--batch", metavar="B", type=int, help="samples in a batch")
     parser.add_argument("--counted", action="store_true", help="count only, don't measure")
     parser.add_argument("--process", action="store_true",
-                        help="also by how much a fresh process grows")  # fmt: skip
+                        help="also by how much a fresh process grows, and the allocator's peak "
+                        "on --train.device cuda")  # fmt: skip
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--sweep", metavar="AXIS",
                       help="count along T, depth, width, classes or batch")  # fmt: skip
@@ -53,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.study import ledger, setting
     from synaptrace.study.contenders import DEFAULT
+    from synaptrace.training.loop import find_device
 
     config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
     where = setting.setting(
@@ -76,8 +79,11 @@ def run(options: argparse.Namespace) -> int:
         found = cost.costs(where, contenders, cost.share(options.cost))
         print(json.dumps(found) if options.json else cost.terminal(found))
         return 0
+    device = find_device(config.train["device"] if options.process else "cpu")
     lines = [
-        ledger.line(where.spec, one, where.batch, where.steps, not options.counted, options.process)
+        ledger.line(
+            where.spec, one, where.batch, where.steps, not options.counted, options.process, device
+        )
         for one in contenders
     ]
     if options.json:

@@ -7,6 +7,7 @@ a gradient.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from synaptrace.study.contenders import Contender, contender
 from synaptrace.study.memory import PURPOSES, Measured, measure
 from synaptrace.training.state import adam
 
+CPU = torch.device("cpu")
 Spec = dict[str, Any]
 """A network's description (`Network.spec`)."""
 
@@ -40,6 +42,8 @@ class Line:
     unexplained: int = 0
     process: int | None = None
     """Growth of a fresh process's resident memory by the same training."""
+    cuda: int | None = None
+    """What PyTorch's allocator had on the GPU at most, by the same training there."""
 
     @property
     def difference(self) -> float | None:
@@ -72,39 +76,60 @@ def defined(spec: Spec, label: str) -> Contender | str:
     return one
 
 
-def training(spec: Spec, label: str, batch: int, steps: int) -> Job:
+def training(spec: Spec, label: str, batch: int, steps: int, device: torch.device = CPU) -> Job:
     """Network, rule and two sequences without anything that watches them, for a fresh process.
 
     A tiny network is trained first, so that PyTorch's own code is there before.
     """
-    job = sequences(spec, label, batch, steps)
+    job = sequences(spec, label, batch, steps, device)
     tiny = {"kind": "mlp", "inputs": 8, "hidden": [8], "recurrent": False}
     if spec["kind"] != "mlp":
         tiny = {"kind": "conv", "channels": [[4, ["max", 2]]], "in_shape": (2, 8, 8)}
     shared = ("classes", "neuron", "readout_decay", "standardise", "precision")
-    sequences(tiny | {key: spec[key] for key in shared}, label, 4, 2)()
+    sequences(tiny | {key: spec[key] for key in shared}, label, 4, 2, device)()
     return job
 
 
-def sequences(spec: Spec, label: str, batch: int, steps: int) -> Job:
+def sequences(spec: Spec, label: str, batch: int, steps: int, device: torch.device = CPU) -> Job:
     """A short sequence and one of ``steps``, an update after each; events are zeros."""
 
     def job() -> None:
         net, rule = make(spec, contender(label, spec["readout_decay"]))
+        net.to(device)
+        rule.to(device)
         optimizer = adam([*net.parameters(), *rule.parameters()], lr=1e-3)
-        labels, events = torch.arange(batch) % net.classes, torch.zeros(1, batch, *net.in_shape)
+        labels = torch.arange(batch, device=device) % net.classes
+        events = torch.zeros(1, batch, *net.in_shape, device=device)
         for length in (min(steps, 2), steps):
             rule.sequence(events.expand(length, *events.shape[1:]), labels, optimizer=optimizer)
 
     return job
 
 
+def cuda_peak(job: Job, device: torch.device) -> int:
+    """Bytes by which ``job`` raises the peak of what PyTorch has allocated on the GPU ``device``.
+
+    Counted are tensors, in blocks of 512 bytes, and buffers that a library call takes from the same
+    allocator; not what that holds in reserve, nor CUDA's own. Run the job's libraries before, as
+    `training` does, or the work space that they keep for ever is counted, too.
+    """
+    gc.collect()
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    job()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
 def line(
-    spec: Spec, one: Contender, batch: int, steps: int, measured: bool = True, process: bool = False
-) -> Line:
+    spec: Spec, one: Contender, batch: int, steps: int, measured: bool = True,
+    process: bool = False, device: torch.device = CPU,
+) -> Line:  # fmt: skip
     """Count, and measure, one rule's training on batches of ``batch`` sequences of ``steps``.
 
-    ``process``: run it in a process of its own, too, with the library's and the allocator's share.
+    ``process``: run it in a process of its own, too, with the library's and the allocator's share;
+    and where ``device`` is a GPU, once more there.
     """
     case = sizes.case(sizes.bare(spec), batch, steps)
     found: Measured | None = None
@@ -117,6 +142,9 @@ def line(
         found.purposes if found else None,
         found.unexplained if found else 0,
         peak_memory(training, spec, one.label, batch, steps) if process else None,
+        cuda_peak(training(spec, one.label, batch, steps, device), device)
+        if process and device.type == "cuda"
+        else None,
     )
 
 
@@ -129,10 +157,10 @@ def terminal(lines: Sequence[Line]) -> str:
         if each.measured is not None and each.difference is not None:
             off = f"{100 * each.difference:+.2f}"
             rows.append([each.rule, "measured", *_kib(each.measured), off, ""])
-        if each.process is not None:
-            blank = [""] * len(PURPOSES)
-            grown = f"{each.process / 1024:.1f}"
-            rows.append([each.rule, "process", *blank, grown, "", ""])
+        for kind, grown in (("process", each.process), ("cuda", each.cuda)):
+            if grown is not None:
+                blank = [""] * len(PURPOSES)
+                rows.append([each.rule, kind, *blank, f"{grown / 1024:.1f}", "", ""])
     return "\n".join("\t".join(row) for row in rows)
 
 
