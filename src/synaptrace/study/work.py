@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synaptrace.rules import tp_blocks
 from synaptrace.rules.waves import BLOCK
 from synaptrace.study.sizes import Case, Layer
 
@@ -295,14 +296,16 @@ def tp(c: Case, o: Options) -> int:
     """Rows are B samples and C classes. A layer's v, u′ and s′; the errors of the layer below,
     until they are replaced; δ and g; A, P and E; and the distances of at most B class rows."""
     classes = {"batch": c.present, "class": c.classes, "sample": c.batch}[o["contrast"]]
+    if classes > tp_blocks.BLOCK and o["contrast"] != "sample":
+        return tp_in_blocks(c, o, classes)
     rows, pairs, apart = c.batch + classes, c.batch * classes, min(c.batch, classes) * classes
-    moments, below, stale = [update(c)], 0, (0, 0, 0)
+    moments, below, stale = [settled(c)], 0, (0, 0, 0)
     for i, layer in enumerate(c.layers):
         h, p = layer.neurons, layer.outputs
         learning = rows if i or o["train_label"] else c.batch
         here = rows * (3 * h + layer.pooled + below) + 4 * pairs + apart
         v, delta, g = stale
-        label = c.classes * h if o["train_label"] and not i else 0
+        label = 0 if i else label_gradient(c, o)
         moments += [
             v + delta + g + rows * (3 * h + below) + 4 * pairs + apart,
             here + delta + g + rows * layer.indices + 2 * apart - pairs,
@@ -316,6 +319,44 @@ def tp(c: Case, o: Options) -> int:
     moments.append(here + learning * (p + h) + 5 * c.batch * c.classes)
     label = c.classes * c.layers[0].neurons if c.standardised else 0
     return kernels(c) + label + max(moments)
+
+
+def settled(c: Case) -> int:
+    """`update` without the readout, whose gradient TP leaves as it is."""
+    return 2 * max(layer.weights for layer in c.layers) if c.standardised else 0
+
+
+def label_gradient(c: Case, o: Options) -> int:
+    """∂S before it is added, which is at once but where it goes through the standardisation."""
+    return 3 * c.classes * c.layers[0].neurons if o["train_label"] and c.standardised else 0
+
+
+def tp_in_blocks(c: Case, o: Options, classes: int) -> int:
+    """A block's v and s; A, P and E, and the loss's terms; E and a block's s, δ and g, and σ' or u′
+    while they are made; D, by blocks. Rows of the largest block that learns."""
+    block = tp_blocks.BLOCK
+    pairs, apart = c.batch * classes, min(c.batch, classes) * classes
+    moments: list[float] = [settled(c), 3 * apart]
+    below = 0
+    for i, layer in enumerate(c.layers):
+        h, p, near = layer.neurons, layer.outputs, min(c.batch, classes, layer.channels)
+        heard = 2 * h if layer.recurrent or not i else h
+        rows = block if i or o["train_label"] else min(c.batch, block)
+        made = below + 2 * h + p
+        moments += [
+            apart + block * (below + max(heard, 2 * h + max(h / 4, layer.pooled + layer.indices))),
+            max(3 * apart + pairs, 6 * pairs),
+            pairs + rows * (made + max(unpooling(layer), 2 * h if c.hard else h)),
+            pairs + block * (3 if c.hard else 2) * h,
+            pairs + rows * made + max(layer.scratch, 0 if i else label_gradient(c, o)),
+            apart + near * (p + layer.pixels * block),
+        ]
+        below = layer.pooled
+    last = c.layers[-1]
+    maps = last.outputs if last.pixels > 1 else 0
+    moments.append(c.batch * (5 * c.classes + last.pooled + maps))
+    label = c.classes * c.layers[0].neurons if c.standardised else 0
+    return kernels(c) + label + int(max(moments))
 
 
 RULES: dict[str, Callable[[Case, Options], int]] = {
