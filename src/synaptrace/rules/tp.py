@@ -220,6 +220,7 @@ class TracesPropagation(Rule):
         self.label.add_column(self.net.gain, generator)
 
     def _refresh(self) -> None:
+        self.label_kernels: list[Tensor] = []  # in a list: no parameter; the old one goes first
         super()._refresh()
         layers = self.net.layers
         self.fused = self.engine != "torch" and maps.obstacle(self.net) is None
@@ -228,7 +229,7 @@ class TracesPropagation(Rule):
                 layer.pack(kernel) if self.fused else None
                 for layer, kernel in zip(layers, self.kernels, strict=False)
             ]
-            self.label_kernels = [self.label.kernel()]  # in a list: it is no parameter of the rule
+            self.label_kernels = [self.label.kernel()]
 
     def _whole(
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None

@@ -317,8 +317,16 @@ def tp(c: Case, o: Options) -> int:
         ]
         stale, below = (rows * h, learning * p, learning * h), layer.pooled
     moments.append(here + learning * (p + h) + 5 * c.batch * c.classes)
-    label = c.classes * c.layers[0].neurons if c.standardised else 0
-    return kernels(c) + label + max(moments)
+    return beside_kernels(c, o, max(moments))
+
+
+def beside_kernels(c: Case, o: Options, most: int) -> int:
+    """Standardised copies, S's too, beside a step's ``most``; or the making of S's, from two of
+    its size, before there are gradients and an input."""
+    label = c.classes * c.layers[0].neurons
+    missing = c.weights + (label if o["train_label"] else 0) + c.batch * c.layers[0].inputs
+    copies = kernels(c) + label if c.standardised else 0
+    return max(copies + most, copies + label - missing if c.standardised else 0)
 
 
 def settled(c: Case) -> int:
@@ -355,8 +363,7 @@ def tp_in_blocks(c: Case, o: Options, classes: int) -> int:
     last = c.layers[-1]
     maps = last.outputs if last.pixels > 1 else 0
     moments.append(c.batch * (5 * c.classes + last.pooled + maps))
-    label = c.classes * c.layers[0].neurons if c.standardised else 0
-    return kernels(c) + label + int(max(moments))
+    return beside_kernels(c, o, int(max(moments)))
 
 
 RULES: dict[str, Callable[[Case, Options], int]] = {
