@@ -54,7 +54,7 @@ class Contender:
     def build(self, net: Network, generator: torch.Generator | None = None) -> Rule:
         """The rule on ``net``. Raises UserError where it isn't defined there."""
         if self.label == AS_PUBLISHED:
-            return PerSample(net, generator=generator)
+            return PerSample(net, engine="torch", generator=generator)
         return rules.build(net, self.name, generator=generator, **self.settings)
 
 

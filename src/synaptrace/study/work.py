@@ -306,17 +306,19 @@ def tp(c: Case, o: Options) -> int:
         here = rows * (3 * h + layer.pooled + below) + 4 * pairs + apart
         v, delta, g = stale
         label = 0 if i else label_gradient(c, o)
+        near = min(c.batch, classes, layer.channels)  # rows of D at a time
         moments += [
-            v + delta + g + rows * (3 * h + below) + 4 * pairs + apart,
+            v + delta + g + rows * (2 * h + below) + 4 * pairs + apart,
+            delta + g + rows * (4 * h + below) + (4 * pairs if i else 0) + apart,
             here + delta + g + rows * layer.indices + 2 * apart - pairs,
             here + g + learning * p * (2 if learning == rows else 1),
             here + g + learning * (p + unpooling(layer)),
-            here + learning * (p + layer.own + h),
-            here + learning * (p + h) + max(layer.scratch, label, 3 * pairs),
-            here + learning * (p + h) + min(c.batch, classes) * p + layer.pixels * apart,
+            here + learning * (p + layer.own),
+            here + learning * p + max(layer.scratch, label, 3 * pairs),
+            here + learning * p + apart + near * ((layer.pixels - 1) * classes + max(p, classes)),
         ]
-        stale, below = (rows * h, learning * p, learning * h), layer.pooled
-    moments.append(here + learning * (p + h) + 5 * c.batch * c.classes)
+        stale, below = (rows * h, learning * p, rows * h), layer.pooled
+    moments.append(here + learning * p + 5 * c.batch * c.classes)
     return beside_kernels(c, o, max(moments))
 
 
