@@ -219,10 +219,7 @@ class Label(Dense):
         self, g: Tensor, classes: Tensor, spikes: Tensor, *, fused: bool = False
     ) -> None:
         """Add ∂S to ``.grad``, a column for each row of g (rows, *shape); never its recurrence."""
-        if self.weight.grad is not None and not self.standardise:
-            self.weight.grad.index_add_(1, classes, g.flatten(1).t())
-        else:
-            self.take(torch.zeros_like(self.weight).index_add_(1, classes, g.flatten(1).t()))
+        self.take(torch.zeros_like(self.weight).index_add_(1, classes, g.flatten(1).t()))
 
 
 class Conv(Settles):

@@ -9,7 +9,8 @@ block at a time, and what it makes for a block is gone before the next one:
     second   s^t and σ' from v^t again;  g = p*(δ) ⊙ σ';  ∂W += gᵀ x,  ∂R += gᵀ s^{t−1};
              u^t in the place of v^t, s^t in that of s^{t−1}
 
-The same up to the rounding of sums. What remains that grows with the classes is B×C: A, P, E, D.
+The same up to the rounding of sums. What remains that grows with the classes is B×C: A, P, E, D;
+and, where weights are standardised, S and W_o once more, and S three times where it is trained.
 """
 
 from __future__ import annotations
@@ -96,10 +97,12 @@ def learn(rule: TracesPropagation, i: int, rows: slice, x: Tensor, e: Tensor) ->
             delta = e[:, rows.start - n : rows.stop - n].t() @ z[:n]
         psi = layer.neuron.surrogate(v - threshold)
         g = layer.spread(layer.maps(delta), s, psi, rule.fused)
-        if by_label:
-            rule.label.accumulate(g, inputs, previous)
-        else:
+        if not by_label:
             layer.accumulate(g, inputs, previous, fused=rule.fused)
+        elif rule.label.weight.grad is None or rule.label.standardise:
+            rule.label.accumulate(g, inputs, previous)
+        else:  # the block's columns alone
+            rule.label.weight.grad.index_add_(1, inputs, g.flatten(1).t())
     v.copy_(reset(layer.neuron, v, s, threshold))
     previous.copy_(s)
 

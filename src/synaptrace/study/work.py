@@ -265,6 +265,46 @@ def espp(c: Case, o: Options) -> int:
     return max(steps, finish, refresh(c, sum(missing) + c.readout), 5 * c.batch)
 
 
+def traces_propagation(c: Case, o: Options) -> int:
+    """All rows at once, or in blocks where there are more than a block of classes."""
+    classes = {"batch": c.present, "class": c.classes, "sample": 0}[o["contrast"]]
+    return tp_in_blocks(c, o, classes) if classes > tp_blocks.BLOCK else tp(c, o)
+
+
+def tp_in_blocks(c: Case, o: Options, classes: int) -> int:
+    """A block's v and s; A, P and E, and the loss's terms; E and a block's s, δ and g, and σ' or u′
+    while they are made; D, by blocks. Rows of the largest block that learns. ∂S is added at once
+    but where it is standardised, whose copy is made from two of its size. (The readout's gradient
+    stays as it is.)"""
+    label, given = c.classes * c.layers[0].neurons, o["train_label"]
+    block, chained = tp_blocks.BLOCK, 3 * label if given and c.standardised else 0
+    pairs, apart = c.batch * classes, min(c.batch, classes) * classes
+    moments: list[float] = [3 * apart]
+    below = 0
+    for i, layer in enumerate(c.layers):
+        h, p, near = layer.neurons, layer.outputs, min(c.batch, classes, layer.channels)
+        heard = 2 * h if layer.recurrent or not i else h
+        rows = block if i or given else min(c.batch, block)
+        made = below + 2 * h + p
+        moments += [
+            apart + block * (below + max(heard, 2 * h + max(h / 4, layer.pooled + layer.indices))),
+            max(3 * apart + pairs, 6 * pairs),
+            pairs + rows * (made + max(unpooling(layer), 2 * h if c.hard else h)),
+            pairs + block * (3 if c.hard else 2) * h,
+            pairs + rows * made + max(layer.scratch, 0 if i else chained),
+            apart + near * (p + layer.pixels * block),
+        ]
+        below = layer.pooled
+    last = c.layers[-1]
+    maps = last.outputs if last.pixels > 1 else 0
+    moments.append(c.batch * (5 * c.classes + last.pooled + maps))
+    if not c.standardised:
+        return kernels(c) + int(max(moments))
+    missing = c.weights + label * given + c.batch * c.layers[0].inputs
+    moments += [2 * max(layer.weights for layer in c.layers), label - missing]
+    return kernels(c) + label + int(max(moments))
+
+
 def saved_a_step(c: Case) -> int:
     """What autograd saves: x; v, s (1 − s under a hard reset), p(s) and the places of maxima; the
     log-softmax."""
@@ -296,76 +336,27 @@ def tp(c: Case, o: Options) -> int:
     """Rows are B samples and C classes. A layer's v, u′ and s′; the errors of the layer below,
     until they are replaced; δ and g; A, P and E; and the distances of at most B class rows."""
     classes = {"batch": c.present, "class": c.classes, "sample": c.batch}[o["contrast"]]
-    if classes > tp_blocks.BLOCK and o["contrast"] != "sample":
-        return tp_in_blocks(c, o, classes)
     rows, pairs, apart = c.batch + classes, c.batch * classes, min(c.batch, classes) * classes
-    moments, below, stale = [settled(c)], 0, (0, 0, 0)
+    moments, below, stale = [update(c)], 0, (0, 0, 0)
     for i, layer in enumerate(c.layers):
         h, p = layer.neurons, layer.outputs
         learning = rows if i or o["train_label"] else c.batch
         here = rows * (3 * h + layer.pooled + below) + 4 * pairs + apart
         v, delta, g = stale
-        label = 0 if i else label_gradient(c, o)
-        near = min(c.batch, classes, layer.channels)  # rows of D at a time
+        label = c.classes * h if o["train_label"] and not i else 0
         moments += [
-            v + delta + g + rows * (2 * h + below) + 4 * pairs + apart,
-            delta + g + rows * (4 * h + below) + (4 * pairs if i else 0) + apart,
+            v + delta + g + rows * (3 * h + below) + 4 * pairs + apart,
             here + delta + g + rows * layer.indices + 2 * apart - pairs,
             here + g + learning * p * (2 if learning == rows else 1),
             here + g + learning * (p + unpooling(layer)),
-            here + learning * (p + layer.own),
-            here + learning * p + max(layer.scratch, label, 3 * pairs),
-            here + learning * p + apart + near * ((layer.pixels - 1) * classes + max(p, classes)),
+            here + learning * (p + layer.own + h),
+            here + learning * (p + h) + max(layer.scratch, label, 3 * pairs),
+            here + learning * (p + h) + min(c.batch, classes) * p + layer.pixels * apart,
         ]
-        stale, below = (rows * h, learning * p, rows * h), layer.pooled
-    moments.append(here + learning * p + 5 * c.batch * c.classes)
-    return beside_kernels(c, o, max(moments))
-
-
-def beside_kernels(c: Case, o: Options, most: int) -> int:
-    """Standardised copies, S's too, beside a step's ``most``; or the making of S's, from two of
-    its size, before there are gradients and an input."""
-    label = c.classes * c.layers[0].neurons
-    missing = c.weights + (label if o["train_label"] else 0) + c.batch * c.layers[0].inputs
-    copies = kernels(c) + label if c.standardised else 0
-    return max(copies + most, copies + label - missing if c.standardised else 0)
-
-
-def settled(c: Case) -> int:
-    """`update` without the readout, whose gradient TP leaves as it is."""
-    return 2 * max(layer.weights for layer in c.layers) if c.standardised else 0
-
-
-def label_gradient(c: Case, o: Options) -> int:
-    """∂S before it is added, which is at once but where it goes through the standardisation."""
-    return 3 * c.classes * c.layers[0].neurons if o["train_label"] and c.standardised else 0
-
-
-def tp_in_blocks(c: Case, o: Options, classes: int) -> int:
-    """A block's v and s; A, P and E, and the loss's terms; E and a block's s, δ and g, and σ' or u′
-    while they are made; D, by blocks. Rows of the largest block that learns."""
-    block = tp_blocks.BLOCK
-    pairs, apart = c.batch * classes, min(c.batch, classes) * classes
-    moments: list[float] = [settled(c), 3 * apart]
-    below = 0
-    for i, layer in enumerate(c.layers):
-        h, p, near = layer.neurons, layer.outputs, min(c.batch, classes, layer.channels)
-        heard = 2 * h if layer.recurrent or not i else h
-        rows = block if i or o["train_label"] else min(c.batch, block)
-        made = below + 2 * h + p
-        moments += [
-            apart + block * (below + max(heard, 2 * h + max(h / 4, layer.pooled + layer.indices))),
-            max(3 * apart + pairs, 6 * pairs),
-            pairs + rows * (made + max(unpooling(layer), 2 * h if c.hard else h)),
-            pairs + block * (3 if c.hard else 2) * h,
-            pairs + rows * made + max(layer.scratch, 0 if i else label_gradient(c, o)),
-            apart + near * (p + layer.pixels * block),
-        ]
-        below = layer.pooled
-    last = c.layers[-1]
-    maps = last.outputs if last.pixels > 1 else 0
-    moments.append(c.batch * (5 * c.classes + last.pooled + maps))
-    return beside_kernels(c, o, int(max(moments)))
+        stale, below = (rows * h, learning * p, learning * h), layer.pooled
+    moments.append(here + learning * (p + h) + 5 * c.batch * c.classes)
+    label = c.classes * c.layers[0].neurons if c.standardised else 0
+    return kernels(c) + label + max(moments)
 
 
 RULES: dict[str, Callable[[Case, Options], int]] = {
@@ -383,6 +374,6 @@ RULES: dict[str, Callable[[Case, Options], int]] = {
     "tess": tess,
     "lls": lls,
     "espp": espp,
-    "tp": tp,
+    "tp": traces_propagation,
     "bptt": bptt,
 }
