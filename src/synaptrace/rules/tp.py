@@ -32,14 +32,16 @@ Locality: local in space and time; no feedback or auxiliary matrices but S; no w
 not update-locked; "batch" needs a batch, "class" does not.
 Memory between steps: u, s, z of B + C rows a layer; during a step, beyond that, at most five
 tensors of the largest layer's B + C rows and what one convolution call takes (on a matrix unit,
-engine/convolve.py, also six bytes a weight for its parts). None grows with T.
+engine/convolve.py, also six bytes a weight for its parts). With more than 512 class rows a step
+goes over them in blocks of 512 (tp_blocks.py), and beside A, P, E and D, which are B×C, its work
+space no longer grows with C. None grows with T.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -50,10 +52,9 @@ from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
 from synaptrace.neuron import fire
+from synaptrace.rules import tp_blocks
 from synaptrace.rules.base import Locality, Rule
-
-SHIFT = 1e-9
-"""Added to differences before squaring, as the published code does."""
+from synaptrace.rules.contrast import SHIFT, cross_entropy, trace_distance
 
 
 class TracesPropagation(Rule):
@@ -81,6 +82,8 @@ class TracesPropagation(Rule):
         space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
         weight_transport="no", batch=True,
     )  # fmt: skip
+    block: ClassVar[int] = tp_blocks.BLOCK
+    """With more target rows than this, a step goes over its rows in blocks of as many."""
 
     def __init__(
         self,
@@ -151,7 +154,8 @@ class TracesPropagation(Rule):
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         state, net, label, n = self.state, self.net, self.label, self.batch
         (asked,), (target,), (classes,) = state["asked"], state["target"], state["classes"]
-        (labels,) = state["labels"]
+        if len(classes) > self.block:
+            return tp_blocks.step(self, x, running)
         dtype = net.readout.weight.dtype
         alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
         log_n = state["log_n"][0] if running is None else self._log_counts(running)
@@ -193,11 +197,17 @@ class TracesPropagation(Rule):
             x = out
             del psi, delta, g  # before the next layer makes its own
 
-        drive = F.linear(x[:n].flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
+        return self._readout(x[:n], alive, running)
+
+    def _readout(self, x: Tensor, alive: Tensor | float, running: Tensor | None) -> Tensor:
+        """The readout's step from the samples' spikes of the last layer; returns the logits."""
+        state, net, (labels,) = self.state, self.net, self.state["labels"]
+        dtype = net.readout.weight.dtype
+        drive = F.linear(x.flatten(1).to(self.kernels[-1].dtype), self.kernels[-1]).to(dtype)
         logits = drive.add_(state["logits"][0], alpha=net.readout_decay)
         y = torch.zeros_like(logits).scatter_(1, labels[:, None], 1.0)
         log_softmax = logits.log_softmax(1)
-        z = trace[:n].flatten(1)
+        z = state["trace"][-1][: len(x)].flatten(1)
         add_product(net.readout.weight, (log_softmax.exp() - y).mul_(alive), z, dtype)
         self._record(-1, cross_entropy(y, log_softmax, alive), None, running)
         return logits if running is None else logits.where(running[:, None], state["logits"][0])
@@ -212,6 +222,7 @@ class TracesPropagation(Rule):
         self.label.add_column(self.net.gain, generator)
 
     def _refresh(self) -> None:
+        self.label_kernels: list[Tensor] = []  # in a list: no parameter; the old one goes first
         super()._refresh()
         layers = self.net.layers
         self.fused = self.engine != "torch" and maps.obstacle(self.net) is None
@@ -220,7 +231,7 @@ class TracesPropagation(Rule):
                 layer.pack(kernel) if self.fused else None
                 for layer, kernel in zip(layers, self.kernels, strict=False)
             ]
-            self.label_kernels = [self.label.kernel()]  # in a list: it is no parameter of the rule
+            self.label_kernels = [self.label.kernel()]
 
     def _whole(
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None
@@ -255,29 +266,6 @@ class TracesPropagation(Rule):
         same = (classes[asked][:, None] == classes).to(self.net.readout.weight.dtype)
         apart, equal = math.sqrt(2) * trace, SHIFT * math.sqrt(self.classes)
         return apart + (equal - apart) * same
-
-
-def cross_entropy(target: Tensor, log_probability: Tensor, alive: Tensor | float) -> Tensor:
-    """−Σ target log probability, rows weighted by ``alive``; a class of no sample adds nothing."""
-    each = target * log_probability.nan_to_num(0.0, 0.0, 0.0) * alive
-    return -each.sum()
-
-
-def trace_distance(traces: Tensor, asked: Tensor) -> Tensor:
-    """D of traces (C, pixels, channels), from the rows ``asked`` to all: Euclidean over channels,
-    mean over pixels.
-
-    Rows come in blocks of as many as there are channels, so that no block is larger than the
-    traces themselves.
-    """
-    columns = traces.transpose(0, 1)
-    exact = "donot_use_mm_for_euclid_dist"
-    blocks: tuple[Tensor, ...] = torch.split(asked, traces.shape[2])
-    rows = [
-        torch.cdist(columns[:, each].add_(SHIFT), columns, compute_mode=exact).mean(0)
-        for each in blocks
-    ]
-    return torch.cat(rows)
 
 
 def freeze(module: nn.Module, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ class PerSample(TracesPropagation):
 
     The gradients are those of a row for every class.
     """
+
+    block = sys.maxsize
 
     def _whole(self, *arguments: Any) -> bool:
         return False  # the native engine knows class rows alone

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synaptrace.rules import synapse
+from synaptrace.rules import synapse, tp_blocks
 from synaptrace.rules.waves import BLOCK
 from synaptrace.study.sizes import Case, Layer
 
@@ -310,6 +310,46 @@ def espp(c: Case, o: Options) -> int:
     return max(steps, finish, refresh(c, sum(missing) + c.readout), 5 * c.batch)
 
 
+def traces_propagation(c: Case, o: Options) -> int:
+    """All rows at once, or in blocks where there are more than a block of classes."""
+    classes = {"batch": c.present, "class": c.classes, "sample": 0}[o["contrast"]]
+    return tp_in_blocks(c, o, classes) if classes > tp_blocks.BLOCK else tp(c, o)
+
+
+def tp_in_blocks(c: Case, o: Options, classes: int) -> int:
+    """A block's v and s; A, P and E, and the loss's terms; E and a block's s, δ and g, and σ' or u′
+    while they are made; D, by blocks. Rows of the largest block that learns. ∂S is added at once
+    but where it is standardised, whose copy is made from two of its size. (The readout's gradient
+    stays as it is.)"""
+    label, given = c.classes * c.layers[0].neurons, o["train_label"]
+    block, chained = tp_blocks.BLOCK, 3 * label if given and c.standardised else 0
+    pairs, apart = c.batch * classes, min(c.batch, classes) * classes
+    moments: list[float] = [3 * apart]
+    below = 0
+    for i, layer in enumerate(c.layers):
+        h, p, near = layer.neurons, layer.outputs, min(c.batch, classes, layer.channels)
+        heard = 2 * h if layer.recurrent or not i else h
+        rows = block if i or given else min(c.batch, block)
+        made = below + 2 * h + p
+        moments += [
+            apart + block * (below + max(heard, 2 * h + max(h / 4, layer.pooled + layer.indices))),
+            max(3 * apart + pairs, 6 * pairs),
+            pairs + rows * (made + max(unpooling(layer), 2 * h if c.hard else h)),
+            pairs + block * (3 if c.hard else 2) * h,
+            pairs + rows * made + max(layer.scratch, 0 if i else chained),
+            apart + near * (p + layer.pixels * block),
+        ]
+        below = layer.pooled
+    last = c.layers[-1]
+    maps = last.outputs if last.pixels > 1 else 0
+    moments.append(c.batch * (5 * c.classes + last.pooled + maps))
+    if not c.standardised:
+        return kernels(c) + int(max(moments))
+    missing = c.weights + label * given + c.batch * c.layers[0].inputs
+    moments += [2 * max(layer.weights for layer in c.layers), label - missing]
+    return kernels(c) + label + int(max(moments))
+
+
 def saved_a_step(c: Case) -> int:
     """What autograd saves: x; v, s (1 − s under a hard reset), p(s) and the places of maxima; the
     log-softmax."""
@@ -386,6 +426,6 @@ RULES: dict[str, Callable[[Case, Options], int]] = {
     "tess": tess,
     "lls": lls,
     "espp": espp,
-    "tp": tp,
+    "tp": traces_propagation,
     "bptt": bptt,
 }
