@@ -23,6 +23,7 @@ LEVELS = {
 AMX = [*LEVELS["avx512"], "-mamx-tile", "-mamx-bf16"]
 LEVELLED, ONCE = ("tasks.cpp", "maps.cpp"), ("native.cpp", "entry.cpp")
 HEADERS = sorted(str(path) for path in Path(FOLDER).glob("*.hpp"))
+UNIT = f"{FOLDER}/convolve.cpp"
 
 
 class Build(build_ext):
@@ -85,7 +86,7 @@ setup(
         Extension(
             "synaptrace.engine._native",
             sources=[f"{FOLDER}/{source}" for source in (*LEVELLED, *ONCE)],
-            depends=HEADERS,
+            depends=[*HEADERS, UNIT],
             language="c++",
             optional=True,
         )

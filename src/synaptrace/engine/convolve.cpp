@@ -26,6 +26,10 @@ constexpr idx up(idx n, idx unit) { return (n + unit - 1) / unit * unit; }
 bool enable() {
     unsigned a, b, c, d;
     constexpr unsigned tile = 1u << 24, bfloat = 1u << 22;
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return false;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & tile) || !(d & bfloat)) return false;
     constexpr long request = 0x1023, data = 18;  // Linux lends the tiles' registers on request
     return syscall(SYS_arch_prctl, request, data) == 0;
@@ -71,7 +75,7 @@ struct Sizes {
         : line(job.width + 2), map((job.height + 2) * line), inputs(up(job.inputs, DEEP)),
           outputs(up(job.outputs, PAIR)), guard(up(line + 1, DEEP)) {
         const idx each = map * 2 * (inputs + (gradient ? PARTS * outputs : 0));
-        rows = std::clamp<idx>(MOST_BYTES / each, 1, job.rows);
+        rows = std::max<idx>(1, std::min<idx>(MOST_BYTES / each, job.rows));
     }
     idx positions() const { return up(rows * map, PAIR); }
     idx length() const { return positions() + 2 * guard; }

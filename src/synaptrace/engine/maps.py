@@ -45,7 +45,7 @@ class Spread(ctypes.Structure):
 def library() -> ctypes.CDLL | None:
     """The compiled library with its signatures, or None."""
     found, _ = find()
-    if found is None:
+    if found is None or not hasattr(found, "synaptrace_maps_sizes"):
         return None
     found.synaptrace_maps_sizes.argtypes = [c_int64]
     found.synaptrace_maps_sizes.restype = c_int64
