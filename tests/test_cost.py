@@ -23,6 +23,11 @@ def product(out: Any, left: Any, right: Any, *others: Any, **options: Any) -> in
     return int(2 * left[0] * left[1] * right[1])
 
 
+def products(out: Any, left: Any, right: Any, *others: Any, **options: Any) -> int:
+    """Operations of baddbmm_, likewise."""
+    return int(2 * left[0] * left[1] * left[2] * right[2])
+
+
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("label", LABELS)
 def test_products_are_those_that_pytorch_counts(label: str, recurrent: bool) -> None:
@@ -32,9 +37,12 @@ def test_products_are_those_that_pytorch_counts(label: str, recurrent: bool) -> 
     one = contender(label)
     net, rule = ledger.make(spec, one)
     events = torch.bernoulli(torch.full((steps, batch, 20), 0.3))
-    in_place = {torch.ops.aten.addmm_: product}
+    in_place = {torch.ops.aten.addmm_: product, torch.ops.aten.baddbmm_: products}
     with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
-        rule.sequence(events, torch.arange(batch) % 4)
+        rule.start(torch.arange(batch) % 4, steps=steps)
+        for x in events:  # not `sequence`, in which traces of synapses wait to be taken at once
+            rule.step(x)
+        rule.finish()
     case = sizes.case(net, batch, steps)
     counted = batch * steps * sum(cost.products(one.name, one.options, case, 1.0))
     if label == "bptt" and recurrent:
