@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from synaptrace.study import work
 from synaptrace.study.sizes import Case
 from synaptrace.study.work import Options
+from synaptrace.study.work_parts import kernels as held
 
 NUMBER = 4
 """Bytes of a number, float32. Indices have twice as many."""
@@ -111,7 +112,7 @@ def bptt(c: Case, o: Options) -> Kept:
     saves. The last s is state, too, and counted there."""
     cut = o["truncate"] is not None and c.steps >= o["truncate"]
     steps = o["truncate"] - 1 if cut else c.steps
-    kernels = standardising(c) if c.standardised else work.kernels(c)
+    kernels = standardising(c) if c.standardised else held(c)
     saved = steps * work.saved_a_step(c) + kernels + c.batch * (heard(c) - neurons(c))
     last = c.layers[-1]
     if last.pixels > 1 and not last.pooled:

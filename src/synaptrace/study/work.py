@@ -9,54 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synaptrace.rules import synapse, tp_blocks
+from synaptrace.rules import synapse
 from synaptrace.rules.waves import BLOCK
 from synaptrace.study.sizes import Case, Layer
+from synaptrace.study.work_parts import fired, firing, kernels, readout, unpooling, update
+from synaptrace.study.work_tp import traces_propagation
 
 Options = Mapping[str, Any]
 Learn = Callable[[Layer], int]
-
-
-# What layers and readout make.
-
-
-def fired(layer: Layer) -> int:
-    """What a layer's step leaves (`rules.stream.Fired`), for a sample: v, ψ, s′ and p(s)."""
-    return 3 * layer.neurons + layer.pooled
-
-
-def firing(layer: Layer) -> int:
-    """The highest moment of a layer's step: v, v − θ, ψ, u′, s′ and the pooled spikes."""
-    return 5 * layer.neurons + layer.pooled + layer.indices
-
-
-def unpooling(layer: Layer) -> int:
-    """An error on its way back through the pooling, beside the one that came; 0 without any."""
-    if not layer.pooled:
-        return 0
-    return layer.neurons + (3 * layer.outputs if layer.pool == "max" else 0)
-
-
-def readout(c: Case) -> int:
-    """Five rows of classes; or three, and the gradient before it is summed up."""
-    rows = c.batch * c.classes
-    return max(5 * rows, 3 * rows + (c.readout if c.standardised else 0))
-
-
-def kernels(c: Case) -> int:
-    """Copies of the weights that live through a sequence: all where they are standardised, else
-    those of convolutions, channels last."""
-    own = c.readout if c.standardised else 0
-    return own + sum(x.weights for x in c.layers if c.standardised or x.convolution)
-
-
-def update(c: Case) -> int:
-    """The chain rule through the standardisation takes two of the largest matrix, and four
-    numbers a row."""
-    if not c.standardised:
-        return 0
-    rows = [(c.readout, c.classes), *((layer.weights, layer.channels) for layer in c.layers)]
-    return max(2 * weights + 4 * channels for weights, channels in rows)
 
 
 # How steps are built from them.
@@ -310,46 +270,6 @@ def espp(c: Case, o: Options) -> int:
     return max(steps, finish, refresh(c, sum(missing) + c.readout), 5 * c.batch)
 
 
-def traces_propagation(c: Case, o: Options) -> int:
-    """All rows at once, or in blocks where there are more than a block of classes."""
-    classes = {"batch": c.present, "class": c.classes, "sample": 0}[o["contrast"]]
-    return tp_in_blocks(c, o, classes) if classes > tp_blocks.BLOCK else tp(c, o)
-
-
-def tp_in_blocks(c: Case, o: Options, classes: int) -> int:
-    """A block's v and s; A, P and E, and the loss's terms; E and a block's s, δ and g, and σ' or u′
-    while they are made; D, by blocks. Rows of the largest block that learns. ∂S is added at once
-    but where it is standardised, whose copy is made from two of its size. (The readout's gradient
-    stays as it is.)"""
-    label, given = c.classes * c.layers[0].neurons, o["train_label"]
-    block, chained = tp_blocks.BLOCK, 3 * label if given and c.standardised else 0
-    pairs, apart = c.batch * classes, min(c.batch, classes) * classes
-    moments: list[float] = [3 * apart]
-    below = 0
-    for i, layer in enumerate(c.layers):
-        h, p, near = layer.neurons, layer.outputs, min(c.batch, classes, layer.channels)
-        heard = 2 * h if layer.recurrent or not i else h
-        rows = block if i or given else min(c.batch, block)
-        made = below + 2 * h + p
-        moments += [
-            apart + block * (below + max(heard, 2 * h + max(h / 4, layer.pooled + layer.indices))),
-            max(3 * apart + pairs, 6 * pairs),
-            pairs + rows * (made + max(unpooling(layer), 2 * h if c.hard else h)),
-            pairs + block * (3 if c.hard else 2) * h,
-            pairs + rows * made + max(layer.scratch, 0 if i else chained),
-            apart + near * (p + layer.pixels * block),
-        ]
-        below = layer.pooled
-    last = c.layers[-1]
-    maps = last.outputs if last.pixels > 1 else 0
-    moments.append(c.batch * (5 * c.classes + last.pooled + maps))
-    if not c.standardised:
-        return kernels(c) + int(max(moments))
-    missing = c.weights + label * given + c.batch * c.layers[0].inputs
-    moments += [2 * max(layer.weights for layer in c.layers), label - missing]
-    return kernels(c) + label + int(max(moments))
-
-
 def saved_a_step(c: Case) -> int:
     """What autograd saves: x; v, s (1 − s under a hard reset), p(s) and the places of maxima; the
     log-softmax."""
@@ -375,40 +295,6 @@ def bptt(c: Case, o: Options) -> int:
     chain = max(3 * size + again * sum(sizes[: i + 1]) for i, size in enumerate(sizes))
     moments = [backwards + again * c.weights, chain if c.standardised else 0]
     return max(moments) + (saved_a_step(c) if cut else 0)
-
-
-def tp(c: Case, o: Options) -> int:
-    """Rows are B samples and C classes. A layer's v, u′, s′ and ψ while it fires, of which ψ, which
-    becomes g, and the spikes before stay; δ; A, P, E and E's share; and distances, those of at most
-    B class rows."""
-    classes = {"batch": c.present, "class": c.classes, "sample": c.batch}[o["contrast"]]
-    rows, pairs, asked = c.batch + classes, c.batch * classes, min(c.batch, classes)
-    apart, below, few = asked * classes, 0, asked * classes
-    moments, label = [update(c)], c.classes * c.layers[0].neurons
-    for i, layer in enumerate(c.layers):
-        h, p = layer.neurons, layer.outputs
-        learning = rows if i or o["train_label"] else c.batch
-        both = learning == rows
-        made = rows * (2 * h + layer.pooled + below)
-        here = made + 4 * pairs + apart
-        learnt, block = here + learning * p, min(asked, layer.channels)
-        moments += [
-            few + rows * (4 * h + below) + 1,
-            few + made + rows * layer.indices,
-            few + made + max(2 * pairs, 2 * apart, pairs + apart),
-            here + max(2 * pairs if i else 0, learning * p * (2 if both else 1)),
-            learnt + learning * unpooling(layer),
-            learnt + max(layer.scratch, 3 * pairs),
-            learnt + block * (p + layer.pixels * classes),
-        ]
-        if both and not i:
-            flat = classes * h if layer.pixels > 1 else 0
-            moments.append(learnt + max(label + flat, 3 * label + 4 * h if c.standardised else 0))
-        few, below = 4 * pairs + apart, layer.pooled
-    last = c.layers[-1]
-    flat = c.batch * last.outputs if last.pixels > 1 else 0
-    moments.append(few + rows * (last.neurons + below) + 5 * c.batch * c.classes + flat)
-    return kernels(c) + (label if c.standardised else 0) + max(moments)
 
 
 RULES: dict[str, Callable[[Case, Options], int]] = {
