@@ -127,7 +127,8 @@ def test_sound_at_the_very_end_is_decided(net, features):
         ({"confidence": 2.0}, "--confidence"),
         ({"silence": 3.0}, "--silence"),
         ({"hold": 0.0}, "--hold"),
-        ({"longest": math.nan}, "--hold"),
+        ({"hold": math.inf}, "--hold"),
+        ({"longest": math.nan}, "--longest"),
     ],
 )
 def test_settings_out_of_range_are_named(options, message):

@@ -28,6 +28,8 @@ from synaptrace.data import audio
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 
+MOST = 60.0
+"""Seconds that a word, or the silence after it, may be waited for."""
 CLICK = 0.06
 """Seconds that a word lasts at least."""
 
@@ -60,8 +62,9 @@ class Settings:
             raise UserError(f"--confidence: {self.confidence} is not a probability")
         if not self.silence < 0:
             raise UserError(f"--silence: {self.silence} dB is not below full scale, 0 dB")
-        if not (self.hold > 0 and self.longest > 0):
-            raise UserError("--hold: needs a positive number of seconds")
+        for name, seconds in (("hold", self.hold), ("longest", self.longest)):
+            if not 0 < seconds <= MOST:
+                raise UserError(f"--{name}: {seconds} is not within 0 and {MOST} seconds")
 
 
 class Report(NamedTuple):
@@ -134,7 +137,8 @@ def hear(
         events, stream = audio.causal_step(features, state.stream, hop)
         _, now = net.step(events, state.net)
         state = state._replace(stream=stream, net=now, frames=state.frames + 1)
-        found, state = decide(features.mel.hop / 1000, classes, settings, state, level(hop))
+        step = stride / features.mel.rate
+        found, state = decide(step, classes, settings, state, level(hop))
         reports += found
     rest = waiting[len(waiting) // stride * stride :].clone()
     return reports, state._replace(samples=rest)

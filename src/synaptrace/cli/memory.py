@@ -104,7 +104,6 @@ def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespa
         contenders.insert(0, tp)
     curves, crossed = study.sweep(where, options.sweep, contenders, tp)
     stem = options.out / f"memory-{options.sweep.lower()}"
-    options.out.mkdir(parents=True, exist_ok=True)
     found = study.crossings_csv(options.sweep, crossed)
     write_atomic(stem.with_suffix(".csv"), study.as_csv(options.sweep, curves))
     write_atomic(stem.with_name(f"{stem.name}-crossings.csv"), found)

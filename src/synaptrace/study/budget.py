@@ -80,7 +80,7 @@ def largest(size: Callable[[int], float], least: int, budget: int) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if size(middle) <= budget else (low, middle)
-    return low
+    return min(low, MOST)
 
 
 def terminal(fits: Sequence[Fit]) -> str:

@@ -1,13 +1,14 @@
 """Fine-tuning to one's own recordings: a folder of words, known ones and new ones.
 
-    RUN/finetune/<folder>-<hash>/<cell>/   checkpoints, and summary.json at the end
+    RUN/finetune/<folder>-<hash>-<hash>/<cell>/   checkpoints, and summary.json at the end
 
-The hash is of the recordings, so other ones make another directory; the result is listened with
-like any run.
+The hashes are of the recordings and of RUN's weights, so other ones make another directory; the
+result is listened with like any run.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ from synaptrace.training import run as runs
 
 ENOUGH = 5
 """Recordings of a word from which a fifth is kept to judge by."""
+
+
+def digest(path: Path) -> str:
+    """Eight digits that tell a network's weights from others."""
+    return hashlib.sha256(runs.find(path).read_bytes()).hexdigest()[:8]
 
 
 def tune(
@@ -48,7 +54,7 @@ def tune(
     classes = [*trained.classes, *fresh]
     assert own.cache is not None
     place = f"{words.resolve().name}-{own.cache.folder.name[-8:]}"
-    run = (out or trained.run / "finetune" / place) / cell.name
+    run = (out or trained.run / "finetune") / f"{place}-{digest(path)}" / cell.name
     done = runs.read_summary(run)
     if done is not None:
         return run, done
