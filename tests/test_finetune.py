@@ -115,6 +115,7 @@ def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
     for extra, message in {
         ("--preset", "fsdd"): "--preset: RUN is trained already",
         ("--train.lr", "1"): "--train.lr: RUN has its settings",
+        ("--seeds", "2"): "--seeds: RUN is trained already",
         ("--speaker", "ann"): "holds out bob, not ann",
         (str(run),): "same speaker and seed",
         (str(other),): "was trained on every speaker",
@@ -159,6 +160,10 @@ def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
         (["--speaker", "ann", "--batch", "all"], "--batch: 'all' should be positive whole"),
         (["--speaker", "ann", "--contrast", "none"], "--contrast: 'none' is none of batch, class"),
         (["--speaker", "ann", "--contrast", "batch"], "a batch of one learns nothing"),
+        (
+            ["--speaker", "ann", "--rule.contrast", "batch"],
+            "--batch: one utterance has no contrast",
+        ),
         (["--speaker", "ann", "--keep", "all"], "--keep: 'all' is none of rehearse=N"),
         (["--speaker", "ann", "--seeds", "0"], "--seeds: 0 is not"),
         (["--speaker", "ann", "--word", "ten"], "leave_out: 'ten' is none of"),

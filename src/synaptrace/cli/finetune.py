@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synaptrace.study.personal import Cell
@@ -64,12 +64,11 @@ LR, EPOCHS = 1e-3, 20
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
-    from synaptrace.files import write_atomic
-    from synaptrace.study import personal, shots_table
+    from synaptrace.study import personal
 
     cells = personal.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
-        [number or 1 for number in numbers("--batch", options.batch, False)],
+        [n for n in numbers("--batch", options.batch, False) if n is not None],
         options.contrast.split(",") if options.contrast else [None],
         options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
     )  # fmt: skip
@@ -81,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
                 raise UserError(f"--{name}: RUN is trained already")
         if options.settings:
             raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
+        if options.seeds != 1:
+            raise UserError("--seeds: RUN is trained already; give a RUN for each seed")
         plan = personal.plan_of(
             options.runs, options.speaker, cells, out=options.out, judge=options.judge
         )
@@ -99,20 +100,30 @@ def run(options: argparse.Namespace) -> int:
             personal.train(plan, progress=not options.quiet)
     finally:
         rows = list(personal.rows(plan))
-        write_atomic(plan.out / "table.csv", shots_table.as_csv(rows))
-        write_atomic(plan.out / "table.md", shots_table.markdown(rows))
-        tables = [f"{part}\n\n{shots_table.speakers(rows, part)}" for part in ("query", "general")]
-        write_atomic(plan.out / "speakers.md", "\n".join(tables))
-        shots_table.draw(rows, plan.out / "table.png")
-        print(json.dumps([found for _, some in rows for found in some]) if options.json
-              else shots_table.terminal(rows))  # fmt: skip
+        if any(some for _, some in rows) or options.table:
+            tell(plan.out, rows, options.json)
     return 0
+
+
+def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: bool) -> None:
+    """Write the tables of what is finished, and print one."""
+    from synaptrace.files import write_atomic
+    from synaptrace.study import shots_table
+
+    write_atomic(out / "table.csv", shots_table.as_csv(rows))
+    write_atomic(out / "table.md", shots_table.markdown(rows))
+    tables = [f"{part}\n\n{shots_table.speakers(rows, part)}" for part in ("query", "general")]
+    write_atomic(out / "speakers.md", "\n".join(tables))
+    shots_table.draw(rows, out / "table.png")
+    print(json.dumps([found for _, some in rows for found in some]) if as_json
+          else shots_table.terminal(rows))  # fmt: skip
 
 
 def own_words(options: argparse.Namespace, cells: Sequence[Cell]) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.study import own
+    from synaptrace.study import own, personal
+    from synaptrace.training import job
 
     if len(options.runs) != 1 or len(cells) != 1:
         raise UserError("--words: needs one RUN, and one of --shots, --batch, --contrast, --keep")
@@ -121,6 +132,11 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell]) -> int:
             raise UserError(f"--{name}: doesn't go with --words")
     if options.settings:
         raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
+    for name, given in (("table", options.table), ("seeds", options.seeds != 1),
+                        ("judge", options.judge != "query"), ("alone", options.alone)):  # fmt: skip
+        if given:
+            raise UserError(f"--{name}: doesn't go with --words")
+    personal.check_batches(job.trained(options.runs[0]).config, cells)
     where, found = own.tune(options.runs[0], options.words, cells[0], out=options.out)
     if options.json:
         print(json.dumps({"run": str(where), **found}))

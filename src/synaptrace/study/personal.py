@@ -157,6 +157,7 @@ def plan(
         raise UserError(f"--seeds: {seeds} is not a positive number")
     if "holdout_speaker" not in config.data:
         raise UserError(f"--speaker: {config.data['name']} can't hold a speaker out")
+    check_batches(config, chosen)
     if word is not None and "leave_out" not in config.data:
         raise UserError(f"--word: {config.data['name']} can't leave a word out")
     known = job.load_data(config).meta.speakers
@@ -183,6 +184,16 @@ def plan(
     return made
 
 
+def check_batches(config: Config, chosen: Sequence[Cell]) -> None:
+    """Raises UserError where a cell has one sample under the batch contrast of ``config``."""
+    own = config.rule.get("contrast", "batch" if config.rule["name"] == "tp" else None)
+    if own == "batch" and any(cell.batch == 1 and cell.contrast is None for cell in chosen):
+        raise UserError(
+            "--batch: one utterance has no contrast under the batch contrast of this network's "
+            "rule; add --contrast class, or a larger --batch"
+        )
+
+
 def plan_of(
     paths: Sequence[Path], speaker: str | None, chosen: Sequence[Cell], *,
     out: Path | None = None, judge: str = "query",
@@ -202,6 +213,7 @@ def plan_of(
             )
         if speaker not in (None, "all", held):
             raise UserError(f"--speaker: {path} holds out {held}, not {speaker}")
+        check_batches(config, chosen)
         case = (str(held), int(config.train["seed"]))
         if case in given:
             raise UserError(f"{path}: same speaker and seed as {given[case]}")
