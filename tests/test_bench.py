@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,18 +17,12 @@ from synaptrace.bench import cases, measure, peers, roofline, scaling, speed, to
 from synaptrace.bench.cases import Case
 from synaptrace.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NEURON = st.LIF(threshold=0.15, decay=0.8, trace_decay=0.8)
 FORWARD = Case("small", (30,), (20, 16), 4, 9, 0.2, NEURON, gain=2.0, batches=(1, 3), repeats=1)
 RECURRENT = replace(FORWARD, recurrent=True)
 LIMITS = roofline.Limits(gemm=1e9, bandwidth=1e9)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_published_sizes_spike() -> None:

@@ -1,6 +1,5 @@
 """The native engine against the plain path and the golden numbers."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,19 +16,12 @@ from synaptrace.errors import UserError
 from synaptrace.neuron import SURROGATES
 from synaptrace.training.evaluate import run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
 DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
 LAX = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Made = tuple[st.Network, st.TracesPropagation]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The networks are tiny: PyTorch's threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def off(value: Tensor, expected: Tensor) -> float:
