@@ -1,9 +1,12 @@
-"""Writing files so that a reader finds the old one or the new one, never half of either."""
+"""Writing files so that a reader finds the old one or the new one, never half of either; reading
+JSON."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from synaptrace.errors import UserError
 
@@ -38,3 +41,12 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
     """Write ``content`` to ``path`` in one move. Raises UserError as `replace_atomic` does."""
     data = content.encode() if isinstance(content, str) else content
     replace_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The content of a JSON file. Raises UserError naming it where it can't be read."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: can't be read ({error}); delete it, or its folder") from error
+    return found

@@ -32,7 +32,7 @@ from typing import Any
 from synaptrace.config import Config, nested, options_of, resolve, validate
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
-from synaptrace.files import write_atomic
+from synaptrace.files import read_json, write_atomic
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -161,15 +161,6 @@ def about(
         "seeds": seeds,
         "settings": {label: config.model_dump(mode="json") for label, config in configs.items()},
     }
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file. Raises UserError naming it where it can't be read."""
-    try:
-        found: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: can't be read ({error}); delete it, or its folder") from error
-    return found
 
 
 def contender(label: str) -> tuple[dict[str, str], tuple[float, ...]]:

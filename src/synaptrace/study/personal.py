@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from synaptrace.adapt import Keep, adapt, check
 from synaptrace.config import Config
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.files import write_atomic
+from synaptrace.files import read_json, write_atomic
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
@@ -174,7 +174,7 @@ def plan(
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"finetune-{config.name}-{key}"
     file = out / ABOUT
-    if file.exists() and file.read_text() != text:
+    if file.exists() and read_json(file) != json.loads(text):
         raise UserError(f"{file}: holds a study of other settings; choose another --out")
     first = int(config.train["seed"])
     cases = tuple(product(speakers, range(first, first + seeds)))
@@ -257,7 +257,7 @@ def pretrain(plan: Plan, case: Case, progress: bool) -> None:
     )  # fmt: skip
 
 
-@cache
+@lru_cache(maxsize=1)
 def _load(text: str) -> ArrayDataset:
     data = job.load_data(Config(**json.loads(text)))
     if not isinstance(data, ArrayDataset):
