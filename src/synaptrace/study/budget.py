@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from synaptrace.errors import UserError
 from synaptrace.study import count, sizes
 from synaptrace.study.contenders import Contender
+from synaptrace.study.lines import tabbed
 from synaptrace.study.setting import Setting
 from synaptrace.study.sweep import setting_at
 
@@ -92,4 +93,4 @@ def terminal(fits: Sequence[Fit]) -> str:
     for each in fits:
         values = [*each.batch.values(), *each.hidden.values()]
         rows.append([each.rule, *(str(value) if value else "-" for value in values)])
-    return "\n".join("\t".join(row) for row in rows)
+    return tabbed(rows)

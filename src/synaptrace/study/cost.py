@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from synaptrace.errors import UserError
 from synaptrace.study import count, sizes
 from synaptrace.study.contenders import Contender
+from synaptrace.study.lines import tabbed
 from synaptrace.study.setting import Setting
 from synaptrace.study.sizes import Case, Layer
 from synaptrace.study.work import Options
@@ -171,4 +172,4 @@ def terminal(found: dict[str, dict[str, float]]) -> str:
     rows = [["", "kMAC", "k synaptic operations", "traffic KiB", "µJ"]]
     for name, cost in found.items():
         rows.append([name, *(f"{cost[key] / unit:.1f}" for key, unit in units.items())])
-    return "\n".join("\t".join(row) for row in rows)
+    return tabbed(rows)

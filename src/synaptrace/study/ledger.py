@@ -22,6 +22,7 @@ from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
 from synaptrace.study import count, sizes
 from synaptrace.study.contenders import Contender, contender
+from synaptrace.study.lines import tabbed
 from synaptrace.study.memory import PURPOSES, Measured, measure
 from synaptrace.training.state import adam
 
@@ -161,7 +162,7 @@ def terminal(lines: Sequence[Line]) -> str:
             if grown is not None:
                 blank = [""] * len(PURPOSES)
                 rows.append([each.rule, kind, *blank, f"{grown / 1024:.1f}", "", ""])
-    return "\n".join("\t".join(row) for row in rows)
+    return tabbed(rows)
 
 
 def _kib(purposes: dict[str, int]) -> list[str]:

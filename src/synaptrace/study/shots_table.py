@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synaptrace.study import lines
 from synaptrace.study.personal import Cell
 from synaptrace.study.plots import figure, save
 
@@ -80,31 +79,28 @@ def spread(numbers: Sequence[float]) -> str:
 
 def terminal(rows: Sequence[Row]) -> str:
     """Tab-separated, a header line first."""
-    return "\n".join("\t".join(line) for line in [list(COLUMNS), *map(cells, rows)])
+    return lines.tabbed([COLUMNS, *map(cells, rows)])
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(cells, rows)])
-    return text.getvalue()
+    return lines.as_csv([COLUMNS, *map(cells, rows)])
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *map(cells, rows)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return lines.markdown([COLUMNS, *map(cells, rows)])
 
 
 def speakers(rows: Sequence[Row], part: str) -> str:
     """Accuracy on ``part`` in Markdown, a column a speaker: mean ± s.d. over seeds."""
     known = [(cell, found) for cell, found in rows if values(found, "after", part)]
     names = sorted({each["speaker"] for _, found in known for each in found})
-    lines = [["", *names, "all"], ["---"] * (len(names) + 2)]
+    made = [["", *names, "all"]]
     for when in ("before", "after"):
         for cell, found in known if when == "after" else known[:1]:
             own = [[f for f in found if f["speaker"] == name] for name in names]
             title = "before" if when == "before" else label(cell)
-            lines.append([title, *(both(values(f, when, part)) for f in [*own, found])])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+            made.append([title, *(both(values(f, when, part)) for f in [*own, found])])
+    return lines.markdown(made)
 
 
 def label(cell: Cell) -> str:

@@ -6,8 +6,6 @@ work space included (``own``), and what of it lives between steps (``kept``).
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synaptrace.errors import UserError
-from synaptrace.study import count, plots, sizes
+from synaptrace.study import count, lines, plots, sizes
 from synaptrace.study.contenders import Contender
 from synaptrace.study.setting import Setting
 
@@ -123,22 +121,19 @@ def sweep(
 
 def as_csv(axis: str, curves: dict[str, list[dict[str, int]]]) -> str:
     """A line for each value and rule."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([axis, "rule", "bytes_beyond_weights_and_optimizer", "bytes_kept"])
-    for index, value in enumerate(GRIDS[axis]):
-        for rule, curve in curves.items():
-            writer.writerow([value, rule, curve[index]["own"], curve[index]["kept"]])
-    return text.getvalue()
+    head = [axis, "rule", "bytes_beyond_weights_and_optimizer", "bytes_kept"]
+    rows = [
+        [value, rule, curve[index]["own"], curve[index]["kept"]]
+        for index, value in enumerate(GRIDS[axis])
+        for rule, curve in curves.items()
+    ]
+    return lines.as_csv([head, *rows])
 
 
 def crossings_csv(axis: str, crossed: Sequence[Crossing]) -> str:
     """A line for each crossing."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rule", "quantity", f"from_{axis}", "smaller"])
-    writer.writerows([each.rule, each.quantity, each.at, each.smaller] for each in crossed)
-    return text.getvalue()
+    head = ["rule", "quantity", f"from_{axis}", "smaller"]
+    return lines.as_csv([head, *([c.rule, c.quantity, c.at, c.smaller] for c in crossed)])
 
 
 def draw(

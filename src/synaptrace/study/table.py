@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 import statistics
@@ -11,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synaptrace.study import lines
 from synaptrace.study.plots import figure, save
 
 COLUMNS = (
@@ -91,18 +90,15 @@ def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 def terminal(rows: Sequence[dict[str, Any]]) -> str:
     """Tab-separated, a header line first."""
-    return "\n".join("\t".join(line) for line in [list(COLUMNS), *ordered(rows)])
+    return lines.tabbed([COLUMNS, *ordered(rows)])
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *ordered(rows)])
-    return text.getvalue()
+    return lines.as_csv([COLUMNS, *ordered(rows)])
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *ordered(rows)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return lines.markdown([COLUMNS, *ordered(rows)])
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
