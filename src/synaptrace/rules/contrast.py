@@ -17,17 +17,20 @@ def cross_entropy(target: Tensor, log_probability: Tensor, alive: Tensor | float
     return -each.sum()
 
 
-def trace_distance(traces: Tensor, asked: Tensor) -> Tensor:
+def trace_distance(traces: Tensor, asked: Tensor, size: int | None = None) -> Tensor:
     """D of traces (C, pixels, channels), from the rows ``asked`` to all: Euclidean over channels,
     mean over pixels.
 
     Rows come in blocks of as many as there are channels, so that no block is larger than the
-    traces themselves.
+    traces themselves; columns in blocks of ``size``, or all at once.
     """
-    columns = traces.transpose(0, 1)
-    blocks: tuple[Tensor, ...] = torch.split(asked, traces.shape[2])
-    rows = [
-        torch.cdist(columns[:, each].add_(SHIFT), columns, compute_mode=EXACT).mean(0)
-        for each in blocks
-    ]
-    return torch.cat(rows)
+    columns, out = traces.transpose(0, 1), traces.new_empty(len(asked), len(traces))
+    size = size or len(traces)
+    for first in range(0, len(asked), traces.shape[2]):
+        rows = slice(first, first + traces.shape[2])
+        near = columns[:, asked[rows]].add_(SHIFT)
+        for start in range(0, len(traces), size):
+            far = slice(start, start + size)
+            each = torch.cdist(near, columns[:, far], compute_mode=EXACT)
+            torch.mean(each, 0, out=out[rows, far])
+    return out

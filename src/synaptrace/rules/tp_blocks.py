@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.neuron import reset
-from synaptrace.rules.contrast import EXACT, SHIFT, cross_entropy
+from synaptrace.rules.contrast import cross_entropy, trace_distance
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp import TracesPropagation
@@ -114,16 +114,3 @@ def heard(rule: TracesPropagation, i: int, rows: slice, x: Tensor) -> Tensor:
     if rows.start < rule.batch:
         return x[rows]
     return rule.state["classes"][0][rows.start - rule.batch : rows.stop - rule.batch]
-
-
-def trace_distance(traces: Tensor, asked: Tensor, size: int) -> Tensor:
-    """`contrast.trace_distance`, with columns in blocks of ``size``, too."""
-    columns, out = traces.transpose(0, 1), traces.new_empty(len(asked), len(traces))
-    for first in range(0, len(asked), traces.shape[2]):
-        rows = slice(first, first + traces.shape[2])
-        near = columns[:, asked[rows]].add_(SHIFT)
-        for start in range(0, len(traces), size):
-            far = slice(start, start + size)
-            each = torch.cdist(near, columns[:, far], compute_mode=EXACT)
-            torch.mean(each, 0, out=out[rows, far])
-    return out
