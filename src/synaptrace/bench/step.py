@@ -7,42 +7,25 @@ same network, in time and in memory.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-import synaptrace as st
 from synaptrace import rules
 from synaptrace.bench import measure, speed
-from synaptrace.bench.cases import SHD
+from synaptrace.bench.cases import SHD, VGG9, make
 from synaptrace.bench.measure import Job
-from synaptrace.rules.base import Rule
-
-GESTURE_NEURON = {"threshold": 0.2, "decay": 0.53, "trace_decay": 0.98}
-"""As published, but for θ = 1.0, at which random events leave the deep layers silent."""
-
-
-def spikes(shape: tuple[int, ...], density: float, g: torch.Generator) -> Tensor:
-    return torch.bernoulli(torch.full(shape, density), generator=g)
-
-
-def vgg_parts(
-    name: str, batch: int, steps: int
-) -> tuple[Rule, Tensor, Tensor, torch.optim.Optimizer]:
-    """VGG-9 under the rule ``name``: the rule, events, labels and an optimizer."""
-    g = torch.Generator().manual_seed(0)
-    neuron = st.LIF(**GESTURE_NEURON)  # type: ignore[arg-type]
-    net = st.vgg(9, in_shape=(2, 48, 48), classes=10, neuron=neuron, generator=g)
-    rule = rules.build(net, name, generator=g)
-    events = spikes((steps, batch, 2, 48, 48), 0.1, g)
-    labels = torch.arange(batch) % 10
-    return rule, events, labels, torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+from synaptrace.bench.peers import adam
+from synaptrace.seeds import generator
+from synaptrace.study.plots import figure, save
 
 
 def vgg(name: str, batch: int, steps: int) -> Job:
     """One sequence of VGG-9 with an update at its end, under the rule ``name``."""
-    rule, events, labels, optimizer = vgg_parts(name, batch, steps)
+    net, events, labels = make(replace(VGG9, steps=steps), batch)
+    rule = rules.build(net, name, generator=generator(0, "bench", name))
+    optimizer = adam(net.parameters())
     return lambda: rule.sequence(events, labels, optimizer=optimizer)
 
 
@@ -52,7 +35,8 @@ def run_dense(options: argparse.Namespace) -> None:
 
 def run_vgg(options: argparse.Namespace) -> None:
     print(f"VGG-9, 2×48×48, 10 classes, 10 % density, {torch.get_num_threads()} threads")
-    print(f"spikes per neuron and step of the layers: {', '.join(map(str, vgg_rates()))}")
+    rates = ", ".join(f"{rate:.4f}" for rate in speed.spike_rates(make(VGG9, 4)))
+    print(f"spikes per neuron and step of the layers: {rates}")
     print("batch\tT\tTP s\tBPTT s\tBPTT/TP\tTP MiB\tBPTT MiB")
     rows = []
     for batch in options.batch or [4, 16, 64]:
@@ -74,19 +58,10 @@ def run_vgg(options: argparse.Namespace) -> None:
         print(f"plot: {options.plot}")
 
 
-def vgg_rates() -> list[float]:
-    """Spike rates of the layers over a short sequence, to see that none is silent."""
-    rule, events, labels, _ = vgg_parts("tp", 4, 4)
-    rule.sequence(events, labels)
-    return [round(rate, 4) for rate in rule.rates.tolist()]
-
-
 def draw_vgg(rows: list[tuple[int, int, float, float, float, float]], path: Path) -> None:
     """Time per sequence and peak memory against T, a line for each rule and batch."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots(1, 2)
+    picture = figure(9, 3.6)
+    axes = picture.subplots(1, 2)
     colours = {"TP": "#0072B2", "BPTT": "#D55E00"}
     markers = dict(zip(sorted({row[0] for row in rows}), "osD^v", strict=False))
     for batch, marker in markers.items():
@@ -102,8 +77,7 @@ def draw_vgg(rows: list[tuple[int, int, float, float, float, float]], path: Path
     axes[0].set_title("VGG-9, 2×48×48: forward, gradients, update")
     axes[1].set_title("growth of the resident set")
     axes[1].legend(fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save(picture, path)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -54,18 +54,6 @@ inline uint32_t bits(float x) {
     return n;
 }
 
-// The upper half of x, rounded to nearest even, still as the bits of a float.
-inline uint32_t rounded(float x) {
-    const uint32_t n = bits(x);
-    return (n + 0x7FFFu + ((n >> 16) & 1u)) & 0xFFFF0000u;
-}
-
-inline float value(uint32_t n) {
-    float x;
-    std::memcpy(&x, &n, sizeof x);
-    return x;
-}
-
 struct Sizes {
     idx line, map;     // positions of a padded line and map
     idx inputs, outputs;  // padded to 32
@@ -118,13 +106,29 @@ inline __m512i words(const float *p, __mmask16 some) {
     return _mm512_castps_si512(_mm512_maskz_loadu_ps(some, p));
 }
 
-inline __mmask16 first(idx n) { return static_cast<__mmask16>(n >= SIDE ? 0xFFFF : (1 << n) - 1); }
+inline __mmask16 first(idx n) {
+    return static_cast<__mmask16>(n >= SIDE ? 0xFFFF : n > 0 ? (1 << n) - 1 : 0);
+}
+
+// 0, step, 2 step … 15 step.
+inline __m512i steps(idx step) {
+    return _mm512_mullo_epi32(
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+        _mm512_set1_epi32(static_cast<int>(step)));
+}
+
+// The upper halves of x, rounded to nearest even, still as the bits of floats.
+inline __m512i rounded(__m512 x) {
+    const __m512i n = _mm512_castps_si512(x);
+    const __m512i even = _mm512_and_si512(_mm512_srli_epi32(n, 16), _mm512_set1_epi32(1));
+    const __m512i most = _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), even);
+    return _mm512_and_si512(_mm512_add_epi32(n, most), _mm512_set1_epi32(static_cast<int>(0xFFFF0000u)));
+}
 
 // x as [channel][position]: pairs of positions as words, which 16 channels scatter to their lines.
 uint32_t pack_transposed(const Convolution &job, const Sizes &s, idx row, idx first_row, bf16 *to) {
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
-    const __m512i lines = _mm512_mullo_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi32(SIDE));
+    const __m512i lines = steps(SIDE);
     __m512i lost = _mm512_setzero_si512();
     for (idx y = 0; y < job.height; ++y) {
         const float *line = job.x + (row * job.height + y) * job.width * job.inputs;
@@ -156,16 +160,12 @@ uint32_t pack_transposed(const Convolution &job, const Sizes &s, idx row, idx fi
 void pack_error(const Convolution &job, const Sizes &s, idx row, idx first_row, bf16 *to) {
     const idx blocks = s.outputs / SIDE, pairs = s.positions() / 2;
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
-    const __m512i half = _mm512_set1_epi32(0x7FFF), one = _mm512_set1_epi32(1);
     places(job, s, job.g, job.outputs, row, first_row, [&](idx at, const float *g) {
         for (idx b = 0; b * SIDE < job.outputs; ++b) {
             __m512 rest = _mm512_maskz_loadu_ps(first(job.outputs - b * SIDE), g + b * SIDE);
             bf16 *out = to + (b * pairs + at / 2) * DEEP;
             for (idx p = 0; p < PARTS; ++p, out += blocks * pairs * DEEP) {
-                const __m512i n = _mm512_castps_si512(rest);
-                const __m512i even = _mm512_and_si512(_mm512_srli_epi32(n, 16), one);
-                const __m512i part =
-                    _mm512_and_si512(_mm512_add_epi32(n, _mm512_add_epi32(half, even)), upper);
+                const __m512i part = rounded(rest);
                 rest = _mm512_sub_ps(rest, _mm512_castsi512_ps(part));
                 // The other half of the word is the pair's other place: what is there stays.
                 const __m512i there = _mm512_load_si512(out);
@@ -275,20 +275,30 @@ EXPORT int64_t synaptrace_convolution_bytes(const Convolution *job, int64_t grad
 EXPORT void synaptrace_convolution_pack(const Convolution *job, const float *weight, void *parts) {
     const Sizes s(*job, false);
     const idx deep = s.inputs / DEEP;
-    bf16 *to = static_cast<bf16 *>(parts);
-    std::memset(to, 0, s.outputs * TAPS * s.inputs * PARTS * 2);
-    share(job->threads, job->outputs, [&](idx o) {
-        for (idx tap = 0; tap < TAPS; ++tap)
-            for (idx i = 0; i < job->inputs; ++i) {
-                float rest = weight[(o * TAPS + tap) * job->inputs + i];
-                const idx block = ((o / PAIR * TAPS + tap) * deep + i / DEEP) * PARTS;
+    const __m512i lines = steps(SIDE);
+    // A tile has a line for each pair of inputs; an output's word in each is scattered at once.
+    share(job->threads, s.outputs / SIDE * TAPS, [&](idx task) {
+        const idx outputs = task / TAPS, tap = task % TAPS;
+        for (idx from = 0; from < s.inputs; from += DEEP) {
+            bf16 *to = static_cast<bf16 *>(parts) + outputs % 2 * TILE +
+                       ((outputs / 2 * TAPS + tap) * deep + from / DEEP) * PARTS * 2 * TILE;
+            for (idx o = 0; o < SIDE; ++o) {
+                const idx output = outputs * SIDE + o;
+                const idx left = output < job->outputs ? job->inputs - from : 0;
+                const float *at = weight + (std::min(output, job->outputs - 1) * TAPS + tap) * job->inputs + from;
+                __m512 low = _mm512_maskz_loadu_ps(first(left), at);
+                __m512 high = _mm512_maskz_loadu_ps(first(left - SIDE), at + SIDE);
                 for (idx p = 0; p < PARTS; ++p) {
-                    const uint32_t n = rounded(rest);
-                    to[((block + p) * 2 + o % PAIR / SIDE) * TILE + i % DEEP / 2 * DEEP +
-                       o % SIDE * 2 + i % 2] = static_cast<bf16>(n >> 16);
-                    rest -= value(n);
+                    const __m512i one = rounded(low), two = rounded(high);
+                    const __m256i front = _mm512_cvtepi32_epi16(_mm512_srli_epi32(one, 16));
+                    const __m256i back = _mm512_cvtepi32_epi16(_mm512_srli_epi32(two, 16));
+                    const __m512i pairs = _mm512_inserti64x4(_mm512_castsi256_si512(front), back, 1);
+                    _mm512_i32scatter_epi32(to + p * 2 * TILE + 2 * o, lines, pairs, 4);
+                    low = _mm512_sub_ps(low, _mm512_castsi512_ps(one));
+                    high = _mm512_sub_ps(high, _mm512_castsi512_ps(two));
                 }
             }
+        }
     });
 }
 
