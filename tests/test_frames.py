@@ -31,7 +31,7 @@ def plain(frames, events, first, last):
         total = frames.steps
     else:
         total = max(int(end // (1000 * frames.dt)) for end in last) + 1
-    channels = 1 if frames.merge else frames.polarities
+    channels = (1 if frames.merge else frames.polarities) * frames.parts
     out = np.zeros(
         (total, len(last), channels, kept_rows // frames.pool or 1, kept_columns // frames.pool)
     )
@@ -44,9 +44,11 @@ def plain(frames, events, first, last):
             step = int(events.t[i] // (1000 * frames.dt))
         y = int(events.y[i]) - (rows - kept_rows) // 2 if events.y is not None else 0
         x = int(events.x[i]) - (columns - kept_columns) // 2
-        if step >= total or not (0 <= y < kept_rows and 0 <= x < kept_columns):
+        part, step = step // total, step % total
+        if part >= frames.parts or not (0 <= y < kept_rows and 0 <= x < kept_columns):
             continue
         channel = int(events.p[i]) if events.p is not None and not frames.merge else 0
+        channel += part * (1 if frames.merge else frames.polarities)
         cell = (step, sample, channel, y // frames.pool, x // frames.pool)
         out[cell] = 1 if frames.binary else out[cell] + 1
     return torch.from_numpy(out.reshape(total, len(last), *frames.shape)).float()
@@ -64,6 +66,8 @@ def plain(frames, events, first, last):
         {"binary": True},
         {"crop": 8},
         {"pool": 4},
+        {"dt": 2.0, "steps": 3, "parts": 3},
+        {"dt": 3.0, "steps": 2, "parts": 3, "merge": True, "pool": 2},
         {"crop": 6, "pool": 3, "merge": True, "binary": True, "dt": None, "steps": 3},
     ],
 )
@@ -107,6 +111,7 @@ def test_the_middle_is_kept():
 
 def test_when_events_stop_to_be_seen():
     assert Frames((4, 4), 1.5, steps=3).until == 4500
+    assert Frames((4, 4), 1.5, steps=3, parts=2).until == 9000
     assert Frames((4, 4), 1.5).until is None
     assert Frames((4, 4), None, 3).until is None
 
@@ -129,6 +134,14 @@ def test_when_events_stop_to_be_seen():
 def test_options_out_of_range_are_named(options, key):
     with pytest.raises(UserError, match=f"^{key}: "):
         Frames((12, 16), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"steps": 3, "parts": 0}, {"dt": None, "steps": 3}])
+def test_parts_need_a_duration(options):
+    with pytest.raises(ValueError, match="dt and steps"):
+        Frames((12, 16), **{"parts": 2, **options})
+    with pytest.raises(ValueError, match="maps"):
+        Frames((1, 16), steps=3, parts=2)
 
 
 def test_resizing_keeps_the_mean_when_it_antialiases():

@@ -53,6 +53,8 @@ def test_options(tmp_path):
         (100, 1, 34, 34): {"merge": True},
         (100, 2, 17, 17): {"pool": 2},
         (100, 2, 28, 28): {"crop": 28},
+        (35, 6, 34, 34): {"saccades": 3, "stack": True, "dt": 3.0},
+        (105, 2, 34, 34): {"saccades": 2, "stack": True, "merge": True},
     }
     for shape, options in shapes.items():
         events, labels, _ = next(iter(nmnist.load(path=path, **options).batches("train")))
@@ -61,6 +63,15 @@ def test_options(tmp_path):
     counts = next(iter(nmnist.load(path=path, dt=50.0).batches("train")))[0]
     assert counts.max() > 1
     assert torch.equal(binary, counts.clamp(max=1))
+
+
+def test_stacked_saccades_are_the_same_events(tmp_path):
+    path = recordings.nmnist(tmp_path / "n")
+    stacked = nmnist.load(path=path, saccades=3, stack=True)
+    plain = nmnist.load(path=path, saccades=3)
+    for (a, _, _), (b, _, _) in zip(stacked.batches("test"), plain.batches("test"), strict=True):
+        one_after_another = a.unflatten(2, (3, 2)).movedim(2, 0).flatten(0, 1)
+        assert torch.equal(one_after_another, b)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +119,12 @@ def test_new_files_are_noticed(tmp_path):
 
 def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path):
     path = recordings.nmnist(tmp_path / "n", train=5)
-    options = {"dt": 5.0, "merge": True, "crop": 32, "pool": 2}
+    aligned = {"saccades": 2, "stack": True, "align": True}
+    for options in ({"dt": 5.0, "merge": True, "crop": 32, "pool": 2}, aligned):
+        same(path, options)
+
+
+def same(path, options):
     found = nmnist.load(path=path, batch_size=100, **options)
     events, _, _ = next(iter(found.batches("validation")))
     files = [found.cache.notes["file"][i] for i in found.index["validation"]]

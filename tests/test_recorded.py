@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from synaptrace.data.align import align
 from synaptrace.data.cache import Sample, prepare
 from synaptrace.data.frames import Events, Frames
 from synaptrace.data.recorded import EventDataset, FrameDataset
@@ -109,6 +110,21 @@ def test_nothing_is_changed_without_a_generator():
             assert torch.equal(a[0], b[0])
 
 
+def test_all_samples_are_aligned_and_training_ones_changed_afterwards():
+    plain, aligned = event_data(), event_data(align=True)
+    for split, chosen in INDEX.items():
+        seen = torch.cat([batch.sum(0) for batch, _, _ in aligned.batches(split)])
+        assert not torch.equal(seen, torch.cat([b.sum(0) for b, _, _ in plain.batches(split)]))
+        for place, i in enumerate(chosen):
+            t, x, y, p = events(i)
+            wanted = align(Events(t, x, y, p, 0 * t), (8, 9), 1)
+            frames = Frames((8, 9), 1.0).render(wanted, t[:1], t[-1:])
+            torch.testing.assert_close(seen[place], frames[:, 0].sum(0), rtol=0, atol=0)
+    shifted = next(iter(event_data(align=True, shift=3, batch_size=7).batches("train", gen())))
+    still = next(iter(aligned.batches("train", gen())))
+    assert not torch.equal(shifted[0].sum((0, 1)), still[0].sum((0, 1)))
+
+
 def test_dropping_keeps_lengths():
     lengths = [
         lengths for _, _, lengths in event_data(drop=0.9, batch_size=7).batches("train", gen())
@@ -151,6 +167,7 @@ def test_windows_are_augmented_in_training_alone():
         ({"shift": -1}, r"data\.shift"),
         ({"drop": 1.0}, r"data\.drop"),
         ({"warp": -0.1}, r"data\.warp"),
+        ({"align": True, "frames": Frames((1, 8), 1.0)}, r"data\.align: a line"),
         ({"warp": 0.1, "frames": Frames((1, 8), 1.0)}, r"data\.warp: a line"),
     ],
 )

@@ -47,9 +47,12 @@ class Frames:
         crop: the rows and columns kept, in the middle of the sensor; 0: all.
         pool: the events of pool × pool pixels (on a line: of ``pool`` channels) come together.
         binary: 1 where there is any event, in place of how many.
+        parts: a recording of ``parts`` times ``dt * steps`` milliseconds is seen in as many parts
+            at once, each in polarities of its own, those of the first part first.
 
     Raises:
         UserError: an option out of range; ``crop`` or ``pool`` that doesn't fit the sensor.
+        ValueError: ``parts`` below 1, of unknown duration, or of a line.
     """
 
     sensor: tuple[int, int]
@@ -60,6 +63,7 @@ class Frames:
     crop: int = 0
     pool: int = 1
     binary: bool = False
+    parts: int = 1
 
     def __post_init__(self) -> None:
         rows, columns = self.sensor
@@ -69,11 +73,17 @@ class Frames:
             raise UserError(f"data.dt: {self.dt} is not a positive number of milliseconds")
         if self.steps is not None and self.steps < 1:
             raise UserError(f"data.steps: {self.steps} is not a positive number of steps")
+        if self.parts != 1 and (self.until is None or rows == 1 or self.parts < 1):
+            raise ValueError("only maps of given dt and steps can be seen in parts")
         if not 0 <= self.crop <= min(s for s in self.sensor if s > 1):
             raise UserError(f"data.crop: {self.crop} pixels don't fit into {columns}×{rows}")
         if self.pool < 1 or any(size % self.pool for size in self._kept if size > 1):
             kept = "×".join(str(size) for size in self._kept[::-1])
             raise UserError(f"data.pool: {self.pool} doesn't divide {kept} pixels")
+
+    @property
+    def _channels(self) -> int:
+        return self.parts * (1 if self.merge else self.polarities)
 
     @property
     def _kept(self) -> tuple[int, int]:
@@ -86,14 +96,14 @@ class Frames:
         rows, columns = self._kept
         if self.sensor[0] == 1:
             return (columns // self.pool,)
-        return (1 if self.merge else self.polarities, rows // self.pool, columns // self.pool)
+        return (self._channels, rows // self.pool, columns // self.pool)
 
     @property
     def until(self) -> int | None:
         """Microseconds after which no event is seen, where that is the same for all samples."""
         if self.dt is None or self.steps is None:
             return None
-        return math.ceil(1000 * self.dt * self.steps)
+        return math.ceil(1000 * self.dt * self.steps * self.parts)
 
     def duration(self, last: Array) -> Array:
         """Steps of samples whose last events are at ``last`` (N,) microseconds."""
@@ -117,10 +127,13 @@ class Frames:
             step = since * total // span
         else:
             step = (events.t / (1000 * self.dt)).astype(np.int64)
-        seen = step < total
+        part, step = np.divmod(step, total) if self.parts > 1 else (step // total, step)
+        seen = part < self.parts
         cell = step * batch + events.sample
         rows, columns = self._kept
         if len(self.shape) > 1:
+            if self.parts > 1:
+                cell = cell * self.parts + part
             if events.p is not None and not self.merge:
                 cell = cell * self.polarities + events.p
             y, seen = self._place(events.y, self.sensor[0], rows, seen)
@@ -139,14 +152,20 @@ class Frames:
 
     def of(self, recording: Recording) -> Tensor:
         """The frames (T, *shape) of one recording."""
-        t, x, y, p = (column.astype(np.int64) for column in recording)
-        return self.render(Events(t, x, y, p, np.zeros_like(t)), t[:1], t[-1:])[:, 0]
+        events = alone(recording)
+        return self.render(events, events.t[:1], events.t[-1:])[:, 0]
 
     def _place(self, at: Array | None, size: int, kept: int, seen: Array) -> tuple[Array, Array]:
         """Rows or columns of the frame, and which events lie on it."""
         assert at is not None
         at = at - (size - kept) // 2
         return at // self.pool, seen & (at >= 0) & (at < kept)
+
+
+def alone(recording: Recording) -> Events:
+    """A batch of one recording."""
+    t, x, y, p = (column.astype(np.int64) for column in recording)
+    return Events(t, x, y, p, np.zeros_like(t))
 
 
 def resize(frames: Tensor, size: int, antialias: bool) -> Tensor:

@@ -14,9 +14,10 @@ import numpy as np
 from torch import Tensor
 
 from synaptrace.data import cache, splits
+from synaptrace.data.align import align as align_events
 from synaptrace.data.cache import Array, Cache, Sample
-from synaptrace.data.events import read_bin
-from synaptrace.data.frames import Frames
+from synaptrace.data.events import Recording, read_bin
+from synaptrace.data.frames import Frames, alone
 from synaptrace.data.recorded import EventDataset
 from synaptrace.data.source import Download, Source
 from synaptrace.errors import UserError
@@ -55,6 +56,9 @@ SENSOR = (34, 34)
 SACCADES = (100.0, 210.0, 315.0)
 """Milliseconds by which one, two and three saccades are over."""
 
+SACCADE = 105.0
+"""Milliseconds from the start of one to that of the next."""
+
 
 def prepare(*, path: Path | None = None, skip_bad: bool = False) -> Cache:
     """The recordings in the cache, those of Train before those of Test, by label, then by name.
@@ -80,6 +84,8 @@ def load(
     crop: int = 0,
     pool: int = 1,
     binary: bool = False,
+    stack: bool = False,
+    align: bool = False,
     shift: int = 2,
     drop: float = 0.0,
     warp: float = 0.0,
@@ -94,6 +100,10 @@ def load(
         crop: the rows and columns kept, in the middle; 0: all.
         pool: the events of pool × pool pixels come together; it divides what is kept.
         binary: 1 where there is any event, in place of how many.
+        stack: the saccades are seen at once, over 105 ms, in two channels each. It needs a
+            whole recording.
+        align: digits are brought to one place, size and slant (`align.align`). It needs a whole
+            recording.
         shift: training samples move by up to so many pixels, either way.
         drop: share of the events that training samples lose.
         warp: training samples are turned, stretched and sheared so much (`augment.warp_events`).
@@ -102,7 +112,7 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    frames = view(saccades, dt, merge, crop, pool, binary)
+    frames = view(saccades, dt, merge, crop, pool, binary, stack)
     prepared = prepare(path=path)
     index, test_split = splits.complete(
         prepared.labels.tolist(), prepared.notes["split"], share=validation, seed=SEED
@@ -114,6 +124,7 @@ def load(
         classes=[str(digit) for digit in range(10)],
         index=index,
         batch_size=batch_size,
+        align=align,
         shift=shift,
         drop=drop,
         warp=warp,
@@ -130,21 +141,33 @@ def read_file(
     crop: int = 0,
     pool: int = 1,
     binary: bool = False,
+    stack: bool = False,
+    align: bool = False,
 ) -> Tensor:
     """One recording as events (T, 2, 34, 34), with options as `load` has them.
 
     Raises:
         UserError: the file is no such recording, an option out of range.
     """
+    frames = view(saccades, dt, merge, crop, pool, binary, stack)
     recording = read_bin(path, SENSOR)
-    return view(saccades, dt, merge, crop, pool, binary).of(recording)
+    seen = recording.t < frames.until
+    events = alone(Recording(*(column[seen] for column in recording)))
+    if align:
+        events = align_events(events, SENSOR, 1)
+    return frames.render(events, recording.t[:1], recording.t[-1:])[:, 0]
 
 
-def view(saccades: int, dt: float, merge: bool, crop: int, pool: int, binary: bool) -> Frames:
+def view(
+    saccades: int, dt: float, merge: bool, crop: int, pool: int, binary: bool, stack: bool
+) -> Frames:
+    """The frames that options of `load` stand for."""
     if saccades not in (1, 2, 3):
         raise UserError(f"data.saccades: {saccades} is not 1, 2 or 3")
-    steps = round(SACCADES[saccades - 1] / dt) if dt > 0 else 1
-    return Frames(SENSOR, dt, max(steps, 1), merge=merge, crop=crop, pool=pool, binary=binary)
+    duration = SACCADE if stack else SACCADES[saccades - 1]
+    steps = max(round(duration / dt), 1) if dt > 0 else 1
+    parts = saccades if stack else 1
+    return Frames(SENSOR, dt, steps, merge=merge, crop=crop, pool=pool, binary=binary, parts=parts)
 
 
 def _read(file: Path) -> Iterator[Sample]:

@@ -123,6 +123,8 @@ def load(
     crop: int = 0,
     pool: int = 1,
     binary: bool = False,
+    stack: bool = False,
+    align: bool = False,
     shift: int = 1,
     drop: float = 0.0,
     warp: float = 0.0,
@@ -134,14 +136,15 @@ def load(
         path: the folder of MNIST's training images and labels.
         real: a folder of N-MNIST, or any part of it, for the test; None: there is no test.
         digits: how many images are simulated, the first ones after the 1,000; None: all.
-        saccades, dt, merge, crop, pool, binary, shift, drop, warp: as `nmnist.load` has them.
+        saccades, dt, merge, crop, pool, binary, stack, align, shift, drop, warp: as `nmnist.load`
+            has them.
         validation: share of the simulated recordings that validate.
 
     Raises:
         UserError: no images, damaged ones, no real recordings, an option out of range.
     """
-    frames = nmnist.view(saccades, dt, merge, crop, pool, binary)
-    tested = None if real is None else recordings(real, frames, batch_size)
+    frames = nmnist.view(saccades, dt, merge, crop, pool, binary, stack)
+    tested = None if real is None else recordings(real, frames, batch_size, align)
     prepared = prepare(path=path, digits=digits)
     index = splits.make(
         prepared.labels.tolist(), {"train": 1 - validation, "validation": validation}, SEED
@@ -153,6 +156,7 @@ def load(
         classes=CLASSES,
         index=index,
         batch_size=batch_size,
+        align=align,
         shift=shift,
         drop=drop,
         warp=warp,
@@ -161,7 +165,7 @@ def load(
     return SimToReal(simulated, tested)
 
 
-def recordings(real: Path, frames: Frames, batch_size: int) -> EventDataset:
+def recordings(real: Path, frames: Frames, batch_size: int, align: bool) -> EventDataset:
     """The real recordings to test on: the official test set, or numbers 501 to 1,000 of Train.
 
     Raises:
@@ -183,6 +187,7 @@ def recordings(real: Path, frames: Frames, batch_size: int) -> EventDataset:
         classes=CLASSES,
         index={"test": chosen},
         batch_size=batch_size,
+        align=align,
         test_split="official" if official else "development",
     )
 

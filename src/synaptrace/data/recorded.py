@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synaptrace.data.align import align as align_events
 from synaptrace.data.augment import drop as drop_events
 from synaptrace.data.augment import shift_events, warp_events
 from synaptrace.data.cache import Cache
@@ -28,6 +29,7 @@ class EventDataset:
             polarities.
         frames: how they become frames.
         index: the samples of each split.
+        align: samples are brought to one place, size and slant (`align.align`).
         shift: training samples move by up to so many pixels, either way.
         drop: share of the events that training samples lose.
         warp: training samples are turned, stretched and sheared so much (`augment.warp_events`).
@@ -48,6 +50,7 @@ class EventDataset:
         classes: Sequence[str],
         index: Mapping[str, Sequence[int]],
         batch_size: int = 64,
+        align: bool = False,
         shift: int = 0,
         drop: float = 0.0,
         warp: float = 0.0,
@@ -64,11 +67,13 @@ class EventDataset:
             raise UserError(f"data.drop: {drop} is not a share from 0 to below 1")
         if not 0 <= warp < 1:
             raise UserError(f"data.warp: {warp} is not a number from 0 to below 1")
-        if warp and frames.sensor[0] == 1:
-            raise UserError("data.warp: a line of channels can't be turned; set 0")
+        if frames.sensor[0] == 1 and (warp or align):
+            key, off = ("align", "false") if align else ("warp", "0")
+            raise UserError(f"data.{key}: a line of channels can't be turned; set {off}")
         self.cache, self.frames = cache, frames
         self.batch_size = _batch_size(batch_size)
-        self.shift, self.drop, self.warp, self.masked = shift, drop, warp, masked
+        self.align, self.masked = align, masked
+        self.shift, self.drop, self.warp = shift, drop, warp
         self.dt = frames.dt
         self.columns = {k: np.asarray(column) for k, column in cache.columns.items()}
         self.first, self.last = self._ends()
@@ -92,6 +97,8 @@ class EventDataset:
         chosen = self.index.get(split, np.empty(0, dtype=np.int64))
         for rows in _groups(chosen, self.batch_size, generator):
             events = self._gather(rows)
+            if self.align:
+                events = align_events(events, self.frames.sensor, len(rows))
             if generator is not None and self.drop:
                 events = drop_events(events, generator, self.drop)
             if generator is not None and self.warp:
