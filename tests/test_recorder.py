@@ -95,3 +95,6 @@ def test_the_command(tmp_path: Path, monkeypatch, capsys):
     assert cli.main(words) == 0
     assert "2 recordings in" in capsys.readouterr().out
     assert len(wav.read(tmp_path / "w/no/1.wav")[0]) == RATE // 2
+    for option in ("--rate", "--seconds"):
+        assert cli.main([*words, option, "0"]) == 2
+        assert "--seconds, --rate: need" in capsys.readouterr().err

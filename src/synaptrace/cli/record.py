@@ -24,8 +24,12 @@ examples:
     parser.add_argument("folder", metavar="DIR", type=Path, help="where the recordings go")
     parser.add_argument("--words", metavar="A,B,…", required=True, help="what to say")
     parser.add_argument("--count", metavar="N", type=int, default=5, help="times each word (5)")
-    parser.add_argument("--seconds", metavar="S", type=float, help="of a recording (1)")
-    parser.add_argument("--rate", metavar="HZ", type=int, help="samples a second (16000)")
+    parser.add_argument(
+        "--seconds", metavar="S", type=float, help="of a recording (1, or as RUN's)"
+    )
+    parser.add_argument(
+        "--rate", metavar="HZ", type=int, help="samples a second (16000, or as RUN's)"
+    )
     parser.add_argument("--run", metavar="RUN", type=Path, dest="like",
                         help="rate and length as this run was trained with")  # fmt: skip
 
@@ -34,15 +38,17 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace import microphone, recorder
     from synaptrace.errors import UserError
 
-    rate, seconds = options.rate or 16000, options.seconds or 1.0
+    rate, seconds = 16000, 1.0
     if options.like is not None:
         from synaptrace.training import job
 
         trained = job.trained(options.like)
         if trained.features is None:
             raise UserError(f"{options.like}: was not trained on sound")
-        rate = options.rate or int(trained.features["mel"]["rate"])
-        seconds = options.seconds or float(trained.config.data.get("seconds", 1.0))
+        rate = int(trained.features["mel"]["rate"])
+        seconds = float(trained.config.data.get("seconds", 1.0))
+    rate = rate if options.rate is None else options.rate
+    seconds = seconds if options.seconds is None else options.seconds
     if not 0.1 <= seconds <= 60 or rate < 1000:
         raise UserError("--seconds, --rate: need 0.1 to 60 s, at 1000 Hz at least")
     words = options.words.split(",")
