@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from synaptrace import cli
 from synaptrace.study import personal, shots_table
 from synaptrace.training import job
 from synaptrace.training import run as runs
+from synaptrace.training.loop import Diverged
 
 SMALL = ["--model.hidden", "[24]", "--train.epochs", "8", "--train.ema", "0.9",
          "--train.threads", "1", "--data.shift", "1"]  # fmt: skip
@@ -94,6 +96,22 @@ def test_a_study_goes_on_where_it_was_cut_off(digits, tmp_path: Path, monkeypatc
     assert cli.main([*words, "--train.lr", "1e-4"]) == 2
 
 
+def test_what_diverges_is_left_out(digits, tmp_path: Path, capsys, monkeypatch):
+    once = personal.once
+
+    def diverging(plan, case, cell):
+        if case[0] == "ann":
+            raise Diverged("the loss is nan")
+        return once(plan, case, cell)
+
+    monkeypatch.setattr(personal, "once", diverging)
+    words = study(digits, tmp_path / "s", "--speaker", "ann,eve", "--epochs", "1", "--json")
+    assert cli.main(words) == 0
+    caught = capsys.readouterr()
+    assert [each["speaker"] for each in json.loads(caught.out)] == ["eve"]
+    assert re.search(r"1/2 \S*/ann/seed-0/\S*: the loss is nan", caught.err)
+
+
 def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
     words = ["train", "--preset", "fsdd", "--data.path", str(digits), *SMALL, "--out",
              str(tmp_path / "r"), "--quiet", "--data.holdout_speaker"]  # fmt: skip
@@ -106,7 +124,7 @@ def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
     assert cli.main([*tune, "--json", "--quiet"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["speaker"], found["keep"]) == ("bob", "rehearse=1+learn=readout")
-    (made,) = (run / "finetune" / "bob" / "seed-0").iterdir()
+    (made,) = (run / "finetune" / "bob").glob("seed-0-*/*")
     tuned = job.trained(made)
     assert tuned.features == job.trained(run).features
     before, after = runs.load(run), tuned.net
@@ -116,12 +134,20 @@ def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
         ("--preset", "fsdd"): "--preset: RUN is trained already",
         ("--train.lr", "1"): "--train.lr: RUN has its settings",
         ("--seeds", "2"): "--seeds: RUN is trained already",
-        ("--speaker", "ann"): "holds out bob, not ann",
+        ("--speaker", "ann,eve"): "holds out bob, not ann,eve",
         (str(run),): "same speaker and seed",
         (str(other),): "was trained on every speaker",
     }.items():
         assert cli.main([tune[0], *extra, *tune[1:]]) == 2
         assert message in capsys.readouterr().err
+    both = [*tune, "--speaker", "ann,bob", "--json"]
+    assert cli.main(both) == 0  # it is done
+    assert json.loads(capsys.readouterr().out) == [found]
+    (run / runs.BEST).write_bytes((made / runs.BEST).read_bytes())  # another training's weights
+    assert cli.main(both) == 0
+    (anew,) = json.loads(capsys.readouterr().out)
+    assert anew["before"] == found["after"]
+    assert len(list((run / "finetune" / "bob").iterdir())) == 2
 
 
 def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):

@@ -8,7 +8,6 @@ result is listened with like any run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,12 @@ from synaptrace.data import folder
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
-from synaptrace.study.personal import AT_ONCE, Cell, learner, load, measure
+from synaptrace.study.personal import AT_ONCE, Cell, digest, learner, load, measure
 from synaptrace.training import job
 from synaptrace.training import run as runs
 
 ENOUGH = 5
 """Recordings of a word from which a fifth is kept to judge by."""
-
-
-def digest(path: Path) -> str:
-    """Eight digits that tell a network's weights from others."""
-    return hashlib.sha256(runs.find(path).read_bytes()).hexdigest()[:8]
 
 
 def tune(
@@ -68,7 +62,7 @@ def tune(
     rows = shots.draw(own, support, cell.shots, seed)
 
     old = load(trained.config)  # not Trained.load_data: a fine-tuned run may be tuned again
-    known, test = (old.index[name].tolist() for name in ("train", "test"))
+    known, test = old.index["train"].tolist(), old.index.get("test", torch.empty(0)).tolist()
     old = shots.view(
         old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
     )

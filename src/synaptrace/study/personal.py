@@ -6,6 +6,7 @@ options against forgetting) fine-tunes that network to the speaker:
     OUT/<speaker>/seed-<n>/pretrained/     a run directory
     OUT/<speaker>/seed-<n>/<cell>/         checkpoints and summary.json of one fine-tuning
 
+(seed-<n>-<hash of its weights> where the network was trained already.)
 What was cut off goes on where it stopped, other cells may join later, and `row` tells what is
 finished at any time.
 """
@@ -35,7 +36,7 @@ from synaptrace.seeds import generator
 from synaptrace.training import job
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
-from synaptrace.training.loop import fit
+from synaptrace.training.loop import Diverged, fit
 
 ABOUT, PRETRAINED = "finetune.json", "pretrained"
 AT_ONCE = 64
@@ -72,6 +73,11 @@ class Cell:
         return re.sub(r"[^A-Za-z0-9.=+-]", "-", "_".join(parts))
 
 
+def digest(path: Path) -> str:
+    """Eight digits that tell the weights of a run from others."""
+    return hashlib.sha256(runs.find(path).read_bytes()).hexdigest()[:8]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Whom to fine-tune to, and how."""
@@ -96,7 +102,8 @@ class Plan:
     def run(self, case: Case, cell: Cell) -> Path:
         """The directory of one fine-tuning."""
         kind = "" if self.judge == "query" else f"_{self.judge}"
-        return self.out / case[0] / f"seed-{case[1]}" / f"{cell.name}{kind}"
+        weights = f"-{digest(self.given[case])}" if case in self.given else ""
+        return self.out / case[0] / f"seed-{case[1]}{weights}" / f"{cell.name}{kind}"
 
     def settings(self, case: Case, word: bool = False) -> Config:
         """The settings of the training before; with ``word``, its data have the new word too."""
@@ -211,7 +218,7 @@ def plan_of(
             raise UserError(
                 f"{path}: was trained on every speaker; train with --data.holdout_speaker NAME"
             )
-        if speaker not in (None, "all", held):
+        if speaker not in (None, "all") and held not in speaker.split(","):
             raise UserError(f"--speaker: {path} holds out {held}, not {speaker}")
         check_batches(config, chosen)
         case = (str(held), int(config.train["seed"]))
@@ -226,11 +233,15 @@ def plan_of(
 
 
 def train(plan: Plan, progress: bool = True) -> None:
-    """Train and fine-tune what isn't finished, one after the other."""
+    """Train and fine-tune what isn't finished, one after the other; what diverges is left out."""
     due = [each for each in product(plan.cases, plan.cells) if summary(plan, *each) is None]
     for number, (case, cell) in enumerate(due, 1):
-        pretrain(plan, case, progress)
-        found = once(plan, case, cell)
+        try:
+            pretrain(plan, case, progress)
+            found = once(plan, case, cell)
+        except Diverged as error:
+            print(f"{number}/{len(due)} {plan.run(case, cell)}: {error}", file=sys.stderr)
+            continue
         if progress:
             before, after = (100 * (found[key]["query"] or 0) for key in ("before", "after"))
             print(
