@@ -77,6 +77,8 @@ def test_the_command_says_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*WORDS, "--budget", "64KiB", "--rules", "tp", "--json"]) == 0
     (fit,) = json.loads(capsys.readouterr().out)
     assert fit["batch"]["Adam, 32 bit"] > 2
+    assert cli.main([*WORDS, "--budget", "99999GiB", "--rules", "tp"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[1] == "≥1048576"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,11 @@ def test_sizes_are_read(text: str, size: int) -> None:
     ("words", "message"),
     [
         (["--budget", "64 apples"], "--budget: '64 apples'"),
+        (["--budget", ""], "--budget: ''"),
         (["--sweep", "hope"], "--sweep: 'hope'"),
+        (["--sweep", ""], "--sweep: ''"),
+        (["--sweep", "T", "--process"], "--process: doesn't go with --sweep"),
+        (["--cost", "0.1", "--counted"], "--counted: doesn't go with --cost"),
     ],
 )
 def test_bad_input_is_named_in_a_line(

@@ -53,10 +53,15 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
+    from synaptrace.errors import UserError
     from synaptrace.study import ledger, setting
     from synaptrace.study.contenders import DEFAULT
     from synaptrace.training.loop import find_device
 
+    for name in ("sweep", "budget", "cost"):
+        if getattr(options, name) is not None and (options.counted or options.process):
+            given = "counted" if options.counted else "process"
+            raise UserError(f"--{given}: doesn't go with --{name}, which only counts")
     config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
     where = setting.setting(
         config, frame=options.input, classes=options.classes, steps=options.steps,
@@ -69,9 +74,9 @@ def run(options: argparse.Namespace) -> int:
             print(one, file=sys.stderr)
         else:
             contenders.append(one)
-    if options.sweep:
+    if options.sweep is not None:
         return sweep(where, contenders, options)
-    if options.budget:
+    if options.budget is not None:
         return budget(where, contenders, options)
     if options.cost is not None:
         from synaptrace.study import cost

@@ -84,13 +84,18 @@ def largest(size: Callable[[int], float], least: int, budget: int) -> int:
     return min(low, MOST)
 
 
+def text(largest: int) -> str:
+    """A cell of the table."""
+    return "-" if not largest else f"≥{MOST}" if largest >= MOST else str(largest)
+
+
 def terminal(fits: Sequence[Fit]) -> str:
-    """Tab-separated; a dash where nothing fits."""
+    """Tab-separated; a dash where nothing fits, ≥ where no larger one was tried."""
     head = ["rule", *(f"batch: {form}" for form in FORMS)]
     if fits and fits[0].hidden:
         head += [f"hidden: {form}" for form in FORMS]
     rows = [head]
     for each in fits:
         values = [*each.batch.values(), *each.hidden.values()]
-        rows.append([each.rule, *(str(value) if value else "-" for value in values)])
+        rows.append([each.rule, *map(text, values)])
     return tabbed(rows)
