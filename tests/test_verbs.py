@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
 
 import recordings
 from synaptrace import data
 from synaptrace.cli import data as cli
-from synaptrace.data import verbs
+from synaptrace.data import picture, verbs
 from synaptrace.errors import UserError
 
 
@@ -151,3 +152,28 @@ def test_a_picture_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be written"):
         verbs.inspect("digits", out=tmp_path / "file" / "seen.png", say=lambda line: None)
+
+
+def shown(events):
+    """What `picture` paints for events (T, channels, rows, columns)."""
+
+    class Axis:
+        def imshow(self, image):
+            self.image = image
+
+        def set_title(self, *_, **__): ...
+        def set_xticks(self, _): ...
+        def set_yticks(self, _): ...
+
+    row = [Axis(), Axis()]
+    picture._maps(row, events)
+    return np.stack([axis.image for axis in row])
+
+
+def test_parts_seen_at_once_are_painted_over_one_another():
+    events = torch.randint(5, (8, 6, 3, 4), generator=torch.Generator().manual_seed(0)).float()
+    off, on = events[:, ::2].sum(1), events[:, 1::2].sum(1)
+    np.testing.assert_allclose(shown(events), shown(torch.stack([off, on], 1)))
+    assert np.ptp(shown(events)) > 0.1
+    merged = events[:, :3]
+    np.testing.assert_allclose(shown(merged), shown(merged.sum(1, keepdim=True)))

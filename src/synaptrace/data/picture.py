@@ -60,14 +60,20 @@ def _choose(data: Dataset, split: str) -> list[tuple[int, Tensor]]:
 
 
 def _maps(row: Any, events: Tensor) -> None:
-    """Parts of a sample (T, channels, rows, columns) in a row of axes, all on one scale."""
+    """Parts of a sample (T, channels, rows, columns) in a row of axes, all on one scale.
+
+    Channels are OFF and ON in turn; an odd number of them are merged polarities.
+    """
+    off, on = events[:, ::2].sum(1), events[:, 1::2].sum(1)
+    if events.shape[1] % 2:
+        off, on = torch.zeros_like(off), off + on
+    events = torch.stack([off, on], 1)
     parts = [part.sum(0) for part in torch.tensor_split(events, len(row))]
     top = max(float(part.max()) for part in parts) or 1.0
     edges = torch.tensor_split(torch.arange(len(events)), len(row))
     for axis, part, steps in zip(row, parts, edges, strict=True):
-        channels = [part[0], part[-1]] if len(part) > 1 else [torch.zeros_like(part[0]), part[0]]
         image = torch.ones(*part.shape[1:], 3)
-        for channel, colour in zip(channels, (OFF, ON), strict=True):
+        for channel, colour in zip(part, (OFF, ON), strict=True):
             image *= 1 - (channel / top).sqrt()[..., None] * (1 - torch.tensor(colour))
         axis.imshow(image.clamp(0, 1).numpy())
         if len(steps):
