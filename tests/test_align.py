@@ -31,7 +31,7 @@ def of(events, chosen):
 
 def plain(y, x, sensor):
     """The equations, event by event, of one sample."""
-    inner = [[(place * n) % 1 for n in range(len(y))] for place in PLACES]
+    inner = [[place * n % 2**32 / 2**32 for n in range(len(y))] for place in PLACES]
     y = np.array([a + b for a, b in zip(y, inner[0], strict=True)])
     x = np.array([a + b for a, b in zip(x, inner[1], strict=True)])
     y, x = y - np.mean(y), x - np.mean(x)

@@ -29,8 +29,8 @@ HEIGHT, WIDTH = 0.18, 0.135
 LEAST = 0.02
 """Parts of the sensor that √⟨y²⟩ and √⟨x²⟩ count as at least: less is hardly more than a dot."""
 
-PLACES = 0.7548776662466927, 0.5698402909980532
-"""1/ρ and 1/ρ² with ρ³ = ρ + 1: their multiples, modulo 1, fill a square evenly."""
+PLACES = 3242174889, 2447445414
+"""2³² / ρ and 2³² / ρ² with ρ³ = ρ + 1: their multiples, modulo 2³², fill a square evenly."""
 
 
 def align(events: Events, sensor: tuple[int, int], batch: int) -> Events:
@@ -45,16 +45,28 @@ def align(events: Events, sensor: tuple[int, int], batch: int) -> Events:
     """
     rows, columns = sensor
     assert events.y is not None
-    sample, count = events.sample, np.bincount(events.sample, minlength=batch)
+    count = np.bincount(events.sample, minlength=batch)
+    some, start = count > 0, np.cumsum(count) - count
 
     def mean(values: Array) -> Array:
-        return (np.bincount(sample, values, batch) / np.maximum(count, 1))[sample]
+        sums = np.zeros(batch)
+        sums[some] = np.add.reduceat(values, start[some])
+        return sums / np.maximum(count, 1)
 
-    number = np.arange(len(sample)) - (np.cumsum(count) - count)[sample]
-    y, x = events.y + number * PLACES[0] % 1, events.x + number * PLACES[1] % 1
-    y, x = y - mean(y), x - mean(x)
-    x = x - y * mean(x * y) / np.maximum(mean(y * y), (LEAST * rows) ** 2)
-    y = y * HEIGHT * rows / np.maximum(np.sqrt(mean(y * y)), LEAST * rows)
-    x = x * np.sqrt(WIDTH * columns / np.maximum(np.sqrt(mean(x * x)), LEAST * columns))
-    y, x = np.floor(y + rows / 2), np.floor(x + columns / 2)
-    return events._replace(y=y.astype(np.int64), x=x.astype(np.int64))
+    number = np.arange(len(events.sample)) - np.repeat(start, count)
+    y, x = (
+        at + (number * place).astype(np.uint32) * 2.0**-32
+        for at, place in zip((events.y, events.x), PLACES, strict=True)
+    )
+    y -= np.repeat(mean(y), count)
+    x -= np.repeat(mean(x), count)
+    yy, xy, xx = mean(y * y), mean(x * y), mean(x * x)
+    slant = xy / np.maximum(yy, (LEAST * rows) ** 2)
+    xx = xx - 2 * slant * xy + slant * slant * yy  # of x − y ⟨xy⟩ / ⟨y²⟩
+    higher = HEIGHT * rows / np.maximum(np.sqrt(yy), LEAST * rows)
+    wider = np.sqrt(WIDTH * columns / np.maximum(np.sqrt(np.maximum(xx, 0)), LEAST * columns))
+    x = np.repeat(wider, count) * x - np.repeat(wider * slant, count) * y + columns / 2
+    y = np.repeat(higher, count) * y + rows / 2
+    return events._replace(
+        y=np.floor(y, out=y).astype(np.int64), x=np.floor(x, out=x).astype(np.int64)
+    )

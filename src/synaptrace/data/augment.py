@@ -84,5 +84,5 @@ def warp_events(
 
 def drop(events: Events, generator: torch.Generator, share: float) -> Events:
     """Lose each event with probability ``share``, independently of all others."""
-    kept = (torch.rand(len(events.t), generator=generator) >= share).numpy()
-    return Events(*(None if column is None else column[kept] for column in events))  # type: ignore[arg-type]
+    kept = np.flatnonzero(torch.rand(len(events.t), generator=generator).numpy() >= share)
+    return Events(*(None if column is None else column.take(kept) for column in events))  # type: ignore[arg-type]
