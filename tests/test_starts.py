@@ -11,6 +11,7 @@ import synaptrace as st
 from synaptrace import data
 from synaptrace.bench import data as bench
 from synaptrace.data import dvscifar10
+from synaptrace.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -48,16 +49,23 @@ def test_a_network_trains(name, tmp_path):
     assert summary["test_split"] == meta.test_split
 
 
-@pytest.mark.parametrize("name", bench.CASES)
+@pytest.mark.parametrize("name", bench.DRAWN)
 def test_the_benchmark_runs(name, capsys):
     if name == "shd":
         pytest.importorskip("h5py", reason="h5py isn't installed")
     place = os.environ["SYNAPTRACE_DATA"]
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)
-    options = ["--name", name, "--samples", "40", "--repeats", "1", "--batch", "20"]
+    options = ["--preset", name, "--samples", "40", "--repeats", "1"]
     bench.main(parser.parse_args(options))
     out = capsys.readouterr().out
     assert "\nload\t" in out
     assert "\ntrain\t" in out
     assert os.environ["SYNAPTRACE_DATA"] == place
+
+
+def test_the_benchmark_draws_what_it_can_only():
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    with pytest.raises(UserError, match=r"^--path: fsdd can't be drawn"):
+        bench.main(parser.parse_args(["--preset", "fsdd"]))

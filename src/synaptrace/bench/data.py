@@ -1,8 +1,9 @@
 """`python -m synaptrace.bench data`: samples per second, loaded and trained, one run.
 
 Loading is what an epoch does before a batch reaches the network: shuffle, read the cache, augment,
-make frames. Training is TP on batches that lie in memory already, one update a sequence. Both run
-in turn in one process on the same threads; the medians are of whole passes over the same batches.
+make frames. Training is the preset's rule on batches that lie in memory already, one update a
+sequence. Both run in turn in one process on the same threads; the medians are of whole passes over
+the same batches.
 
 Without a copy of the data, recordings are drawn at random with the rates of the real ones, in the
 official formats: N-MNIST (4,133 events each, 1,489 of them in the first saccade, as 1,000 real
@@ -16,9 +17,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,41 +25,33 @@ import torch
 import synaptrace as st
 from synaptrace import data
 from synaptrace.bench import measure
-from synaptrace.data.dataset import Batch, Dataset
+from synaptrace.config import resolve
+from synaptrace.data.dataset import Batch
+from synaptrace.errors import UserError
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-
-
-@dataclass(frozen=True)
-class Case:
-    """A published network, and how recordings are drawn where there are no real ones."""
-
-    hidden: int
-    recurrent: bool
-    neuron: dict[str, Any]
-
-
-CASES = {
-    "nmnist": Case(200, False, {"threshold": 1.0, "decay": 0.98, "trace_decay": 0.98}),
-    "shd": Case(450, True, {"threshold": 0.5, "decay": 0.85, "trace_decay": 0.85}),
-}
+from synaptrace.training import job
 
 
 def main(options: argparse.Namespace) -> None:
-    with kept(options.name, options.path, options.samples) as path:
-        loaded = data.load(options.name, path=path, batch_size=options.batch)
+    config = resolve(preset=options.preset)
+    name = config.data["name"]
+    if options.path is None and name not in DRAWN:
+        raise UserError(f"--path: {name} can't be drawn at random; only {', '.join(DRAWN)} can")
+    with kept(name, options.path, options.samples) as path:
+        loaded = data.load(**{**config.data, "path": path})
         batches = list(loaded.batches("train", generator(0, "order")))
         samples = sum(len(labels) for _, labels, _ in batches)
-        net, rule = build(CASES[options.name], loaded)
+        net, rule = job.build(config, loaded)
         jobs = {
             "load": lambda: sum(1 for _ in loaded.batches("train", generator(0, "order"))),
             "train": lambda: train(net, rule, batches),
         }
         taken = measure.interleaved(jobs, options.repeats)
     what = "drawn at random" if options.path is None else "real"
-    steps = max(len(events) for events, _, _ in batches)
+    steps, size = max(len(events) for events, _, _ in batches), len(batches[0][1])
     print(
-        f"{options.name}: {samples} {what} training samples, T {steps}, batch {options.batch}, "
+        f"{options.preset}: {samples} {what} training samples, T {steps}, batch {size}, "
         f"{torch.get_num_threads()} threads"
     )
     print("what\tsamples a second (median, min-max)")
@@ -69,19 +60,6 @@ def main(options: argparse.Namespace) -> None:
         print(f"{name}\t{np.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})")
     ratio = measure.spread(taken["train"])[0] / measure.spread(taken["load"])[0]
     print(f"loading is {ratio:.1f} times as fast as training")
-
-
-def build(case: Case, loaded: Dataset) -> tuple[st.Network, Rule]:
-    g = torch.Generator().manual_seed(0)
-    net = st.mlp(
-        torch.Size(loaded.meta.shape).numel(),
-        [case.hidden],
-        len(loaded.meta.classes),
-        neuron=st.LIF(**case.neuron),
-        recurrent=case.recurrent,
-        generator=g,
-    )
-    return net, st.TracesPropagation(net, generator=g)
 
 
 def train(net: st.Network, rule: Rule, batches: list[Batch]) -> None:
@@ -99,7 +77,7 @@ def kept(name: str, path: Path | None, samples: int) -> Iterator[Path | None]:
         try:
             drawn = Path(temporary) / "drawn"
             if path is None:
-                {"nmnist": draw_nmnist, "shd": draw_shd}[name](drawn, samples)
+                DRAWN[name](drawn, samples)
             yield drawn if path is None else path
         finally:
             del os.environ["SYNAPTRACE_DATA"]
@@ -142,9 +120,11 @@ def draw_shd(folder: Path, samples: int) -> None:
             file["extra/keys"] = np.array([f"word {i}".encode() for i in range(20)])
 
 
+DRAWN = {"nmnist": draw_nmnist, "shd": draw_shd}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", choices=sorted(CASES), default="nmnist")
+    parser.add_argument("--preset", default="nmnist", help="whose data and network (nmnist)")
     parser.add_argument("--path", type=Path, help="a copy of the data (default: drawn at random)")
     parser.add_argument("--samples", type=int, default=1000, help="how many are drawn")
-    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3, help="passes, of which the median")
