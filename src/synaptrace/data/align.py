@@ -45,28 +45,35 @@ def align(events: Events, sensor: tuple[int, int], batch: int) -> Events:
     """
     rows, columns = sensor
     assert events.y is not None
-    count = np.bincount(events.sample, minlength=batch)
+    count = events.counts(batch)
     some, start = count > 0, np.cumsum(count) - count
 
     def mean(values: Array) -> Array:
         sums = np.zeros(batch)
-        sums[some] = np.add.reduceat(values, start[some])
+        sums[some] = np.add.reduceat(values, start[some], dtype=np.float64)
         return sums / np.maximum(count, 1)
 
-    number = np.arange(len(events.sample)) - np.repeat(start, count)
-    y, x = (
-        at + (number * place).astype(np.uint32) * 2.0**-32
-        for at, place in zip((events.y, events.x), PLACES, strict=True)
-    )
-    y -= np.repeat(mean(y), count)
-    x -= np.repeat(mean(x), count)
+    def each(values: Array) -> Array:
+        return np.repeat(values.astype(np.float32), count)
+
+    number = np.arange(len(events.sample), dtype=np.uint32)
+    number -= np.repeat(start.astype(np.uint32), count)
+    y, x = ((number * np.uint32(place)).astype(np.float32) for place in PLACES)
+    # In place from here on: what costs most is to be given fresh memory.
+    for at, pixel in ((y, events.y), (x, events.x)):
+        at *= np.float32(2**-32)
+        at += pixel
+        at -= each(mean(at))
     yy, xy, xx = mean(y * y), mean(x * y), mean(x * x)
     slant = xy / np.maximum(yy, (LEAST * rows) ** 2)
     xx = xx - 2 * slant * xy + slant * slant * yy  # of x − y ⟨xy⟩ / ⟨y²⟩
     higher = HEIGHT * rows / np.maximum(np.sqrt(yy), LEAST * rows)
     wider = np.sqrt(WIDTH * columns / np.maximum(np.sqrt(np.maximum(xx, 0)), LEAST * columns))
-    x = np.repeat(wider, count) * x - np.repeat(wider * slant, count) * y + columns / 2
-    y = np.repeat(higher, count) * y + rows / 2
+    x *= each(wider)
+    x -= each(wider * slant) * y
+    x += columns / 2
+    y *= each(higher)
+    y += rows / 2
     return events._replace(
         y=np.floor(y, out=y).astype(np.int64), x=np.floor(x, out=x).astype(np.int64)
     )

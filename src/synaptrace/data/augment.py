@@ -54,9 +54,10 @@ def shift_events(events: Events, generator: torch.Generator, pixels: int, batch:
     On a line of channels it moves along the line alone.
     """
     corners = torch.randint(2 * pixels + 1, (batch, 2), generator=generator).numpy()
-    moves = (pixels - corners)[events.sample]
-    y = None if events.y is None else events.y + moves[:, 0]
-    return events._replace(x=events.x + moves[:, 1], y=y)
+    count = events.counts(batch)
+    down, right = (np.repeat(pixels - corner, count) for corner in corners.T)
+    y = None if events.y is None else np.add(events.y, down, out=down)
+    return events._replace(x=np.add(events.x, right, out=right), y=y)
 
 
 def warp_events(
@@ -73,13 +74,22 @@ def warp_events(
     """
     rows, columns = sensor
     assert events.y is not None
-    matrix = strength * torch.randn(batch, 2, 2, generator=generator).double().numpy()
-    matrix = (np.eye(2) + matrix)[events.sample]
-    place = torch.rand(2, len(events.t), generator=generator, dtype=torch.float64).numpy()
-    y, x = events.y + place[0] - rows / 2, events.x + place[1] - columns / 2
-    to_y = np.floor(matrix[:, 0, 0] * y + matrix[:, 0, 1] * x + rows / 2)
-    to_x = np.floor(matrix[:, 1, 0] * y + matrix[:, 1, 1] * x + columns / 2)
-    return events._replace(x=to_x.astype(np.int64), y=to_y.astype(np.int64))
+    matrix = strength * torch.randn(batch, 2, 2, generator=generator).double().numpy() + np.eye(2)
+    count = events.counts(batch)
+    yy, yx, xy, xx = (np.repeat(part, count) for part in matrix.reshape(batch, 4).T)
+    # In place from here on: what costs most is to be given fresh memory.
+    y, x = torch.rand(2, len(events.t), generator=generator, dtype=torch.float64).numpy()
+    y += events.y
+    y -= rows / 2
+    x += events.x
+    x -= columns / 2
+    for of_y, of_x, size in ((yy, yx, rows), (xy, xx, columns)):
+        of_y *= y
+        of_x *= x
+        of_y += of_x
+        of_y += size / 2
+        np.floor(of_y, out=of_y)
+    return events._replace(x=xy.astype(np.int64), y=yy.astype(np.int64))
 
 
 def drop(events: Events, generator: torch.Generator, share: float) -> Events:

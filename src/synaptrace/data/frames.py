@@ -30,7 +30,11 @@ class Events(NamedTuple):
     p: Array | None
     """0 OFF, 1 ON; None where there is one polarity."""
     sample: Array
-    """Which of the batch's samples, from 0."""
+    """Which of the batch's samples, from 0, in order."""
+
+    def counts(self, batch: int) -> Array:
+        """The number of events of each of ``batch`` samples."""
+        return np.diff(np.searchsorted(self.sample, np.arange(batch + 1)))
 
 
 @dataclass(frozen=True)
@@ -127,19 +131,26 @@ class Frames:
             step = since * total // span
         else:
             step = (events.t / (1000 * self.dt)).astype(np.int64)
-        part, step = np.divmod(step, total) if self.parts > 1 else (step // total, step)
-        seen = part < self.parts
-        cell = step * batch + events.sample
+        seen = step < total * self.parts
+        cell, part = step, None
+        if self.parts > 1:
+            part, cell = np.divmod(step, total)
+        cell *= batch
+        cell += events.sample
         rows, columns = self._kept
         if len(self.shape) > 1:
-            if self.parts > 1:
-                cell = cell * self.parts + part
+            if part is not None:
+                cell *= self.parts
+                cell += part
             if events.p is not None and not self.merge:
-                cell = cell * self.polarities + events.p
+                cell *= self.polarities
+                cell += events.p
             y, seen = self._place(events.y, self.sensor[0], rows, seen)
-            cell = cell * (rows // self.pool) + y
+            cell *= rows // self.pool
+            cell += y
         x, seen = self._place(events.x, self.sensor[1], columns, seen)
-        cell = cell * (columns // self.pool) + x
+        cell *= columns // self.pool
+        cell += x
         if not seen.all():
             cell = cell[seen]
         # Memory from calloc stays untouched where no event falls, so few events make cheap frames.
@@ -158,8 +169,10 @@ class Frames:
     def _place(self, at: Array | None, size: int, kept: int, seen: Array) -> tuple[Array, Array]:
         """Rows or columns of the frame, and which events lie on it."""
         assert at is not None
-        at = at - (size - kept) // 2
-        return at // self.pool, seen & (at >= 0) & (at < kept)
+        if size > kept:
+            at = at - (size - kept) // 2
+        seen = seen & (at >= 0) & (at < kept)
+        return at // self.pool if self.pool > 1 else at, seen
 
 
 def alone(recording: Recording) -> Events:

@@ -131,7 +131,7 @@ class EventDataset:
         return Events(t, x, y, p, sample)
 
     def _column(self, name: str, slices: list[slice]) -> Array:
-        return np.concatenate([self.columns[name][s] for s in slices]).astype(np.int64)
+        return np.concatenate([self.columns[name][s] for s in slices], dtype=np.int64)
 
 
 class FrameDataset:
