@@ -100,8 +100,8 @@ def load(
         crop: the rows and columns kept, in the middle; 0: all.
         pool: the events of pool × pool pixels come together; it divides what is kept.
         binary: 1 where there is any event, in place of how many.
-        stack: the saccades are seen at once, over 105 ms, in two channels each. It needs a
-            whole recording.
+        stack: the saccades are seen at once, over 105 ms, each in channels of its own, those of
+            the first one first. It needs a whole recording.
         align: digits are brought to one place, size and slant (`align.align`). It needs a whole
             recording.
         shift: training samples move by up to so many pixels, either way.
