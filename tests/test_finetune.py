@@ -112,6 +112,32 @@ def test_what_diverges_is_left_out(digits, tmp_path: Path, capsys, monkeypatch):
     assert re.search(r"1/2 \S*/ann/seed-0/\S*: the loss is nan", caught.err)
 
 
+def test_a_training_that_diverges_is_not_tried_for_every_cell(
+    digits, tmp_path: Path, capsys, monkeypatch
+):
+    tried = []
+
+    def diverging(plan, case, progress):
+        tried.append(case)
+        raise Diverged("the loss is nan")
+
+    monkeypatch.setattr(personal, "pretrain", diverging)
+    words = study(digits, tmp_path / "s", "--speaker", "ann,eve", "--shots", "1,2,3")
+    assert cli.main(words) == 0
+    assert tried == [("ann", 0), ("eve", 0)]
+    assert re.search(r"4/6 \S*/eve/seed-0/pretrained: the loss is nan", capsys.readouterr().err)
+
+
+def test_the_data_of_a_new_word_are_read_once_for_all_cells(digits, tmp_path: Path, monkeypatch):
+    read, reads = job.load_data, []
+    monkeypatch.setattr(job, "load_data", lambda config: reads.append(1) or read(config))
+    words = study(digits, tmp_path / "s", "--speaker", "ann", "--shots", "1", "--epochs", "1",
+                  "--word", "7", "--seeds", "3", "--quiet")  # fmt: skip
+    personal._load.cache_clear()
+    assert cli.main(words) == 0
+    assert len(reads) == 4  # by the plan, which checks names and splits, and then each of the two
+
+
 def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
     words = ["train", "--preset", "fsdd", "--data.path", str(digits), *SMALL, "--out",
              str(tmp_path / "r"), "--quiet", "--data.holdout_speaker"]  # fmt: skip

@@ -235,12 +235,19 @@ def plan_of(
 def train(plan: Plan, progress: bool = True) -> None:
     """Train and fine-tune what isn't finished, one after the other; what diverges is left out."""
     due = [each for each in product(plan.cases, plan.cells) if summary(plan, *each) is None]
+    lost: set[Case] = set()
     for number, (case, cell) in enumerate(due, 1):
+        if case in lost:
+            continue
+        run = plan.trained(case)
         try:
             pretrain(plan, case, progress)
+            run = plan.run(case, cell)
             found = once(plan, case, cell)
         except Diverged as error:
-            print(f"{number}/{len(due)} {plan.run(case, cell)}: {error}", file=sys.stderr)
+            print(f"{number}/{len(due)} {run}: {error}", file=sys.stderr)
+            if run == plan.trained(case):  # so no other cell has a network either
+                lost.add(case)
             continue
         if progress:
             before, after = (100 * (found[key]["query"] or 0) for key in ("before", "after"))
@@ -268,7 +275,7 @@ def pretrain(plan: Plan, case: Case, progress: bool) -> None:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # a study of a new word needs the data without it and with it in turn
 def _load(text: str) -> ArrayDataset:
     data = job.load_data(Config(**json.loads(text)))
     if not isinstance(data, ArrayDataset):
