@@ -117,14 +117,15 @@ def test_new_files_are_noticed(tmp_path):
     assert len(nmnist.prepare(path=path)) == 40
 
 
-def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dt": 5.0, "merge": True, "crop": 32, "pool": 2},
+        {"saccades": 2, "stack": True, "align": True},
+    ],
+)
+def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path, options):
     path = recordings.nmnist(tmp_path / "n", train=5)
-    aligned = {"saccades": 2, "stack": True, "align": True}
-    for options in ({"dt": 5.0, "merge": True, "crop": 32, "pool": 2}, aligned):
-        same(path, options)
-
-
-def same(path, options):
     found = nmnist.load(path=path, batch_size=100, **options)
     events, _, _ = next(iter(found.batches("validation")))
     files = [found.cache.notes["file"][i] for i in found.index["validation"]]

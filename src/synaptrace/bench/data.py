@@ -55,9 +55,9 @@ def main(options: argparse.Namespace) -> None:
         f"{torch.get_num_threads()} threads"
     )
     print("what\tsamples a second (median, min-max)")
-    for name, seconds in taken.items():
+    for kind, seconds in taken.items():
         rates = sorted(samples / each for each in seconds)
-        print(f"{name}\t{np.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})")
+        print(f"{kind}\t{np.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})")
     ratio = measure.spread(taken["train"])[0] / measure.spread(taken["load"])[0]
     print(f"loading is {ratio:.1f} times as fast as training")
 
