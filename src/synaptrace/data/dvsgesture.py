@@ -21,8 +21,9 @@ from synaptrace.data.augment import shift as shift_frames
 from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.events import Recording, check, read_aedat3
 from synaptrace.data.frames import Frames, resize
+from synaptrace.data.lists import read as read_lists
 from synaptrace.data.recorded import FrameDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
 SOURCE = Source(
@@ -175,13 +176,9 @@ def load(
 def _official(root: Path) -> list[tuple[Path, str]]:
     """The trials that the official lists name and that are there, and their splits."""
     root = root / "DvsGesture" if (root / "DvsGesture").is_dir() else root
-    items = []
-    for split in ("train", "test"):
-        listed = root / f"trials_to_{split}.txt"
-        if listed.is_file():
-            names = listed.read_text().split()
-            items += [(root / name, split) for name in names if (root / name).is_file()]
-    return items
+    lists = {split: f"trials_to_{split}.txt" for split in ("train", "test")}
+    there = {split: name for split, name in lists.items() if (root / name).is_file()}
+    return [(root / name, split) for name, split in read_lists(root, there).items()]
 
 
 def _separate(root: Path) -> list[tuple[Path, str]]:
@@ -189,7 +186,7 @@ def _separate(root: Path) -> list[tuple[Path, str]]:
     return [
         (file, split.lower())
         for split in ("Train", "Test")
-        for file in sorted(root.glob(f"ibmGesture{split}/*_*/*.npy"))
+        for file in find(root, f"ibmGesture{split}/*_*/*.npy")
     ]
 
 

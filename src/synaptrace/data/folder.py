@@ -25,7 +25,7 @@ from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.events import Recording, check
 from synaptrace.data.frames import Frames
 from synaptrace.data.recorded import EventDataset
-from synaptrace.data.source import Source
+from synaptrace.data.source import Source, find
 from synaptrace.errors import UserError
 
 SOURCE = Source(
@@ -177,7 +177,7 @@ def _find(path: Path | None) -> tuple[Path, list[Path]]:
         raise UserError(f"{path}: needs two classes at least, a folder for each")
     files: list[Path] = []
     for each in classes:
-        own = sorted(f for f in each.iterdir() if f.suffix.lower() in (".wav", ".npy"))
+        own = [f for f in find(each, "*") if f.suffix.lower() in (".wav", ".npy")]
         if not own:
             raise UserError(f"{each}: holds no .wav or .npy file; fill or remove it")
         files += own

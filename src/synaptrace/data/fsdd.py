@@ -19,7 +19,7 @@ from synaptrace.data import spoken, wav
 from synaptrace.data.audio import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.source import Download, Source, find
 from synaptrace.data.splits import Index
 from synaptrace.errors import UserError
 
@@ -59,7 +59,7 @@ def prepare(
         UserError: no recordings there; bad ones, unless ``skip_bad`` leaves them out.
     """
     root = SOURCE.locate(path)
-    files = sorted(file for file in root.rglob("*.wav") if NAME.fullmatch(file.name))
+    files = [file for file in find(root, "**/*.wav") if NAME.fullmatch(file.name)]
     if not files:
         raise UserError(f"{root}: no FSDD here; recordings lie in {SOURCE.layout[0]}")
     clips = spoken.Clips(Mel(RATE, window, hop, bands), seconds)

@@ -17,6 +17,18 @@ from synaptrace.data.cache import home
 from synaptrace.errors import UserError
 
 
+def find(root: Path, pattern: str) -> list[Path]:
+    """The files below ``root`` that match, sorted; names that start with a dot are not data.
+
+    Systems and editors leave such (``._a.wav``, ``.ipynb_checkpoints/``) beside every file.
+    """
+    return sorted(file for file in root.glob(pattern) if not _hidden(file.relative_to(root)))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 @dataclass(frozen=True)
 class Download:
     """A file to fetch.
