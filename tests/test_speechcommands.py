@@ -62,7 +62,7 @@ def test_a_copy_without_test_clips_is_split_anew(tmp_path):
         speechcommands.load(path=path, hop=20.0)
     (path / "testing_list.txt").write_text("")
     found = speechcommands.load(path=path, hop=20.0)
-    assert found.meta.sizes == {"train": 9, "validation": 4, "test": 4}
+    assert found.meta.sizes == {"train": 8, "validation": 5, "test": 4}
     assert found.meta.test_split == "development"
     speakers = [set(found.speaker[rows].tolist()) for rows in found.index.values()]
     assert not set.intersection(*speakers)

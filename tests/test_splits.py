@@ -219,7 +219,7 @@ def test_samples_of_no_speaker_stay_where_they_were_given():
 
 
 def test_too_few_speakers_are_not_shared_between_splits():
-    with pytest.raises(UserError, match="2 speakers or subjects are too few .* it needs 3"):
+    with pytest.raises(UserError, match=r"2 speakers or subjects are too few .* it needs 3"):
         complete(["train"] * 8, groups=["a", "b"] * 4)
     index, _, _ = complete(["train"] * 8, groups=["a", "b"] * 4, share=0.0)
     assert [len(index[split]) for split in ("train", "test")] == [4, 4]

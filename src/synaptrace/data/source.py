@@ -40,6 +40,7 @@ class Download:
         unpack: the folder of the data set into which an archive is unpacked, "." for its top;
             None for a file that stays as it is.
         name: what it is called in the data set's folder; by default as in the URL.
+        holds: how many of the data set's files are in it, for one whose checksum isn't known.
     """
 
     url: str
@@ -47,6 +48,7 @@ class Download:
     checksum: str | None = None
     unpack: str | None = None
     name: str = ""
+    holds: int | None = None
 
     @property
     def file(self) -> str:
