@@ -171,7 +171,7 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
     for packed in (tar(content=zeros), tar(content=zeros, mode="w:xz"), zipped(content=zeros)):
         refused(tmp_path, packed, r"more than \d+ bytes would come of it")
     refused(tmp_path, gzip.compress(zeros), "more than", "a.bin.gz")
-    many = [member(f"Train/{i}/a.bin", tarfile.DIRTYPE) for i in range(1, 1000)]
+    many = [member("Train", tarfile.DIRTYPE)] * 2000
     refused(tmp_path, tar(*many), "more than")
 
 

@@ -80,6 +80,39 @@ def test_gestures_without_test_trials(tmp_path):
     assert found.meta.sizes["test"] == 11
 
 
+def test_gestures_without_test_trials_share_no_subject(tmp_path):
+    path = recordings.separate_gestures(tmp_path / "g", subjects=5, test=0)
+    found = dvsgesture.load(path=path)
+    subjects = found.cache.notes["subject"]
+    who = {split: {subjects[i] for i, *_ in found.windows[split]} for split in found.meta.sizes}
+    assert {split: len(names) for split, names in who.items()} == {
+        "train": 3,
+        "validation": 1,
+        "test": 1,
+    }
+    assert len(set.union(*who.values())) == 5
+
+
+def test_lists_of_trials_are_read_however_they_were_saved(tmp_path):
+    path = recordings.gestures(tmp_path / "g")
+    whole = dvsgesture.load(path=path).meta
+    for split in ("train", "test"):
+        listed = path / "DvsGesture" / f"trials_to_{split}.txt"
+        names = listed.read_text().split()
+        listed.write_text("\ufeff" + "\r\n".join(f".\\{name}" for name in names))
+    assert dvsgesture.load(path=path).meta == whole
+    listed.write_text("user99_led.aedat\n")
+    with pytest.raises(UserError, match=r"trials_to_test\.txt: of the 1 files .* none is here"):
+        dvsgesture.load(path=path)
+
+
+def test_hidden_recordings_are_not_data(tmp_path):
+    path = recordings.separate_gestures(tmp_path / "g", subjects=3)
+    whole = dvsgesture.load(path=path).meta
+    (path / "ibmGestureTrain/user01_led/._0.npy").write_bytes(b"a resource fork")
+    assert dvsgesture.load(path=path).meta == whole
+
+
 def test_short_gestures_are_used_whole(tmp_path):
     found = dvsgesture.load(path=recordings.gestures(tmp_path / "g", seconds=0.8))
     assert found.meta.sizes["train"] == 33
@@ -232,3 +265,11 @@ def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path):
     for place, file in enumerate(files):
         alone = dvscifar10.read_file(path / file)
         torch.testing.assert_close(alone, events[:, place], rtol=1e-3, atol=1e-6)
+
+
+def test_hidden_pictures_are_not_data(tmp_path):
+    path = recordings.cifar10(tmp_path / "c", [0], dvscifar10.CLASSES)
+    (path / dvscifar10.CLASSES[0] / f"._cifar10_{dvscifar10.CLASSES[0]}_0.aedat").write_bytes(
+        b"fork"
+    )
+    assert len(dvscifar10.prepare(path=path)) == 10

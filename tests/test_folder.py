@@ -27,6 +27,7 @@ def words(tmp_path):
             sounds.write(tmp_path / "words" / word / f"{take}.wav", tone)
     (tmp_path / "words" / ".hidden").mkdir()
     (tmp_path / "words" / "yes" / "notes.txt").write_text("loud ones")
+    (tmp_path / "words" / "yes" / "._0.wav").write_bytes(b"a resource fork")
     return tmp_path / "words"
 
 

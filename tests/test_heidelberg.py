@@ -103,7 +103,12 @@ def test_ssc(tmp_path):
 
 def test_a_copy_without_test_file(tmp_path):
     recordings.heidelberg(tmp_path / "ssc_train.h5", 350, classes=35)
-    assert ssc.load(path=tmp_path).meta.test_split == "development"
+    found = ssc.load(path=tmp_path)
+    assert found.meta.test_split == "development"
+    speakers = np.array(found.cache.notes["speaker"])
+    who = [set(speakers[rows]) for rows in found.index.values()]
+    assert len(who) == 3
+    assert sum(map(len, who)) == len(set.union(*who)) == 4
 
 
 def fails(path, match):

@@ -131,3 +131,10 @@ def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path, options):
     files = [found.cache.notes["file"][i] for i in found.index["validation"]]
     for place, file in enumerate(files):
         assert torch.equal(nmnist.read_file(path / file, **options), events[:, place])
+
+
+def test_hidden_files_are_not_data(tmp_path):
+    path = recordings.nmnist(tmp_path / "n", train=5)
+    whole = nmnist.load(path=path).meta
+    (path / "Train" / "0" / "._00001.bin").write_bytes(b"a resource fork")
+    assert nmnist.load(path=path).meta == whole
