@@ -48,6 +48,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synaptrace.engine import convolve, maps, train
+from synaptrace.engine.describe import overridden
 from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
 from synaptrace.network import Network
@@ -55,6 +56,18 @@ from synaptrace.neuron import fire
 from synaptrace.rules import tp_blocks
 from synaptrace.rules.base import Locality, Rule
 from synaptrace.rules.contrast import SHIFT, cross_entropy, trace_distance
+
+INERT = (
+    "tensors",
+    "state_dict",
+    "load_state_dict",
+    "spec",
+    "losses",
+    "rates",
+    "add_class",
+    "_add_class",
+)
+"""Methods of a rule that have no part in a sequence, which a subclass may have of its own."""
 
 
 class TracesPropagation(Rule):
@@ -82,6 +95,7 @@ class TracesPropagation(Rule):
         space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
         weight_transport="no", batch=True,
     )  # fmt: skip
+    unsaved = ("engine",)
     block: ClassVar[int] = tp_blocks.BLOCK
     """With more target rows than this, a step goes over its rows in blocks of as many."""
 
@@ -105,9 +119,6 @@ class TracesPropagation(Rule):
         self.engine, self._memory = engine, train.Memory()
         self.fused = False  # found out by `_refresh`, as what follows
         self.packed: list[convolve.Packed | None] = []
-        self.options = {
-            "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold
-        }  # fmt: skip
         first, weight = net.layers[0], net.layers[0].weight
         default = first.neuron.threshold if len(first.shape) == 1 else 1.0
         self.label_threshold = default if label_threshold is None else label_threshold
@@ -236,10 +247,12 @@ class TracesPropagation(Rule):
     def _whole(
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None
     ) -> bool:
-        if self.engine == "torch" or type(self)._step is not TracesPropagation._step:
+        if self.engine == "torch":
             return False
         self._fit(events[0])
-        reason = train.obstacle(self, events, optimizer, every)
+        changed = overridden(self, TracesPropagation, *INERT)
+        reason = f"it doesn't know a {changed} of your own" if changed else None
+        reason = reason or train.obstacle(self, events, optimizer, every)
         if reason is not None:
             if self.engine == "native" and maps.obstacle(self.net) is not None:
                 raise UserError(f"rule.engine: the native one can't be used: {reason}")

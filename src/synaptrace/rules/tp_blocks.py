@@ -99,10 +99,8 @@ def learn(rule: TracesPropagation, i: int, rows: slice, x: Tensor, e: Tensor) ->
         g = layer.spread(layer.maps(delta), s, psi, rule.fused)
         if not by_label:
             layer.accumulate(g, inputs, previous, fused=rule.fused)
-        elif rule.label.weight.grad is None or rule.label.standardise:
+        else:
             rule.label.accumulate(g, inputs, previous)
-        else:  # the block's columns alone
-            rule.label.weight.grad.index_add_(1, inputs, g.flatten(1).t())
     v.copy_(reset(layer.neuron, v, s, threshold))
     previous.copy_(s)
 
