@@ -63,4 +63,3 @@ def reason(error: BaseException) -> str:
     """What an error says, in one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).splitlines()[0]
-
