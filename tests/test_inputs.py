@@ -42,7 +42,7 @@ def test_pipes_devices_and_folders_are_no_files(tmp_path, kind):
 def test_memory_hangs_on_the_size_of_the_file():
     inputs.afford("a", inputs.SPARE + 3 * inputs.RATIO, 3, "its header")
     for wanted in (inputs.SPARE + 3 * inputs.RATIO + 1, 10**400):
-        with pytest.raises(UserError, match="^a: its header asks for"):
+        with pytest.raises(UserError, match=r"^a: its header asks for"):
             inputs.afford("a", wanted, 3, "its header")
 
 

@@ -13,7 +13,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def read(path: Path, dimensions: int) -> NDArray[Any]:
         ) from error
 
 
-def _read(path: Path, file: IO[bytes], dimensions: int, size: int) -> NDArray[Any]:
+def _read(path: Path, file: io.BufferedIOBase, dimensions: int, size: int) -> NDArray[Any]:
     """The array in an open file of ``size`` bytes, unpacking no more of it than the header says."""
     start = 4 + 4 * dimensions
     header = file.read(start)
