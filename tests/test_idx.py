@@ -46,7 +46,7 @@ WHOLE = content(IMAGES)
         (struct.pack(">4I", 0x0803, 2**20, 2**14, 1), "asks for 16 GiB"),
         (gzip.compress(struct.pack(">4I", 0x0803, 2**20, 2**14, 1)), "asks for 16 GiB"),
         (gzip.compress(WHOLE)[:-9], "damaged gzip"),
-        (gzip.compress(WHOLE)[:12] + b"damage" * 20, "damaged gzip"),
+        (gzip.compress(WHOLE)[:12] + b"damage" * 20, "or damaged"),
         (gzip.compress(WHOLE[:-1]), "59 values"),
     ],
 )

@@ -56,7 +56,7 @@ def _read(path: Path, file: io.BufferedIOBase, dimensions: int, size: int) -> ND
     start = 4 + 4 * dimensions
     header = file.read(start)
     if len(header) < start or header[:4] != bytes((0, 0, BYTES, dimensions)):
-        raise UserError(f"{path}: not an IDX file of bytes in {dimensions} dimensions")
+        raise UserError(f"{path}: not an IDX file of bytes in {dimensions} dimensions, or damaged")
     shape = struct.unpack(f">{dimensions}I", header[4:])
     count = math.prod(shape)
     if not count:

@@ -175,7 +175,7 @@ def _layout(path: str | Path, file: IO[bytes], whole: int) -> Layout:
 
 
 def _pcm(path: str | Path, form: bytes, size: int, start: int, whole: int) -> Layout:
-    """The layout that the header's part "fmt " states, of ``size`` bytes of samples at ``start``."""
+    """The layout that the header's part "fmt " states, with ``size`` bytes of samples."""
     if len(form) < 16:
         raise _OtherError("its part 'fmt ' is too short")
     kind, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", form)
