@@ -238,6 +238,24 @@ def test_rows_that_the_file_cannot_hold_are_refused(path):
     fails(path, "labels asks for .* GiB")
 
 
+@pytest.mark.parametrize("chunks", [None, (50,)])
+def test_spikes_that_the_file_cannot_hold_are_named_or_skipped(path, chunks):
+    with replaced(path, "spikes/times") as file:
+        kind = h5py.vlen_dtype(np.float16)
+        column = file.create_dataset("spikes/times", (160,), dtype=kind, chunks=chunks)
+        for i in range(160):
+            column[i] = np.linspace(0, 1, len(file["spikes/units"][i])).astype(np.float16)
+        file.flush()
+        at, place = column.id.get_offset(), 70
+        if chunks:
+            at, place = column.id.get_chunk_info(1).byte_offset, 20
+    content = bytearray((path / "shd_train.h5").read_bytes())
+    content[at + 16 * place : at + 16 * place + 4] = (2**31).to_bytes(4, "little")
+    (path / "shd_train.h5").write_bytes(content)
+    fails(path, "sample 70 states 4294967296 bytes of spikes")
+    assert len(shd.prepare(path=path, skip_bad=True)) == 199
+
+
 def test_a_late_spike_is_named(path):
     with h5py.File(path / "shd_train.h5", "r+") as file:
         times = file["spikes/times"][5].astype(np.float64)

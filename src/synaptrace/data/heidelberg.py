@@ -132,6 +132,7 @@ class _Samples:
             self.words = [word.decode() for word in self._column("extra/keys")[:]]
             self.times, self.units = self._column("spikes/times"), self._column("spikes/units")
             found = {len(x) for x in (self.labels, self.speakers, self.times, self.units)}
+            self.bytes = [self._bytes(self.times), self._bytes(self.units)]
         except UserError:
             self.close()
             raise
@@ -174,12 +175,41 @@ class _Samples:
         read: cache.Array = found[:].astype(np.int64)
         return read
 
+    def _bytes(self, column: Any) -> cache.Array:
+        """Bytes that each sample's spikes are stated to take, (samples,); 0 where compressed.
+
+        HDF5 allocates what a sample's four bytes of length state before it looks for the spikes,
+        so they are read here by themselves: 16 bytes a sample, of which these are the first.
+        """
+        import h5py
+
+        lengths = np.zeros(len(column), np.int64)
+        base, stored = h5py.check_vlen_dtype(column.dtype), column.id
+        if base is None or stored.get_type().get_size() != 16 or column.compression:
+            return lengths
+        places = [(stored.get_offset(), 0)]
+        if column.chunks:
+            chunks = [stored.get_chunk_info(k) for k in range(stored.get_num_chunks())]
+            places = [(chunk.byte_offset, chunk.chunk_offset[0]) for chunk in chunks]
+        each = column.chunks[0] if column.chunks else len(column)
+        with self.path.open("rb") as file:
+            for offset, first in places:
+                if offset is not None and first < len(lengths):
+                    file.seek(offset)
+                    count = min(each, len(lengths) - first)
+                    raw = np.frombuffer(file.read(16 * count), "<u4")[::4]
+                    lengths[first : first + len(raw)] = raw
+        return lengths * base.itemsize
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def read(self, i: int) -> Sample:
         """Sample ``i``, its spikes in the order of time, which the file doesn't promise."""
         where = f"{self.path}: sample {i}"
+        stated = max(int(each[i]) for each in self.bytes)
+        if stated > self.size:
+            raise UserError(f"{where} states {stated} bytes of spikes, more than the file has")
         try:
             times, units = self.times[i].astype(np.float64), self.units[i]
             if times.ndim != 1 or units.ndim != 1 or units.dtype.kind not in "iu":
