@@ -199,7 +199,8 @@ class _Samples:
                     count = min(each, len(lengths) - first)
                     raw = np.frombuffer(file.read(16 * count), "<u4")[::4]
                     lengths[first : first + len(raw)] = raw
-        return lengths * base.itemsize
+        taken: cache.Array = lengths * int(base.itemsize)
+        return taken
 
     def __len__(self) -> int:
         return len(self.labels)
