@@ -118,11 +118,12 @@ def _read_array(path: Path) -> Tensor:
     import numpy
     import torch
 
-    try:
-        array = numpy.load(path, allow_pickle=False)
-        events = torch.from_numpy(array.astype(numpy.float32))
-    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not an .npy array of numbers ({error})") from error
+    from synaptrace.data import npy
+
+    array = npy.read(path)
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{path}: not an .npy array of numbers (but of {array.dtype})")
+    events = torch.from_numpy(array.astype(numpy.float32))
     if not events.dim() or not events.isfinite().all():
         raise UserError(f"{path}: holds NaN or infinite values, or a single number")
     return events

@@ -172,6 +172,8 @@ def view(
 
 def _read(file: Path) -> Iterator[Sample]:
     t, x, y, p = read_bin(file, SENSOR)
+    if t[-1] > np.iinfo(np.int32).max:
+        raise UserError(f"{file}: its clock runs on to {t[-1]} µs, over half an hour")
     columns: dict[str, Array] = {
         "t": t.astype(np.int32),
         "x": x.astype(np.uint8),
