@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synaptrace.errors import UserError
+from synaptrace.files import expand_user
 
 Array = NDArray[Any]
 Item = TypeVar("Item")
@@ -79,7 +80,9 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+            self.meta: dict[str, Any] = json.loads(
+                (folder / "meta.json").read_text(encoding="utf-8")
+            )
             for name in ("offsets.npy", "labels.npy", "notes.json"):
                 self._check(name)
             for name, size in self.meta["sizes"].items():
@@ -87,7 +90,7 @@ class Cache:
                     raise ValueError(f"{name} has another size")
             self.offsets: Array = np.load(folder / "offsets.npy", allow_pickle=False)
             self.labels: Array = np.load(folder / "labels.npy", allow_pickle=False)
-            notes = json.loads((folder / "notes.json").read_text())
+            notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
             self.notes: dict[str, list[str]] = notes
             self.columns: dict[str, Array] = {
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -128,7 +131,7 @@ def home() -> Path:
     """Where data are kept: $SYNAPTRACE_DATA, or else the user's cache folder."""
     given = os.environ.get("SYNAPTRACE_DATA")
     if given:
-        return Path(given).expanduser()
+        return expand_user(given, "SYNAPTRACE_DATA")
     import pooch
 
     return Path(pooch.os_cache("synaptrace"))
@@ -146,7 +149,7 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
         except OSError as error:
             raise UserError(f"{file}: can't be read ({error.strerror})") from error
         line = f"{file.relative_to(root).as_posix()}\t{found.st_size}\t{found.st_mtime_ns}\n"
-        digest.update(line.encode())
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -288,7 +291,7 @@ def _fill(
         raise UserError("; ".join([f"{key['name']}: there is no readable sample", *skipped[:1]]))
     np.save(folder / "offsets.npy", np.array(offsets, dtype=np.int64), allow_pickle=False)
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int64), allow_pickle=False)
-    (folder / "notes.json").write_text(json.dumps(notes))
+    (folder / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
     sums, sizes = {}, {}
     for file in sorted(folder.iterdir()):
         with file.open("rb") as opened:
@@ -296,7 +299,7 @@ def _fill(
             os.fsync(opened.fileno())
         sizes[file.name] = file.stat().st_size
     meta = key | {"columns": list(columns), "skipped": skipped, "sizes": sizes, "sha256": sums}
-    with (folder / "meta.json").open("w") as opened_meta:
+    with (folder / "meta.json").open("w", encoding="utf-8") as opened_meta:
         json.dump(meta, opened_meta)
         opened_meta.flush()
         os.fsync(opened_meta.fileno())

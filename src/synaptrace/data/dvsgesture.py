@@ -179,7 +179,7 @@ def _official(root: Path) -> list[tuple[Path, str]]:
     for split in ("train", "test"):
         listed = root / f"trials_to_{split}.txt"
         if listed.is_file():
-            names = listed.read_text().split()
+            names = listed.read_text(encoding="utf-8").split()
             items += [(root / name, split) for name in names if (root / name).is_file()]
     return items
 
@@ -234,7 +234,9 @@ def _read_trial(file: Path) -> Iterator[tuple[int, str, Recording]]:
     """The gestures of a trial: label, name and events, their time counted from its start."""
     listed = _labels(file)
     try:
-        table = np.loadtxt(listed, dtype=np.int64, delimiter=",", skiprows=1, ndmin=2)
+        table = np.loadtxt(
+            listed, encoding="utf-8", dtype=np.int64, delimiter=",", skiprows=1, ndmin=2
+        )
         label, start, end = table.T
     except OSError as error:
         raise UserError(f"{listed}: can't be read, the gestures' times are missing") from error

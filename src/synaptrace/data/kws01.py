@@ -133,7 +133,7 @@ def _standardise(mfcc: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
 def _labels(path: Path) -> dict[str, int]:
     """The label of each clip that the list names."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read; kws01 needs its list of labels") from error
     labels = {}

@@ -163,7 +163,7 @@ def _lists(root: Path) -> dict[str, str]:
     given = {}
     for split, name in LISTS.items():
         try:
-            lines = (root / name).read_text().splitlines()
+            lines = (root / name).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{root / name}: can't be read; Speech Commands needs its list of {split} clips"
