@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from synaptrace.config import MODELS, SECTIONS, resolve
+from synaptrace.config import resolve
+from synaptrace.sections import MODELS, SECTIONS
 
 EPILOG = """
 examples:

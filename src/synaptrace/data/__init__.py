@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from synaptrace.errors import UserError
+from synaptrace.errors import UserError, short
+from synaptrace.yaml_files import Text, read_as
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,11 +62,14 @@ def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             has = ", ".join(known) or "none"
             raise UserError(f"data.{key}: no such option of {name}; it has {has}")
+        kind = known[key].annotation
+        if isinstance(value, Text):
+            value = read_as(kind, value, f"data.{key}")
         try:
-            checked[key] = TypeAdapter(known[key].annotation).validate_python(value)
+            checked[key] = TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise UserError(f"data.{key}: {value!r} doesn't fit ({reason})") from error
+            raise UserError(f"data.{key}: {short(value)} doesn't fit ({reason})") from error
     return checked
 
 

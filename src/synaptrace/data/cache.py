@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from synaptrace.data import npy
 from synaptrace.data.inputs import reason
 from synaptrace.errors import UserError
+from synaptrace.files import expand_user
 
 Array = NDArray[Any]
 Item = TypeVar("Item")
@@ -137,7 +138,7 @@ def home() -> Path:
     """Where data are kept: $SYNAPTRACE_DATA, or else the user's cache folder."""
     given = os.environ.get("SYNAPTRACE_DATA")
     if given:
-        return Path(given).expanduser()
+        return expand_user(given, "SYNAPTRACE_DATA")
     import pooch
 
     return Path(pooch.os_cache("synaptrace"))
@@ -155,7 +156,7 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
         except OSError as error:
             raise UserError(f"{file}: can't be read ({error.strerror})") from error
         line = f"{file.relative_to(root).as_posix()}\t{found.st_size}\t{found.st_mtime_ns}\n"
-        digest.update(line.encode())
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

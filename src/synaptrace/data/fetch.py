@@ -244,7 +244,7 @@ def _stamp(source: Source) -> dict[str, str]:
     if not _held(source, source.folder):
         return {}  # what was there is gone
     try:
-        found = json.loads((source.folder / STAMP).read_text())
+        found = json.loads((source.folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

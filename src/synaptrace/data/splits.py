@@ -197,7 +197,7 @@ def load(path: str | Path, *, samples: int | None = None, expected: str | None =
             names a sample twice, or doesn't fit the data.
     """
     try:
-        stored = json.loads(Path(path).read_text())
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
         key, index = stored["sha256"], stored["splits"]
         found = digest(index)
     except OSError as error:
