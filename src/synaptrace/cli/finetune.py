@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from synaptrace.names import printed
 
 if TYPE_CHECKING:
-    from synaptrace.study.personal import Cell
+    from synaptrace.study.tuned import Cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 RUN was trained with --data.holdout_speaker NAME (if its data have moved since: --data.path DIR);
-what is fine-tuned lies below it, and is a run like any other. Without RUN, a network is trained first for each
-speaker and seed. Of the speaker's utterances four fifths of each word are the support, from which
+what is fine-tuned lies below it, and is a run like any other. Without RUN, a network is trained
+first for each speaker and seed. Of the speaker's utterances four fifths of each word are the support, from which
 the shots are drawn, the rest are the query. Interrupted, the same command goes on where it
 stopped; --table prints what is finished and trains nothing.
 

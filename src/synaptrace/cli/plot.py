@@ -40,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if others:
         out = options.out or Path(plots.CURVE)
         for each, mean, spread in plots.learning_curves(options.run_directory, out):
-            print(
-                f"{printed(each)}\tvalidation, last ten epochs at most\t{mean:.2%} ± {100 * spread:.2f}"
-            )
+            late = f"{mean:.2%} ± {100 * spread:.2f}"
+            print(f"{printed(each)}\tvalidation, last ten epochs at most\t{late}")
         print(printed(out))
         return 0
     if options.what == "curve":

@@ -11,8 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 Files are what the run's data set is made of (pictures, sound, recordings), or .npy arrays of
 events (steps, …) as the network sees them. Sound of another rate or of several channels is
-resampled and mixed down. Prints a line a file: file, label, probability. Data that have moved, where
-they are needed (kws01): --data.path DIR.
+resampled and mixed down. Prints a line a file: file, label, probability. Where the data are needed
+(kws01) and have moved: --data.path DIR.
 
 examples:
   synaptrace predict runs/20260131-120000-digits seven.png events.npy
