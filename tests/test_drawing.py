@@ -26,7 +26,8 @@ def test_the_backend_of_a_notebook_changes_nothing(tmp_path: Path, backend: str)
     code = (
         "import os, sys; from pathlib import Path; from synaptrace import drawing;"
         "drawing.save(drawing.figure(1, 1), Path(sys.argv[1]));"
-        "assert os.environ['MPLBACKEND'] == sys.argv[2]; assert 'matplotlib.pyplot' not in sys.modules"
+        "assert os.environ['MPLBACKEND'] == sys.argv[2];"
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     out = tmp_path / "p.png"
     subprocess.run(
@@ -47,7 +48,7 @@ def test_what_cannot_be_drawn_is_one_line_that_names_the_file(tmp_path: Path) ->
 def test_a_failed_picture_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a training nor an evaluation ends by it."""
     monkeypatch.setattr(plots, "learning_curve", lambda run: 1 / 0)
-    monkeypatch.setattr(plots, "embedding", lambda net, data, path: open(tmp_path))
+    monkeypatch.setattr(plots, "embedding", lambda net, data, path: tmp_path.read_text())
     words = ["train", "--model.hidden", "[8]", "--train.epochs", "1", "--out", str(tmp_path / "r")]
     with pytest.warns(UserWarning, match="no picture was drawn: ") as caught:
         assert cli.main([*words, "--quiet"]) == 0

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 RUN was trained with --data.holdout_speaker NAME (if its data have moved since: --data.path DIR);
 what is fine-tuned lies below it, and is a run like any other. Without RUN, a network is trained
-first for each speaker and seed. Of the speaker's utterances four fifths of each word are the support, from which
-the shots are drawn, the rest are the query. Interrupted, the same command goes on where it
-stopped; --table prints what is finished and trains nothing.
+first for each speaker and seed. Of the speaker's utterances four fifths of each word are the
+support, from which the shots are drawn, the rest are the query. Interrupted, the same command goes
+on where it stopped; --table prints what is finished and trains nothing.
 
 --keep, against forgetting: rehearse=N, utterances of each word kept from before; learn=NAME/NAME,
 the weights that learn (readout, layers.0, …); anchor=X, the share by which weights go back after

@@ -72,7 +72,7 @@ def once(
         return measure(net, sees.seen, ["query"]) | measure(net, sees.old, ["general"])
 
     before = score()
-    tuned.write(run, base, cell=cell, seed=seed, words=str(words.absolute()))
+    tuned.write(run, base, cell=cell, seed=seed, words=str(words.absolute()), data_path=data_path)
     costs = adapt(
         net, rule, sees.seen, sees.rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
         update=trained.config.train["update"], keep=Keep.parse(cell.keep), seed=seed, run=run,

@@ -360,7 +360,10 @@ def once(plan: Plan, case: Case, cell: Cell, run: Path | None = None) -> dict[st
     seen, rows, parts = sees.seen, sees.rows, sees.parts
     net, rule = prepare(plan, case, cell, seen)
     before = measure(net, seen, parts)
-    tuned.write(run, base, cell=cell, seed=seed, speaker=speaker, word=plan.word, judge=plan.judge)
+    tuned.write(
+        run, base, cell=cell, seed=seed, speaker=speaker, word=plan.word, judge=plan.judge,
+        data_path=plan.data_path,
+    )  # fmt: skip
     done = adapt(
         net, rule, seen, rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
         update=config.train["update"], keep=Keep.parse(cell.keep), buffer=sees.buffer, seed=seed,

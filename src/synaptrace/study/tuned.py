@@ -66,6 +66,8 @@ class Record:
     judge: str = "query"
     words: str | None = None
     """The folder."""
+    data_path: str | None = None
+    """Where the data of ``base`` had moved to."""
 
 
 def write(run: Path, base: Path, **about: Any) -> None:
@@ -125,7 +127,7 @@ def resume(run: Path, data_path: str | None = None) -> dict[str, Any]:
     """
     record = read(run)
     assert record is not None
-    base = run / record.base
+    base, data_path = run / record.base, data_path or record.data_path
     from synaptrace.study import own, personal
 
     if record.words is not None:
