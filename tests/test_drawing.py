@@ -49,7 +49,17 @@ def test_a_failed_picture_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
     """Neither a training nor an evaluation ends by it."""
     monkeypatch.setattr(plots, "learning_curve", lambda run: 1 / 0)
     monkeypatch.setattr(plots, "embedding", lambda net, data, path: tmp_path.read_text())
-    words = ["train", "--model.hidden", "[8]", "--train.epochs", "1", "--out", str(tmp_path / "r")]
+    words = [
+        "train",
+        "--model.hidden",
+        "[8]",
+        "--train.epochs",
+        "1",
+        "--data.dt",
+        "100",
+        "--out",
+        str(tmp_path / "r"),
+    ]
     with pytest.warns(UserWarning, match="no picture was drawn: ") as caught:
         assert cli.main([*words, "--quiet"]) == 0
     assert [w for w in map(str, (w.message for w in caught)) if "division by zero" in w]

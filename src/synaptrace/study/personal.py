@@ -322,7 +322,8 @@ def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
     """
     speaker, seed = case
     trained = job.trained(plan.trained(case), plan.data_path)
-    known_data(trained, plan.data_path)
+    if plan.data_path is not None:
+        known_data(trained, plan.data_path)  # which verifies that they are the same
     data = load(plan.settings(case, word=True))
     classes = [*trained.classes, *([] if plan.word is None else [plan.word])]
     data = shots.view(data, _lists(data), classes=classes, features=trained.features)
