@@ -31,6 +31,8 @@ VERBS = {
 }
 SETTINGS = ("train", "data", "compare", "finetune", "memory")
 """Verbs that take --section.key value."""
+MOVED = ("resume", "evaluate", "predict", "listen", "plot")
+"""Verbs that take --data.path alone, where a run's data have moved since."""
 
 OUT_OF_MEMORY = (
     "can't allocate memory", "not enough memory", "out of memory", "storage size calculation",
@@ -114,9 +116,11 @@ def run(words: list[str]) -> int:
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
     words, settings = take_settings(words)
+    moved = settings.pop("data.path", None) if chosen in MOVED else None
     if settings and chosen not in SETTINGS:
         raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings")
     options = parser.parse_args(words)
+    options.data_path = moved
     if chosen in SETTINGS:
         options.settings = settings
     code: int | None = options.run(options)

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from torch import Tensor
 
 from synaptrace.data import cache, npy, splits, spoken, wav
 from synaptrace.data.audio import Mel
@@ -168,6 +169,29 @@ def load(
         noise=noise,
         test_split="development",
     )
+
+
+def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:
+    """A sound file as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, seconds)
+
+
+def read_npy(
+    path: Path, rows: int = 128, columns: int = 128, dt: float = 10.0, pool: int = 1
+) -> Tensor | None:
+    """A .npy file of events as frames (T, 2, rows, columns); None where it is no list of events.
+
+    Raises:
+        UserError: events that are no recording, an option out of range.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        listed = array.dtype.names is not None or (array.ndim == 2 and array.shape[1] == 4)
+    except (OSError, ValueError, EOFError, AttributeError, SyntaxError):
+        return None
+    if not listed:
+        return None
+    return Frames((rows, columns), dt, pool=pool).of(_events(path, (rows, columns)))
 
 
 def _find(path: Path | None) -> tuple[Path, list[Path]]:

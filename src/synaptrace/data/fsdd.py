@@ -13,7 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from torch import Tensor
 
 from synaptrace.data import spoken, wav
 from synaptrace.data.audio import Mel
@@ -128,6 +130,11 @@ def load(
         test_split=test_split,
         leave_out=None if leave_out is None else str(leave_out),
     )
+
+
+def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:
+    """A recording as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, seconds)
 
 
 def split(

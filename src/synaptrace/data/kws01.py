@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import os.path
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -74,16 +74,10 @@ def prepare(*, path: Path | None = None, skip_bad: bool = False) -> Cache:
         raise UserError(f"{root}: no kws01 here; clips lie in {SOURCE.layout[0]}")
 
     def read(file: Path) -> Iterator[Sample]:
-        data = read_bytes(file)
-        if len(data) != FRAMES * COEFFICIENTS:
-            raise UserError(
-                f"{file}: {len(data)} bytes, where {FRAMES}×{COEFFICIENTS} are expected; "
-                "get it again"
-            )
+        mfcc = _read(file)
         match = NAME.fullmatch(file.name)
         assert match is not None
-        columns = {"mfcc": np.frombuffer(data, np.int8).reshape(FRAMES, COEFFICIENTS)}
-        yield Sample(columns, labels[file.name], {"number": match[1], "file": file.name})
+        yield Sample({"mfcc": mfcc}, labels[file.name], {"number": match[1], "file": file.name})
 
     settings = {"files": cache.fingerprint(root, [root / LABELS, *files])}
     return cache.prepare("kws01", VERSION, settings, files, read, skip_bad=skip_bad)
@@ -126,6 +120,28 @@ def load(
         test_split="development",
         split_hash=splits.digest(index),
     )
+
+
+def read_file(path: Path, dataset: Callable[[], ArrayDataset]) -> Tensor:
+    """A clip as events (49, 30), standardised by the training set that ``dataset`` gives.
+
+    Raises:
+        UserError: the file is no such clip, or the training set isn't there.
+    """
+    mfcc = torch.from_numpy(_read(path).copy())
+    transform = dataset().transform
+    assert transform is not None
+    return transform(mfcc[:, None])[:, 0]
+
+
+def _read(file: Path) -> cache.Array:
+    """The coefficients of a clip (49, 10). Raises UserError where it can't be read."""
+    data = read_bytes(file)
+    if len(data) != FRAMES * COEFFICIENTS:
+        raise UserError(
+            f"{file}: {len(data)} bytes, where {FRAMES}×{COEFFICIENTS} are expected; get it again"
+        )
+    return np.frombuffer(data, np.int8).reshape(FRAMES, COEFFICIENTS)
 
 
 def _standardise(mfcc: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from synaptrace.data import splits, spoken, wav
 from synaptrace.data.audio import Mel
@@ -157,3 +158,8 @@ def load(
         noise=noise,
         test_split=test_split,
     )
+
+
+def read_file(path: Path, features: dict[str, Any] | None) -> Tensor:
+    """A clip as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, SECONDS)

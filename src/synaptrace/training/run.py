@@ -105,6 +105,13 @@ def read_summary(run: Path) -> dict[str, Any] | None:
     return summary
 
 
+def home(run: Path) -> Path:
+    """The run directory that ``run`` is, or that a checkpoint lies in."""
+    if not run.is_file():
+        return run
+    return run.parent.parent if run.parent.name == "checkpoints" else run.parent
+
+
 def find(run: str | Path) -> Path:
     """The checkpoint that stands for ``run``: what validation picked, else the last, or the file.
 
