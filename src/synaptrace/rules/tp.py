@@ -82,8 +82,9 @@ class TracesPropagation(Rule):
         engine: what it runs on: "native", compiled; "torch", the steps below; "auto", the native
             one where it can be used (in a dense network: by the exact rule, no subclass that steps
             otherwise, with at most 512 class rows). Results are the same up to rounding. In a
-            dense network it does whole sequences, after which of the state only labels, logits, losses and rates
-            remain; in a convolutional one, a layer's work between its two convolutions.
+            dense network it does whole sequences, after which of the state only labels, logits,
+            losses and rates remain; in a convolutional one, a layer's work between
+            its two convolutions.
         generator: draws the label projection.
 
     Raises:
