@@ -80,9 +80,11 @@ class TracesPropagation(Rule):
         label_threshold: the threshold of the label's neurons; None takes the first layer's in a
             dense network and 1.0 in a convolutional one.
         engine: what it runs on: "native", compiled; "torch", the steps below; "auto", the native
-            one where it can be used. Results are the same up to rounding. In a dense network it
-            does whole sequences, after which of the state only labels, logits, losses and rates
-            remain; in a convolutional one, a layer's work between its two convolutions.
+            one where it can be used (in a dense network: by the exact rule, no subclass that steps
+            otherwise, with at most 512 class rows). Results are the same up to rounding. In a
+            dense network it does whole sequences, after which of the state only labels, logits,
+            losses and rates remain; in a convolutional one, a layer's work between
+            its two convolutions.
         generator: draws the label projection.
 
     Raises:
