@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from synaptrace.engine import library, stream
+from synaptrace.engine import stream
 from synaptrace.engine.describe import contiguous, describe, layout, unfit
-from synaptrace.engine.library import Matrix, address
 from synaptrace.layers import add_gradient, standardise_gradient
+from synaptrace.native import library
+from synaptrace.native.library import Matrix, address
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp import TracesPropagation
