@@ -11,12 +11,13 @@ from torch import Tensor
 import golden
 import synaptrace as st
 from synaptrace import engine
-from synaptrace.engine import infer, library, stream
+from synaptrace.engine import infer, stream
 from synaptrace.errors import UserError
+from synaptrace.native import library
 from synaptrace.neuron import SURROGATES
 from synaptrace.training.evaluate import run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "each_level")
 
 built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
 DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
@@ -232,12 +233,13 @@ def test_tiny_numbers_are_zeros_within_the_engine_only() -> None:
 
 
 @built
-def test_pytorch_s_threads_come_back_after_the_engine() -> None:
+def test_pytorch_s_threads_serve_both() -> None:
     torch.set_num_threads(2)
+    (_, rule), _ = plain_twins()
     large = torch.rand(1000, 1000)
     expected = large.sqrt().sum()
     for _ in range(3):
-        library.rest()
+        rule.sequence(spikes(40, 64), torch.arange(64) % 6)
         assert torch.equal(large.sqrt().sum(), expected)
 
 

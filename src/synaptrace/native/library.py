@@ -26,7 +26,19 @@ from synaptrace.native.structures import (
 )
 from synaptrace.neuron import ATan, FastSigmoid, Triangle
 
-__all__ = ["Job", "Layer", "Matrix", "address", "find", "level", "levels", "loaded", "run", "use", "why"]
+__all__ = [
+    "Job",
+    "Layer",
+    "Matrix",
+    "address",
+    "find",
+    "level",
+    "levels",
+    "loaded",
+    "run",
+    "use",
+    "why",
+]
 
 MAX_LAYERS = 16
 """As in ``tp/work.hpp``."""
