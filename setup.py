@@ -54,13 +54,15 @@ class Build(build_ext):
                 continue
             macros = [("LEVEL", level)]
             try:
-                made = [self.compile(s, level, [*FLAGS, *flags], macros) for s in sources]
+                made = []
+                for source in sources:
+                    made += self.compile(source, level, [*FLAGS, *flags], macros)
             except Exception as error:  # a compiler that doesn't know the instruction set
                 if not base:
                     raise
                 print(f"synaptrace: the native engine has no {level}: {error}")
                 continue
-            objects += sum(made, [])
+            objects += made
             built.append(level)
         macros = [(f"WITH_{level.upper()}", "1") for level in built]
         for source in ONCE:

@@ -266,7 +266,8 @@ def test_a_target_stream_too_long_to_keep(
     g = torch.Generator().manual_seed(1)
     events = torch.bernoulli(torch.full((40, 6, 30), 0.2, dtype=torch.float64), generator=g)
     for _, rule in (native, plain):
-        optimizer = torch.optim.Adam(rule.net.parameters(), lr=1e-3)
+        # A large epsilon, as Adam magnifies rounding where a gradient is nearly zero.
+        optimizer = torch.optim.Adam(rule.net.parameters(), lr=1e-3, eps=1e-3)
         for _ in range(2):
             rule.sequence(events, torch.arange(6) % 5, optimizer=optimizer, every=every)
     assert native[1]._memory.stream is None

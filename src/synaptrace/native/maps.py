@@ -62,7 +62,8 @@ def fire(
         hard=neuron.reset == "hard", surrogate=SURROGATES[type(neuron.surrogate)],
         threshold=neuron.threshold, other_threshold=other, beta=neuron.beta,
         scale=neuron.surrogate.scale,
-        v=v.data_ptr(), u=u.data_ptr(), s=s.data_ptr(), threads=torch.get_num_threads(), level=level,
+        v=v.data_ptr(), u=u.data_ptr(), s=s.data_ptr(),
+        threads=torch.get_num_threads(), level=level,
     )  # fmt: skip
     library.synaptrace_fire(ctypes.byref(job))
     return u, s, v
