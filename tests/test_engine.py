@@ -293,7 +293,7 @@ def test_frozen_weights_and_weights_that_no_optimizer_has() -> None:
 def test_what_an_earlier_backward_left_takes_part_in_the_first_update() -> None:
     made = plain_twins()
     for net, rule in made:
-        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2, eps=1e-3)
         rule.sequence(spikes(3, 8), torch.arange(8) % 6)
         rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
     compare(*made, 1e-9)
