@@ -13,8 +13,9 @@ import spiking
 import synaptrace as st
 from synaptrace import engine
 from synaptrace.data.loaders import Loaders
-from synaptrace.engine import convolve, infer, library, maps, train
+from synaptrace.engine import infer, train
 from synaptrace.errors import UserError
+from synaptrace.native import convolve, library, maps
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -32,7 +32,7 @@ Locality: local in space and time; no feedback or auxiliary matrices but S; no w
 not update-locked; "batch" needs a batch, "class" does not.
 Memory between steps: u, s, z of B + C rows a layer; during a step, beyond that, at most five
 tensors of the largest layer's B + C rows and what one convolution call takes (on a matrix unit,
-engine/convolve.py, also six bytes a weight for its parts). With more than 512 class rows a step
+native/convolve.py, also six bytes a weight for its parts). With more than 512 class rows a step
 goes over them in blocks of 512 (tp_blocks.py), and beside A, P, E and D, which are B×C, its work
 space no longer grows with C. None grows with T.
 """
@@ -47,10 +47,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synaptrace.engine import convolve, maps, train
+from synaptrace.engine import train
 from synaptrace.engine.describe import overridden
 from synaptrace.errors import UserError
 from synaptrace.layers import Label, add_product
+from synaptrace.native import convolve, maps
 from synaptrace.network import Network
 from synaptrace.neuron import fire
 from synaptrace.rules import tp_blocks
