@@ -1,0 +1,256 @@
+"""Runs cases in child processes under limits, and says what came of each.
+
+A process imports everything once and makes every target's valid input once; each worker is forked
+from it, so a case costs milliseconds. A worker may take no more than `MEMORY` beyond what it has,
+and a case no longer than `SECONDS`; one that hangs or crashes ends its worker, and another goes on
+with the next case. A case is a target, a mutator and a seed, and is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import io
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fuzz.cases import TARGETS
+from fuzz.targets import Accepted, Target
+from synaptrace.errors import UserError
+
+MEMORY = 400 * 2**20
+"""Bytes that a case may take beyond those that its process has: inputs are of kilobytes."""
+
+SECONDS = 8
+"""After which a case hangs. The slowest takes about one, on a machine with much else to do."""
+
+LONGEST = 4000
+"""Characters of a message that is still one line; what a user wrote isn't put whole into it."""
+
+GOOD = ("read", "refused")
+
+
+class Case(NamedTuple):
+    target: str
+    mutator: str
+    seed: int
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self))
+
+
+class Result(NamedTuple):
+    case: str
+    outcome: str
+    """"read", "refused", or what went wrong in a word: traceback, accepted, message, hang, crash."""
+    where: str
+    """The innermost line of synaptrace in a traceback."""
+    why: str
+
+    def __str__(self) -> str:
+        again = f"cd tests && python -m fuzz.runner --case '{self.case}'"
+        return f"{self.outcome} {self.where}: {self.why}   [{again}]"
+
+
+def cases(targets: Iterable[Target], scale: float = 1) -> list[Case]:
+    """Every target's mutators, each with as many seeds as the target says, times ``scale``."""
+    return [
+        Case(target.name, mutator, seed)
+        for target in targets
+        for mutator in target.mutators
+        for seed in range(max(round(target.count * scale), 1))
+    ]
+
+
+def attempt(folder: Path, call: Callable[[], object]) -> tuple[str, str, str]:
+    """Outcome, place and reason of one call."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", RuntimeWarning)  # a cast of NaN, say
+            call()
+    except UserError as error:
+        text = str(error)
+        if len(text) > LONGEST:
+            return "message", "", f"{len(text)} characters: {text[:200]!r}"
+        return "refused", "", text.replace(f"{folder}/", "")
+    except Accepted as error:
+        return "accepted", "", str(error)
+    except BaseException as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if f"{os.sep}synaptrace{os.sep}" in f.filename]
+        place = own[-1] if own else frames[-1]
+        where = f"{place.filename.rpartition('/synaptrace/')[2]}:{place.lineno}"
+        reason = " ".join(str(error).replace(f"{folder}/", "").split())
+        return "traceback", where, f"{type(error).__name__}: {reason[:300]}"
+    return "read", "", ""
+
+
+def once(case: Case, seeds: Path) -> Result:
+    """Break a copy of the target's input as the case says, and read it."""
+    target = TARGETS[case.target]
+    folder = Path(tempfile.mkdtemp(prefix="case-", dir=seeds))
+    try:
+        source = seeds / target.name
+        shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=os.link)
+        rng = np.random.default_rng([zlib.crc32(str(case[:2]).encode()), case.seed])
+        files = sorted(f for pattern in target.files for f in folder.glob(pattern))
+        file = files[int(rng.integers(len(files)))]
+        content = target.mutators[case.mutator](file.read_bytes(), rng)
+        file.unlink()  # the other copies stay as they are
+        file.write_bytes(content)
+        os.environ["SYNAPTRACE_DATA"] = str(folder / "home")
+        return Result(str(case), *attempt(folder, lambda: target.read(folder)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def limit() -> None:
+    """Hold this process to `MEMORY` more than it has; what it writes need not reach the disk."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        used = next(x for x in status.read_text().splitlines() if x.startswith("VmData"))
+        most = int(used.split()[1]) * 1024 + MEMORY
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.fsync = lambda _: None  # type: ignore[assignment]
+
+
+class Worker:
+    """A forked process that does ``left`` one after another and tells of each through a pipe."""
+
+    def __init__(self, left: list[Case], seeds: Path) -> None:
+        self.left, self.seeds = left, seeds
+        self.fork()
+
+    def fork(self) -> None:
+        self.log = tempfile.TemporaryFile()
+        self.text, self.since = b"", time.monotonic()
+        self.end, child = os.pipe()
+        self.pid = os.fork()
+        if self.pid:
+            os.close(child)
+            return
+        limit()
+        os.dup2(self.log.fileno(), 2)
+        faulthandler.enable(self.log)
+        for case in self.left:
+            faulthandler.dump_traceback_later(SECONDS, exit=True, file=self.log)
+            result = once(case, self.seeds)
+            faulthandler.cancel_dump_traceback_later()
+            os.write(child, json.dumps(result).encode() + b"\n")
+        os._exit(0)
+
+    def hear(self) -> list[Result]:
+        """What it has done since; a case that killed it or hangs, and then go on after that."""
+        found, ended = [], False
+        if select.select([self.end], [], [], 0)[0]:
+            got = os.read(self.end, 1 << 16)
+            ended, self.text = not got, self.text + got
+            *lines, self.text = self.text.split(b"\n")
+            found = [Result(*json.loads(line)) for line in lines]
+            self.left = self.left[len(found) :]
+            self.since = time.monotonic() if found else self.since
+        late = time.monotonic() - self.since > SECONDS + 5
+        if late:
+            os.kill(self.pid, signal.SIGKILL)
+        if ended or late:
+            os.close(self.end)
+            os.waitpid(self.pid, 0)
+            if self.left:
+                found.append(self.lost())
+                self.left = self.left[1:]
+                if self.left:
+                    self.fork()
+        return found
+
+    def lost(self) -> Result:
+        self.log.seek(0)
+        lines = self.log.read().decode("utf-8", "replace").splitlines()
+        own = [x for x in lines if "File" in x and "/synaptrace/" in x]
+        place = own[0].rpartition("/synaptrace/")[2].replace('", line ', ":") if own else ""
+        outcome = "hang" if time.monotonic() - self.since > SECONDS - 1 else "crash"
+        return Result(str(self.left[0]), outcome, place.split(" ")[0], lines[0] if lines else "")
+
+
+def run(chosen: Sequence[Case], workers: int = 2) -> list[Result]:
+    """The results of all ``chosen``, in the order in which they come."""
+    found: list[Result] = []
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = make_seeds({case.target for case in chosen}, Path(folder))
+        going = [Worker(list(chosen[i::workers]), seeds) for i in range(workers) if chosen[i::workers]]
+        while going:
+            select.select([worker.end for worker in going], [], [], 0.2)
+            for worker in going:
+                found += worker.hear()
+            going = [worker for worker in going if worker.left]
+    return found
+
+
+def make_seeds(names: Iterable[str], folder: Path) -> Path:
+    """Every target's valid input, in a folder of its name, which must be read without complaint."""
+    for name in sorted(names):
+        own = folder / name
+        own.mkdir()
+        TARGETS[name].make(own)
+        for file in own.rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)
+    return folder
+
+
+def untouched(names: Iterable[str]) -> list[Result]:
+    """Every target's input as it is made: all must be read, or the fuzz would prove nothing."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = make_seeds(names, Path(folder))
+        for name in names:
+            os.environ["SYNAPTRACE_DATA"] = str(seeds / name / "home")
+            target = TARGETS[name]
+            result = attempt(seeds / name, lambda t=target: t.read(seeds / t.name))  # type: ignore[misc]
+            found.append(Result(f"{name}:none:0", *result))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1, help="times as many cases")
+    parser.add_argument("--target", action="append", choices=sorted(TARGETS))
+    parser.add_argument("--case", help="TARGET:MUTATOR:SEED, with its traceback")
+    parser.add_argument("--all", action="store_true", help="print good outcomes too")
+    parser.add_argument("--json", type=Path, help="write all results")
+    options = parser.parse_args(argv)
+    if options.case:
+        name, mutator, seed = options.case.rsplit(":", 2)
+        chosen = [Case(name, mutator, int(seed))]
+    else:
+        chosen = cases((TARGETS[n] for n in options.target or TARGETS), options.scale)
+    began = time.monotonic()
+    results = run(chosen)
+    bad = [result for result in results if result.outcome not in GOOD]
+    for result in sorted(results if options.all or options.case else bad):
+        print(result)
+    if options.json:
+        options.json.write_text(json.dumps(results))
+    print(f"{len(results)} cases, {len(bad)} bad, {time.monotonic() - began:.0f} s")
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
