@@ -50,17 +50,13 @@ def _index(folder: Path) -> None:
     targets.splits.save(folder / "x.json", {"train": [0, 2], "test": [1]})
 
 
-def _sound(folder: Path) -> None:
-    targets.sounds.write(folder / "x.wav", targets.sounds.tone(440.0, 0.2, 8000), 8000)
-
-
 def _array(folder: Path) -> None:
     targets.np.save(folder / "x.npy", targets.np.zeros((30, 512), targets.np.float32))
 
 
 FOLDER = {"rows": 16, "columns": 16}
 ALL = [
-    Target("wav", _sound, ("x.wav",), targets.sound, WAV, 20),
+    Target("wav", targets.sound_file, ("x.wav",), targets.sound, WAV, 20),
     Target("folder-wav", targets.tones, ("in/*/*.wav",), loads("folder", seconds=0.2), WAV, 6),
     Target("folder-wav-rate", targets.tones, ("in/*/*.wav",),
            loads("folder", seconds=0.2, rate=4000), WAV, 6),
@@ -106,7 +102,7 @@ ALL = [
            lambda f: command("resume", f / "run"), {"yaml_value": formats.yaml_value}, 15),
     Target("comparison", run_targets.compared, ("out/**/*.json", "out/**/*.jsonl"),
            run_targets.tabled, JSON, 8),
-    Target("cache", run_targets.prepared, ("home/prepared/*/*",), run_targets.opened, NPY, 6),
+    Target("cache", run_targets.prepared, ("home/prepared/*/*.npy",), run_targets.opened, NPY, 6),
     Target("cache-json", run_targets.prepared, ("home/prepared/*/*.json",), run_targets.opened,
            JSON, 6),
 ]  # fmt: skip

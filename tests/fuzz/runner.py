@@ -2,8 +2,8 @@
 
 A process imports everything once and makes every target's valid input once; each worker is forked
 from it, so a case costs milliseconds. A worker may take no more than `MEMORY` beyond what it has,
-and a case no longer than `SECONDS`; one that hangs or crashes ends its worker, and another goes on
-with the next case. A case is a target, a mutator and a seed, and is the same on every machine.
+and a case no more than `SECONDS` of computing, nor `WAIT` in all; one that hangs or crashes ends
+its worker, and another goes on with the next case. A case is a target, a mutator and a seed, and is the same on every machine.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ from synaptrace.errors import UserError
 MEMORY = 400 * 2**20
 """Bytes that a case may take beyond those that its process has: inputs are of kilobytes."""
 
-SECONDS = 8
-"""After which a case hangs. The slowest takes about one, on a machine with much else to do."""
+SECONDS = 4
+"""Of the processor's time, after which a case hangs; the slowest takes about one."""
+
+WAIT = 30
+"""Seconds by the clock, after which it waits for something that never comes."""
 
 LONGEST = 4000
 """Characters of a message that is still one line; what a user wrote isn't put whole into it."""
@@ -150,11 +153,14 @@ class Worker:
         limit()
         os.dup2(self.log.fileno(), 2)
         faulthandler.enable(self.log)
-        for case in self.left:
-            faulthandler.dump_traceback_later(SECONDS, exit=True, file=self.log)
-            result = once(case, self.seeds)
-            faulthandler.cancel_dump_traceback_later()
-            os.write(child, json.dumps(result).encode() + b"\n")
+        faulthandler.register(signal.SIGPROF, self.log, chain=True)  # then it ends the process
+        try:
+            for case in self.left:
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)
+                result = once(case, self.seeds)
+                os.write(child, json.dumps(result).encode() + b"\n")
+        except BaseException:
+            traceback.print_exc()
         os._exit(0)
 
     def hear(self) -> list[Result]:
@@ -167,30 +173,33 @@ class Worker:
             found = [Result(*json.loads(line)) for line in lines]
             self.left = self.left[len(found) :]
             self.since = time.monotonic() if found else self.since
-        late = time.monotonic() - self.since > SECONDS + 5
+        late = time.monotonic() - self.since > WAIT
         if late:
             os.kill(self.pid, signal.SIGKILL)
         if ended or late:
             os.close(self.end)
-            os.waitpid(self.pid, 0)
+            status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             if self.left:
-                found.append(self.lost())
+                found.append(self.lost(late or status == -signal.SIGPROF, status))
                 self.left = self.left[1:]
                 if self.left:
                     self.fork()
         return found
 
-    def lost(self) -> Result:
+    def lost(self, hung: bool, status: int) -> Result:
+        """What is known of a case that took its worker with it."""
         self.log.seek(0)
-        lines = self.log.read().decode("utf-8", "replace").splitlines()
+        lines = self.log.read().decode("utf-8", "replace").splitlines() or [""]
         own = [x for x in lines if "File" in x and "/synaptrace/" in x]
         place = own[0].rpartition("/synaptrace/")[2].replace('", line ', ":") if own else ""
-        outcome = "hang" if time.monotonic() - self.since > SECONDS - 1 else "crash"
-        return Result(str(self.left[0]), outcome, place.split(" ")[0], lines[0] if lines else "")
+        why = f"no end after {SECONDS} s" if hung else f"exit code {status}, {lines[-1]}"
+        return Result(str(self.left[0]), "hang" if hung else "crash", place.split(" ")[0], why)
 
 
-def run(chosen: Sequence[Case], workers: int = 2) -> list[Result]:
-    """The results of all ``chosen``, in the order in which they come."""
+def run(
+    chosen: Sequence[Case], workers: int = 2, tell: Callable[[Result], object] = lambda result: None
+) -> list[Result]:
+    """The results of all ``chosen``, in the order in which they come; ``tell`` hears of each."""
     found: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
         seeds = make_seeds({case.target for case in chosen}, Path(folder))
@@ -198,7 +207,10 @@ def run(chosen: Sequence[Case], workers: int = 2) -> list[Result]:
         while going:
             select.select([worker.end for worker in going], [], [], 0.2)
             for worker in going:
-                found += worker.hear()
+                heard = worker.hear()
+                found += heard
+                for result in heard:
+                    tell(result)
             going = [worker for worker in going if worker.left]
     return found
 
@@ -234,7 +246,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", action="append", choices=sorted(TARGETS))
     parser.add_argument("--case", help="TARGET:MUTATOR:SEED, with its traceback")
     parser.add_argument("--all", action="store_true", help="print good outcomes too")
-    parser.add_argument("--json", type=Path, help="write all results")
     options = parser.parse_args(argv)
     if options.case:
         name, mutator, seed = options.case.rsplit(":", 2)
@@ -242,12 +253,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         chosen = cases((TARGETS[n] for n in options.target or TARGETS), options.scale)
     began = time.monotonic()
-    results = run(chosen)
+
+    def tell(result: Result) -> None:
+        if options.all or options.case or result.outcome not in GOOD:
+            print(result, flush=True)
+
+    results = run(chosen, tell=tell)
     bad = [result for result in results if result.outcome not in GOOD]
-    for result in sorted(results if options.all or options.case else bad):
-        print(result)
-    if options.json:
-        options.json.write_text(json.dumps(results))
     print(f"{len(results)} cases, {len(bad)} bad, {time.monotonic() - began:.0f} s")
     return bool(bad)
 

@@ -167,6 +167,10 @@ def drawn(folder: Path) -> None:
     picture.save(folder / "x.png")
 
 
+def sound_file(folder: Path) -> None:
+    sounds.write(folder / "x.wav", sounds.tone(440.0, 0.2, 8000), 8000)
+
+
 def sound(folder: Path) -> None:
     list(wav.blocks(folder / "x.wav", 8000, 500))
     samples, rate = wav.channels(folder / "x.wav")
