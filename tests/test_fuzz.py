@@ -8,14 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from fuzz import known, known_files, runner
+from fuzz import runner
 from fuzz.cases import TARGETS
-from synaptrace.errors import UserError
 
 HERE = Path(__file__).parent
-REFUSED = {**known.REFUSED, **known_files.REFUSED}
 
 
 def test_what_is_fuzzed_can_be_read() -> None:
@@ -41,20 +37,7 @@ def test_faults_are_found() -> None:
     )
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_known_bad_input_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "home"))
-    say = REFUSED[name]
-    with pytest.raises(UserError, match=say.message) as caught:
-        say.read(tmp_path)
-    assert len(str(caught.value)) < runner.LONGEST
-
-
-@pytest.mark.parametrize("name", known_files.READ)
-def test_known_odd_input_is_read(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "home"))
-    known_files.READ[name](tmp_path)
+def test_known_bad_inputs_are_refused_and_odd_ones_read() -> None:
+    words = [sys.executable, "-m", "fuzz.runner", "--known"]
+    done = subprocess.run(words, cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"

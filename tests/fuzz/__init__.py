@@ -6,9 +6,9 @@
     mutators.py  how bytes and texts are broken
     formats.py   how one format's own fields are broken
     runner.py    child processes under limits of memory and time
-    known.py     single bad inputs, and what must come of each
+    known.py     single bad inputs, and what each must be answered; known_files.py: more, and odd ones
 
 Run it by hand from tests/, all or one target or one case, as a failure's line says:
 
-    python -m fuzz.runner [--scale 3] [--target NAME] [--case TARGET:MUTATOR:SEED]
+    python -m fuzz.runner [--scale 3] [--target NAME] [--known] [--case TARGET:MUTATOR:SEED]
 """

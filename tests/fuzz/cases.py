@@ -43,7 +43,9 @@ def _overrides(folder: Path) -> None:
 
 
 def _config(folder: Path) -> None:
-    (folder / "x.yaml").write_text((Path(config.__file__).parent / "presets/digits.yaml").read_text())
+    (folder / "x.yaml").write_text(
+        (Path(config.__file__).parent / "presets/digits.yaml").read_text()
+    )
 
 
 def _index(folder: Path) -> None:

@@ -30,7 +30,9 @@ def wav_field(data: bytes, rng: Draw) -> bytes:
     at, width = pick(rng, [(4, 4), (16, 4), (20, 2), (22, 2), (24, 4), (28, 4), (32, 2), (34, 2),
                            (40, 4)])  # fmt: skip
     choices = [*NUMBERS, 6, 7, 8, 12, 16, 20, 24, 33, 40, 48, 56, 64, 72, 0xFFFE]
-    return data[:at] + (pick(rng, choices) % 256**width).to_bytes(width, "little") + data[at + width :]
+    return (
+        data[:at] + (pick(rng, choices) % 256**width).to_bytes(width, "little") + data[at + width :]
+    )
 
 
 def wav_chunk(data: bytes, rng: Draw) -> bytes:
@@ -62,7 +64,9 @@ def npy_header(data: bytes, rng: Draw) -> bytes:
 def npy_values(data: bytes, rng: Draw) -> bytes:
     """Other numbers in an array: extreme, NaN, infinite, of another dtype, in zip or pickle."""
     array = np.load(io.BytesIO(data))
-    dtype = pick(rng, [np.int64, np.float64, np.uint64, np.float32, np.int8, np.complex64, "S4", bool])
+    dtype = pick(
+        rng, [np.int64, np.float64, np.uint64, np.float32, np.int8, np.complex64, "S4", bool]
+    )
     made = array.astype(dtype) if array.dtype.names is None else array.copy()
     flat = made.reshape(-1)
     for at in rng.integers(len(flat), size=3):
@@ -84,7 +88,9 @@ def hdf5(data: bytes, rng: Draw) -> bytes:
         path = Path(folder) / "x.h5"
         path.write_bytes(data)
         with h5py.File(path, "r+") as file:
-            name = pick(rng, ["labels", "extra/speaker", "extra/keys", "spikes/times", "spikes/units"])
+            name = pick(
+                rng, ["labels", "extra/speaker", "extra/keys", "spikes/times", "spikes/units"]
+            )
             count = len(file["labels"])
             del file[name]
             new: Callable[[], Any] = pick(rng, [
@@ -218,7 +224,9 @@ def tar_member(data: bytes, rng: Draw) -> bytes:
             info = tarfile.TarInfo(pick(rng, NAMES) if rng.random() < 0.5 else "link")
             info.type = pick(rng, [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE,
                                    tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.BLKTYPE])  # fmt: skip
-            info.linkname = pick(rng, ["..", "../../..", "/", "/etc/passwd", "link", "../escape.txt"])
+            info.linkname = pick(
+                rng, ["..", "../../..", "/", "/etc/passwd", "link", "../escape.txt"]
+            )
             info.mode = pick(rng, [0o644, 0, 0o777])
             members.insert(int(rng.integers(len(members) + 1)), (info, None))
             if rng.random() < 0.5:

@@ -212,7 +212,8 @@ def long_list(folder: Path) -> None:
     targets.sound_file(folder)
     content = (folder / "x.wav").read_bytes()
     chunk = b"LIST" + struct.pack("<I", 5) + b"abcde\0"
-    (folder / "x.wav").write_bytes(content[:36] + chunk + content[36:])
+    size = struct.pack("<I", len(content) - 8 + len(chunk))
+    (folder / "x.wav").write_bytes(content[:4] + size + content[8:36] + chunk + content[36:])
     same(len(wav.channels(folder / "x.wav")[0]), 1600)
 
 

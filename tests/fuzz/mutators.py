@@ -120,8 +120,7 @@ def encode(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 BYTES: dict[str, Mutator] = {
-    m.__name__: m
-    for m in (flip, flip_head, truncate, insert, remove, append, repeat, field, other)
+    m.__name__: m for m in (flip, flip_head, truncate, insert, remove, append, repeat, field, other)
 }
 TEXT: dict[str, Mutator] = {
     m.__name__: m for m in (flip, truncate, insert, repeat, other, token, line, encode)

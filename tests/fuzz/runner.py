@@ -14,6 +14,7 @@ import faulthandler
 import io
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -30,9 +31,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fuzz import known as known_inputs
+from fuzz import known_files
 from fuzz.cases import TARGETS
 from fuzz.targets import Accepted, Target
 from synaptrace.errors import UserError
+
+REFUSED, READ = {**known_inputs.REFUSED, **known_files.REFUSED}, known_files.READ
 
 MEMORY = 400 * 2**20
 """Bytes that a case may take beyond those that its process has: inputs are of kilobytes."""
@@ -47,6 +52,9 @@ LONGEST = 4000
 """Characters of a message that is still one line; what a user wrote isn't put whole into it."""
 
 GOOD = ("read", "refused")
+
+BAD, ODD = "bad", "odd"
+"""In place of a target: the inputs of `known` and `known_files`, by name in place of a mutator."""
 
 
 class Case(NamedTuple):
@@ -81,6 +89,11 @@ def cases(targets: Iterable[Target], scale: float = 1) -> list[Case]:
     ]
 
 
+def tables() -> list[Case]:
+    """The known inputs."""
+    return [*(Case(BAD, name, 0) for name in REFUSED), *(Case(ODD, name, 0) for name in READ)]
+
+
 def attempt(folder: Path, call: Callable[[], object]) -> tuple[str, str, str]:
     """Outcome, place and reason of one call."""
     try:
@@ -105,11 +118,30 @@ def attempt(folder: Path, call: Callable[[], object]) -> tuple[str, str, str]:
     return "read", "", ""
 
 
+def known(case: Case, folder: Path) -> Result:
+    """A known bad input must be refused, a known odd one read."""
+    os.environ["SYNAPTRACE_DATA"] = str(folder / "home")
+    if case.target == ODD:
+        outcome, where, why = attempt(folder, lambda: READ[case.mutator](folder))
+        return Result(
+            str(case), "refused, though good" if outcome == GOOD[1] else outcome, where, why
+        )
+    bad = REFUSED[case.mutator]
+    outcome, where, why = attempt(folder, lambda: bad.read(folder))
+    if outcome == "read":
+        outcome = "accepted"
+    if outcome == "refused" and not re.search(bad.message, why):
+        outcome, why = "message", f"{why!r} doesn't say {bad.message!r}"
+    return Result(str(case), outcome, where, why)
+
+
 def once(case: Case, seeds: Path) -> Result:
     """Break a copy of the target's input as the case says, and read it."""
-    target = TARGETS[case.target]
     folder = Path(tempfile.mkdtemp(prefix="case-", dir=seeds))
     try:
+        if case.target in (BAD, ODD):
+            return known(case, folder)
+        target = TARGETS[case.target]
         source = seeds / target.name
         shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=os.link)
         rng = np.random.default_rng([zlib.crc32(str(case[:2]).encode()), case.seed])
@@ -202,8 +234,10 @@ def run(
     """The results of all ``chosen``, in the order in which they come; ``tell`` hears of each."""
     found: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        seeds = make_seeds({case.target for case in chosen}, Path(folder))
-        going = [Worker(list(chosen[i::workers]), seeds) for i in range(workers) if chosen[i::workers]]
+        seeds = make_seeds({case.target for case in chosen} - {BAD, ODD}, Path(folder))
+        going = [
+            Worker(list(chosen[i::workers]), seeds) for i in range(workers) if chosen[i::workers]
+        ]
         while going:
             select.select([worker.end for worker in going], [], [], 0.2)
             for worker in going:
@@ -245,11 +279,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1, help="times as many cases")
     parser.add_argument("--target", action="append", choices=sorted(TARGETS))
     parser.add_argument("--case", help="TARGET:MUTATOR:SEED, with its traceback")
+    parser.add_argument("--known", action="store_true", help="the known inputs alone")
     parser.add_argument("--all", action="store_true", help="print good outcomes too")
     options = parser.parse_args(argv)
     if options.case:
         name, mutator, seed = options.case.rsplit(":", 2)
         chosen = [Case(name, mutator, int(seed))]
+    elif options.known:
+        chosen = tables()
     else:
         chosen = cases((TARGETS[n] for n in options.target or TARGETS), options.scale)
     began = time.monotonic()

@@ -268,4 +268,8 @@ def fetched(name: str, checked: bool) -> Callable[[Path], object]:
 
 
 def listing(folder: Path) -> set[str]:
-    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.parts[len(folder.parts)] != "home"}
+    return {
+        str(p.relative_to(folder))
+        for p in folder.rglob("*")
+        if p.parts[len(folder.parts)] != "home"
+    }
