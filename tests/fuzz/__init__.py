@@ -6,7 +6,8 @@
     mutators.py  how bytes and texts are broken
     formats.py   how one format's own fields are broken
     runner.py    child processes under limits of memory and time
-    known.py     single bad inputs, and what each must be answered; known_files.py: more, and odd ones
+    known.py     single bad inputs, and what each must be answered
+    known_files.py  more of them, and odd inputs that must be read
 
 Run it by hand from tests/, all or one target or one case, as a failure's line says:
 

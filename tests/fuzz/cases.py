@@ -1,4 +1,4 @@
-"""The table of what is fuzzed: a name, its valid input, the files to break, its reader, the ways."""
+"""The table of what is fuzzed: name, valid input, files to break, reader, mutators, seeds."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ ALL = [
            {"override": targets.override}, 250),
     Target("tar", targets.tarred("x.tar"), ("x.tar",), fetched("x.tar", False), TAR),
     Target("tar-gz", targets.tarred("x.tar.gz"), ("x.tar.gz",), fetched("x.tar.gz", True), TAR),
-    Target("tar-xz", targets.tarred("x.tar.xz"), ("x.tar.xz",), fetched("x.tar.xz", True), BYTES, 6),
+    Target("tar-xz", targets.tarred("x.tar.xz"), ("x.tar.xz",), fetched("x.tar.xz", True),
+           BYTES, 6),
     Target("zip", targets.zipped, ("x.zip",), fetched("x.zip", True), ZIP),
     Target("checkpoint", run_targets.trained, ("run/checkpoints/best.safetensors",),
            run_targets.loaded, CHECKPOINT),

@@ -51,7 +51,7 @@ def npy_header(data: bytes, rng: Draw) -> bytes:
                        "[('t','<i4'),('x','<i4'),('y','<i4'),('p','<f4')]", "'|V0'"])  # fmt: skip
     shape = pick(rng, ["(200, 4)", "()", "(0, 4)", "(17179869184, 4)", "(-1, 4)", "(4,)", "(800,)",
                        "(200, 4, 1)", "(2**63,)", "(1.5, 4)", "None", "(0, 17179869184)", "(0,)",
-                       "(9223372036854775807, 4)", "(1,) * 40", "(True, 4)", "(100, 8)"])  # fmt: skip
+                       "(9223372036854775807, 4)", "(1,) * 40", "(True, 4)"])  # fmt: skip
     order = pick(rng, ["False", "True", "0", "'no'"])
     text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
     text = pick(rng, [text, text, text, text[:-9], "(" * 500, "{}", "__import__('os')"]) + "\n"
@@ -104,8 +104,8 @@ def hdf5(data: bytes, rng: Draw) -> bytes:
                 lambda: file.create_dataset(name, data=np.full((count, 1), 1)),
                 lambda: file.create_dataset(name, data=np.full((count, 3), 1.0)),
                 lambda: file.create_dataset(name, data=np.array([b"yes"] * count)),
-                lambda: file.create_dataset(name, data=["\u00e9"] * count, dtype=h5py.string_dtype()),
-                lambda: file.create_dataset(name, data=np.full(count, pick(rng, [-1, 2**31, 2**62]))),
+                lambda: file.create_dataset(name, data=["\u00e9"] * count),
+                lambda: file.create_dataset(name, data=np.full(count, pick(rng, [-1, 2**62]))),
                 lambda: file.create_dataset(name, data=np.zeros(count, [("a", "i4"), ("b", "f4")])),
                 lambda: file.create_dataset(name, data=h5py.Empty("f4")),
                 lambda: file.create_dataset(name, shape=(count,), dtype="u2",
@@ -222,7 +222,8 @@ def tar_member(data: bytes, rng: Draw) -> bytes:
         members = [(m, old.extractfile(m)) for m in old.getmembers()]
         for _ in range(int(rng.integers(1, 3))):
             info = tarfile.TarInfo(pick(rng, NAMES) if rng.random() < 0.5 else "link")
-            info.type = pick(rng, [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE,
+            info.type = pick(rng, [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE,
+                                   tarfile.FIFOTYPE,
                                    tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.BLKTYPE])  # fmt: skip
             info.linkname = pick(
                 rng, ["..", "../../..", "/", "/etc/passwd", "link", "../escape.txt"]
@@ -239,7 +240,7 @@ def tar_member(data: bytes, rng: Draw) -> bytes:
 
 
 def zip_member(data: bytes, rng: Draw) -> bytes:
-    """Members that don't belong: links, absolute and parent names, twice the same; other methods."""
+    """Members that don't belong: links, absolute and parent names; other methods."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
         members = [(m, old.read(m)) for m in old.infolist()]

@@ -3,7 +3,8 @@
 A process imports everything once and makes every target's valid input once; each worker is forked
 from it, so a case costs milliseconds. A worker may take no more than `MEMORY` beyond what it has,
 and a case no more than `SECONDS` of computing, nor `WAIT` in all; one that hangs or crashes ends
-its worker, and another goes on with the next case. A case is a target, a mutator and a seed, and is the same on every machine.
+its worker, and another goes on with the next case. A case is a target, a mutator and a seed, and
+is the same on every machine.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Case(NamedTuple):
 class Result(NamedTuple):
     case: str
     outcome: str
-    """"read", "refused", or what went wrong in a word: traceback, accepted, message, hang, crash."""
+    """"read", "refused", or what went wrong: traceback, accepted, message, hang, crash."""
     where: str
     """The innermost line of synaptrace in a traceback."""
     why: str
@@ -175,7 +176,7 @@ class Worker:
         self.fork()
 
     def fork(self) -> None:
-        self.log = tempfile.TemporaryFile()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.text, self.since = b"", time.monotonic()
         self.end, child = os.pipe()
         self.pid = os.fork()
@@ -283,8 +284,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="print good outcomes too")
     options = parser.parse_args(argv)
     if options.case:
-        name, mutator, seed = options.case.rsplit(":", 2)
-        chosen = [Case(name, mutator, int(seed))]
+        named, _, seed = options.case.rpartition(":")
+        target, _, mutator = named.partition(":")
+        chosen = [Case(target, mutator, int(seed))]
     elif options.known:
         chosen = tables()
     else:
