@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fuzz import runner
+from fuzz import attempt
 from fuzz.cases import TARGETS
 
 HERE = Path(__file__).parent
@@ -16,13 +16,13 @@ HERE = Path(__file__).parent
 
 def test_what_is_fuzzed_can_be_read() -> None:
     """Else everything would be refused, and the fuzz prove nothing."""
-    bad = [result for result in runner.untouched(TARGETS) if result.outcome != "read"]
+    bad = [result for result in attempt.untouched(TARGETS) if result.outcome != "read"]
     assert not bad, "\n".join(map(str, bad))
 
 
 def test_nothing_ends_in_a_traceback_hangs_or_is_taken_for_what_it_is_not() -> None:
     """In a process of its own, which forks: one without this one's threads."""
-    assert len(runner.cases(TARGETS.values())) >= 2000
+    assert len(attempt.cases(TARGETS.values())) >= 2000
     words = [sys.executable, "-m", "fuzz.runner"]
     done = subprocess.run(words, cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"

@@ -5,7 +5,9 @@
     run_targets.py  the same of what synaptrace itself wrote: runs, comparisons, caches
     mutators.py  how bytes and texts are broken
     formats.py   how one format's own fields are broken
+    attempt.py   one case: break, read, say what came of it
     runner.py    child processes under limits of memory and time
+    broken.py    readers broken on purpose, to see that the runner notices
     known.py     single bad inputs, and what each must be answered
     known_files.py  more of them, and odd inputs that must be read
 

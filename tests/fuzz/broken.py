@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuzz import cases, runner
+from fuzz import attempt, cases, runner
 from fuzz.mutators import other
 from fuzz.targets import Accepted, Target
 
@@ -41,7 +41,7 @@ def main() -> None:
         for i, read in enumerate(READERS)
     ]
     cases.TARGETS.update({target.name: target for target in made})
-    chosen = [runner.Case(target.name, "other", 0) for target in made]
+    chosen = [attempt.Case(target.name, "other", 0) for target in made]
     found = {result.case: result for result in runner.run(chosen)}
     for case in chosen:
         print(found[str(case)].outcome)

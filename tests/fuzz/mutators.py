@@ -16,9 +16,9 @@ NUMBERS = (
 TEXTS = (
     "0", "-1", "1", "-0.5", "1.7", "1e400", "1e39", "nan", ".nan", "inf", "-.inf", "9" * 30,
     "9" * 5000, "true", "null", "~", "[]", "{}", '""', "'", '"', "[" * 2000, "{" * 2000,
-    "2001-99-99", "2001-02-03", "!!int abc", "!!python/object/apply:os.system [x]", "&a [*a, *a]", "abc",
+    "2001-99-99", "2001-02-03", "!!int abc", "!!python/object/apply:os.system [x]", "&a [*a, *a]",
     "\u00e9", "\ufeff", "\x00", "0x10", "1_000", "-", ",", ":", "\t", "\r\n", "..", "/dev/zero",
-    "~nosuchuser",
+    "~nosuchuser", "abc",
     "[1000000000]", "100000", "1e9", "[[1, 2], [3]]", "{a: {b: {c: d}}}", "\U0001f600",
 )  # fmt: skip
 """What stands in place of a value, or within a line."""
