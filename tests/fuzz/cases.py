@@ -102,7 +102,7 @@ ALL = [
            {**BYTES, "token": TEXT["token"], "line": TEXT["line"]}, 2),
     Target("run-metrics", run_targets.trained, ("run/metrics.jsonl",), run_targets.curve, JSON, 3),
     Target("run-config", run_targets.trained, ("run/config.yaml",),
-           lambda f: command("resume", f / "run"), {"yaml_value": formats.yaml_value}, 15),
+           lambda f: command("resume", f / "run"), {"yaml_value": formats.yaml_value}, 8),
     Target("comparison", run_targets.compared, ("out/**/*.json", "out/**/*.jsonl"),
            run_targets.tabled, JSON, 8),
     Target("cache", run_targets.prepared, ("home/prepared/*/*.npy",), run_targets.opened, NPY, 6),

@@ -21,10 +21,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from fuzz.attempt import BAD, GOOD, ODD, Case, Result, cases, make_seeds, once, tables
 from fuzz.cases import TARGETS
+
+HEAVY = ("h5py", "matplotlib.figure", "PIL.Image", "scipy.signal", "sklearn.manifold")
+"""What readers import when they need it: imported once, before the processes part."""
 
 MEMORY = 400 * 2**20
 """Bytes that a case may take beyond those that its process has: inputs are of kilobytes."""
@@ -115,6 +119,8 @@ def run(
     found: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
         seeds = make_seeds({case.target for case in chosen} - {BAD, ODD}, Path(folder))
+        for name in HEAVY:
+            import_module(name)
         going = [
             Worker(list(chosen[i::workers]), seeds) for i in range(workers) if chosen[i::workers]
         ]
