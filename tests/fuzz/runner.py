@@ -4,7 +4,7 @@ A process imports everything once and makes every target's valid input once; eac
 from it, so a case costs milliseconds. A worker may take no more than `MEMORY` beyond what it has,
 and a case no more than `SECONDS` of computing, nor `WAIT` in all; one that hangs or crashes ends
 its worker, and another goes on with the next case. A case is a target, a mutator and a seed, and
-is the same on every machine.
+is the same each time, but for the seconds and folders that the files of a run state.
 """
 
 from __future__ import annotations

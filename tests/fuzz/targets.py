@@ -5,9 +5,13 @@ A reader either reads, raises UserError, or raises `Accepted` where it took what
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
 import json
+import lzma
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -126,8 +130,6 @@ def clips(folder: Path) -> None:
 
 
 def images(folder: Path, packed: bool = True) -> None:
-    import gzip
-
     draws = np.random.default_rng(0)
     pixels = draws.integers(256, size=(40, 28, 28), dtype=np.uint8).tobytes()
     for name, head, body in (
@@ -219,16 +221,27 @@ def override(data_: bytes, rng: np.random.Generator) -> bytes:
 
 
 def members(folder: Path) -> list[Path]:
+    """Files of kws01, as old as each other, so that archives of them are the same each time."""
     clips(folder)
-    return sorted((folder / "in").iterdir())[-20:]
+    found = sorted((folder / "in").iterdir())[-20:]
+    for path in found:
+        os.utime(path, (10**9, 10**9))
+    return found
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes, ".gz": lambda data: gzip.compress(data, mtime=0), ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+}  # fmt: skip
 
 
 def tarred(name: str) -> Callable[[Path], object]:
     def make(folder: Path) -> None:
-        kind = name.partition(".tar.")[2]
-        with tarfile.open(folder / name, f"w:{kind}") as file:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as file:
             for path in members(folder):
                 file.add(path, f"kws01/{path.name}")
+        (folder / name).write_bytes(PACK[name.partition(".tar")[2]](out.getvalue()))
         (folder / "in").rename(folder / "was")
 
     return make
