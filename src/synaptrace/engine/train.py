@@ -15,7 +15,7 @@ from synaptrace.engine.library import Matrix, address
 from synaptrace.layers import add_gradient, standardise_gradient
 
 if TYPE_CHECKING:
-    from synaptrace.rules.tp import TracesPropagation
+    from synaptrace.rules.tp.rule import TracesPropagation
 
 
 @dataclass
@@ -94,8 +94,8 @@ def sequence(
         job.every = min(every, job.steps)
     kept: list[Any] = [kernels, events]  # alive until the job is done
 
-    (row,), (classes,), (labels,) = (rule.state[k] for k in ("row", "classes", "labels"))
-    job.rows, job.count_classes = len(classes), rule.contrast == "batch"
+    (row,), (classes,), (labels,) = (rule.state[k] for k in ("row_of_sample", "class_of_row", "labels"))
+    job.rows, job.count_classes = len(classes), rule.contrast.kind == "batch"
     job.capacity = min(job.batch, job.classes) if job.count_classes else job.classes
     job.labels, job.row, job.class_of = address(labels), address(row), address(classes)
     if lengths is not None:
