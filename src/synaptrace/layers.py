@@ -4,7 +4,8 @@ A rule asks a layer for `current`, `pool`, `unpool`, `back` and `accumulate`, an
 it is.
 Rows come first everywhere; a row is a sample, or a class of the target stream. Optional weight
 standardisation, Ŵ = 1.8 (W − mean) / sqrt(var · fan_in + 1e-5) per output unit (biased variance),
-and its chain rule live inside `kernel` and `accumulate`.
+and its chain rule live inside `kernel` and `accumulate`. A layer is never called as a module, so
+forward hooks on it don't fire; those on a network fire when the network is called.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def standardise_gradient(weight: Tensor, gradient: Tensor) -> Tensor:
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
-    """Add to ``.grad`` as PyTorch's backward does."""
+    """Add to ``.grad`` as PyTorch's backward does; a frozen parameter gets nothing."""
+    if not parameter.requires_grad:
+        return
     gradient = gradient.to(parameter.dtype)
     if parameter.grad is None:
         parameter.grad = gradient
@@ -57,6 +60,8 @@ def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
 
 def add_product(parameter: Tensor, left: Tensor, right: Tensor, dtype: torch.dtype) -> None:
     """Add leftᵀ right to ``.grad``: left (rows, outputs), right (rows, inputs)."""
+    if not parameter.requires_grad:
+        return
     if dtype == parameter.dtype and parameter.grad is not None:
         parameter.grad.addmm_(left.t(), right)
     else:
@@ -65,8 +70,10 @@ def add_product(parameter: Tensor, left: Tensor, right: Tensor, dtype: torch.dty
 
 def add_synapses(parameter: Tensor, g: Tensor, traces: Tensor) -> None:
     """Add Σ g_i ε_ij over rows to ``.grad``: g (rows, outputs), traces (rows, outputs, inputs)."""
-    if parameter.grad is None:
-        parameter.grad = torch.einsum("bi,bij->ij", g, traces)
+    if not parameter.requires_grad:
+        return
+    if parameter.grad is None or not g.dtype == traces.dtype == parameter.dtype:
+        add_gradient(parameter, torch.einsum("bi,bij->ij", g.to(traces.dtype), traces))
     else:
         parameter.grad[:, None].baddbmm_(g.t()[:, None], traces.transpose(0, 1))
 
@@ -86,6 +93,8 @@ class Settles(nn.Module):
 
     def take(self, gradient: Tensor) -> None:
         """Add ∂W, or the chain rule of ∂Ŵ where weights are standardised, to ``.grad``."""
+        if not self.weight.requires_grad:
+            return
         if not self.standardise:
             add_gradient(self.weight, gradient)
         elif self.deferred is None:
@@ -108,7 +117,7 @@ class Settles(nn.Module):
     def points(self, trace: Tensor) -> Tensor:
         """A trace (rows, *out_shape) as (rows, pixels, channels), in the order it lies in memory;
         one pixel where dense."""
-        return self.rows(trace).unflatten(1, (self.pixels, self.channels))
+        return self.rows(trace).view(-1, self.pixels, self.channels)
 
     def rest(self, rows: int, shape: Shape) -> Tensor:
         """Zeros (rows, *shape), laid out as the layer's own results are."""
@@ -200,18 +209,17 @@ class Dense(Settles):
                 self.take((g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype))
             else:
                 add_product(self.weight, g, x, dtype)
-        if self.recurrent is not None and self.recurrent.requires_grad:
+        if self.recurrent is not None:
             add_product(self.recurrent, g, spikes, self.recurrent.dtype)
 
     def accumulate_synapses(self, g: Tensor, traces: Tensor, recurrent: Tensor | None) -> None:
         """Add ∂W_ij = Σ g_i ε_ij over rows, and ∂R likewise, to ``.grad``: g (rows, outputs), a
         trace for each synapse (rows, outputs, inputs) and (rows, outputs, outputs)."""
-        if self.weight.requires_grad:
-            if self.standardise:
-                self.take(torch.einsum("bi,bij->ij", g, traces))
-            else:
-                add_synapses(self.weight, g, traces)
-        if recurrent is not None and self.recurrent is not None and self.recurrent.requires_grad:
+        if not self.standardise:
+            add_synapses(self.weight, g, traces)
+        elif self.weight.requires_grad:
+            self.take(torch.einsum("bi,bij->ij", g, traces))
+        if recurrent is not None and self.recurrent is not None:
             add_synapses(self.recurrent, g, recurrent)
 
 
@@ -241,7 +249,13 @@ class Label(Dense):
         self, g: Tensor, classes: Tensor, spikes: Tensor, *, fused: bool = False
     ) -> None:
         """Add ∂S to ``.grad``, a column for each row of g (rows, *shape); never its recurrence."""
-        self.take(torch.zeros_like(self.weight).index_add_(1, classes, g.flatten(1).t()))
+        if not self.weight.requires_grad:
+            return
+        columns = g.flatten(1).t().to(self.weight.dtype)
+        if self.weight.grad is None or self.standardise:
+            self.take(torch.zeros_like(self.weight).index_add_(1, classes, columns))
+        else:  # these columns alone
+            self.weight.grad.index_add_(1, classes, columns)
 
 
 class Conv(Settles):

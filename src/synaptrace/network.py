@@ -39,6 +39,8 @@ class Network(nn.Module):
 
     Parameters are named ``layers.<i>.weight``, ``layers.<i>.recurrent`` and ``readout.weight``.
     ``spec`` holds the JSON-able arguments from which `build` makes the same network again.
+    Layers are never called as modules, so forward hooks on them don't fire; those on the network
+    fire when it is called (``net(events)``), and not while a rule runs it.
     """
 
     layers: Sequence[Layer]
@@ -129,6 +131,8 @@ class Network(nn.Module):
         Raises:
             UserError: the shape doesn't fit.
         """
+        if not isinstance(x, Tensor):
+            raise UserError(f"events: need a tensor, not a {type(x).__name__}")
         if x.shape[1:] != self.in_shape:
             if math.prod(x.shape[1:]) != math.prod(self.in_shape) or len(self.in_shape) != 1:
                 raise UserError(
@@ -144,6 +148,7 @@ class Network(nn.Module):
         ``lengths`` (B,) in steps: a sample's logits are those at its own end. Without autograd
         the native engine computes them where it can, the same up to rounding.
         """
+        lengths = None if lengths is None else lengths.to(torch.int64)
         fast = None if torch.is_grad_enabled() else infer.forward(self, events, lengths)
         if fast is not None:
             return fast.logits

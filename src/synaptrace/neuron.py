@@ -109,6 +109,11 @@ class LIF:
             raise UserError(
                 f"neuron.adaptation_decay: {self.adaptation_decay} is not within 0 and 1"
             )
+        if isinstance(self.surrogate, str | type) or not callable(self.surrogate):
+            raise UserError(
+                f"neuron.surrogate: {self.surrogate!r} is not a function of v − θ; "
+                "give st.ATan(1.0), st.FastSigmoid(1.0) or st.Triangle(1.0)"
+            )
         if self.reset not in ("soft", "hard"):
             raise UserError(f"neuron.reset: {self.reset!r} is neither 'soft' nor 'hard'")
 
@@ -141,6 +146,11 @@ class LIF:
     def spec(self) -> dict[str, Any]:
         """The settings as JSON-able values; `from_spec` reads them back."""
         names = {kind: name for name, kind in SURROGATES.items()}
+        if type(self.surrogate) not in names:
+            raise UserError(
+                f"neuron.surrogate: {self.surrogate!r} can't be named in a run; use ATan, "
+                "FastSigmoid or Triangle, or set layer.neuron of a network that is made"
+            )
         settings = asdict(self) | {"scale": self.surrogate.scale}
         return settings | {"surrogate": names[type(self.surrogate)]}
 

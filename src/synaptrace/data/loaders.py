@@ -33,7 +33,8 @@ class Loaders:
         test_split: "official", "development" or None, as in `Meta`.
 
     Raises:
-        UserError: no training samples, or a loader that can't tell how many it has; while it
+        UserError: no training samples, a loader that can't tell how many it has or that has
+            ``persistent_workers`` (its epochs can't be repeated exactly on resume); while it
             yields: items of another form, NaN, labels out of range, shapes that don't fit.
     """
 
@@ -49,6 +50,9 @@ class Loaders:
         test_split: str | None = "official",
     ) -> None:
         given = {"train": train, "validation": validation, "test": test}
+        for split, each in given.items():
+            if each is not None:
+                check_loader(each, f"{name}: the {split} loader")
         self.loaders = {split: each for split, each in given.items() if each is not None}
         self.time_first, self.name, self.classes = time_first, name, len(classes)
         self._shape: tuple[int, ...] | None = None
@@ -119,14 +123,28 @@ class Loaders:
         if self.time_first and events.dim() > 1:
             events = events.transpose(0, 1)
         check_frames(events, where)
+        if not (labels.is_floating_point() or labels.is_complex()):
+            labels = labels.long()  # PyTorch can't compare unsigned ones
         check_labels(labels, len(events), self.classes, where)
         if self._shape is not None and tuple(events.shape[2:]) != self._shape:
             raise UserError(f"{where} yields {tuple(events.shape[2:])} a step, not {self._shape}")
         if lengths is not None:
-            lengths, steps = torch.as_tensor(lengths).long(), events.shape[1]
+            lengths, steps = torch.as_tensor(lengths).long().contiguous(), events.shape[1]
             if lengths.shape != labels.shape or lengths.min() < 1 or lengths.max() > steps:
                 raise UserError(f"{where} yields lengths that don't fit its {steps} steps")
-        return events.transpose(0, 1).to(torch.float32).contiguous(), labels.long(), lengths
+        events = events.transpose(0, 1).to(torch.float32).contiguous()
+        return events, labels.contiguous(), lengths
+
+
+def check_loader(loader: Any, where: str) -> None:
+    """Raises UserError unless it is a DataLoader whose epochs can be repeated."""
+    if not isinstance(loader, DataLoader):
+        raise UserError(f"{where} is a {type(loader).__name__}; wrap it in a torch DataLoader")
+    if loader.persistent_workers:
+        raise UserError(
+            f"{where} has persistent_workers=True: workers that live on draw random numbers that "
+            "no resumed run can repeat; leave it False"
+        )
 
 
 def _join(first: Batch, last: Batch) -> Batch:

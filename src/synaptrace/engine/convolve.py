@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.engine import maps
+from synaptrace.engine.library import address
 
 
 class Convolution(ctypes.Structure):
@@ -66,7 +67,8 @@ def pack(weight: Tensor) -> Packed:
     parts = torch.empty(numbers, dtype=torch.bfloat16)
     job = Convolution(inputs=inputs, outputs=outputs, threads=torch.get_num_threads())
     weight = maps.channels_last(weight)
-    found.synaptrace_convolution_pack(ctypes.byref(job), weight.data_ptr(), parts.data_ptr())
+    source, target = maps.place(weight, weight), address(parts, torch.bfloat16)
+    found.synaptrace_convolution_pack(ctypes.byref(job), source, target)
     return Packed(parts, outputs)
 
 
@@ -78,7 +80,7 @@ def forward(x: Tensor, packed: Packed) -> Tensor | None:
     x = maps.channels_last(x)
     out = x.new_empty(len(x), *x.shape[2:], packed.outputs).permute(0, 3, 1, 2)
     job = describe(x, packed.outputs)
-    job.out, job.parts = out.data_ptr(), packed.parts.data_ptr()
+    job.out, job.parts = maps.place(out, x), address(packed.parts, torch.bfloat16)
     return out if run("forward", job) else None
 
 
@@ -90,7 +92,7 @@ def gradient(g: Tensor, x: Tensor) -> Tensor | None:
     g, x = maps.channels_last(g), maps.channels_last(x)
     out = x.new_empty(3, 3, x.shape[1], g.shape[1])
     job = describe(x, g.shape[1])
-    job.g, job.out = g.data_ptr(), out.data_ptr()
+    job.g, job.out = maps.place(g, x), address(out, torch.float32)
     return out.permute(3, 2, 0, 1) if run("gradient", job) else None
 
 
@@ -98,8 +100,8 @@ def describe(x: Tensor, outputs: int) -> Convolution:
     """A job without its results."""
     rows, inputs, height, width = x.shape
     return Convolution(
-        rows=rows, height=height, width=width, inputs=inputs, outputs=outputs, x=x.data_ptr(),
-        threads=torch.get_num_threads(),
+        rows=rows, height=height, width=width, inputs=inputs, outputs=outputs,
+        x=maps.place(x, x), threads=torch.get_num_threads(),
     )  # fmt: skip
 
 
@@ -109,6 +111,6 @@ def run(what: str, job: Convolution) -> bool:
     assert found is not None
     size = found.synaptrace_convolution_bytes(ctypes.byref(job), what == "gradient")
     work = torch.empty(size + 64, dtype=torch.uint8)
-    job.work = (work.data_ptr() + 63) // 64 * 64
+    job.work = (address(work, torch.uint8) + 63) // 64 * 64
     done: int = getattr(found, f"synaptrace_convolution_{what}")(ctypes.byref(job))
     return done == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,13 +21,49 @@ LITTLE = 50_000
 """Neuron updates for which a thread more is worth its start."""
 
 
+def overridden(what: object, kind: type, *inert: str) -> str | None:
+    """The first method of ``kind`` that ``what`` has in another form, from a subclass or of its
+    own, so that compiled code in its place would do something else; ``inert`` ones have no part."""
+    made: type = type(what)
+    found = changed(made, kind)
+    own = vars(what).keys() & methods(kind).keys()
+    return next((name for name in (*found, *sorted(own)) if name not in inert), None)
+
+
+@cache
+def changed(kind: type, base: type) -> tuple[str, ...]:
+    """The methods of ``base`` that its subclass ``kind`` has in another form."""
+    ours = methods(base)
+    return tuple(k for k, method in ours.items() if inspect.getattr_static(kind, k) is not method)
+
+
+@cache
+def methods(kind: type) -> dict[str, Any]:
+    """The methods of a class and of those that it is made of, PyTorch's and special ones apart."""
+    found: dict[str, Any] = {}
+    for each in reversed(kind.__mro__):
+        if each.__module__.startswith("synaptrace."):
+            found |= vars(each)
+    return {
+        k: v for k, v in found.items()
+        if not k.startswith("__") and (inspect.isfunction(v) or isinstance(v, property))
+    }  # fmt: skip
+
+
 def unfit(net: Network, events: Tensor) -> str | None:
     """Why the engine can't run ``net`` on ``events``; None where it can."""
+    from synaptrace import network  # which imports this
+
     if why():
         return why()
     weight = net.readout.weight
-    if any(type(layer) is not Dense for layer in net.layers):
+    layers = [*net.layers, net.readout]
+    if any(type(layer) is not Dense for layer in layers):
         return "it has dense layers only"
+    own = [overridden(layer, Dense) for layer in layers]
+    own.append(overridden(net, network.Network, "add_class"))
+    if any(own):
+        return f"it doesn't know a {next(filter(None, own))} of your own"
     if len(net.layers) > MAX_LAYERS:
         return f"it has at most {MAX_LAYERS} layers"
     if weight.dtype not in (torch.float32, torch.float64):
@@ -36,10 +74,11 @@ def unfit(net: Network, events: Tensor) -> str | None:
         return "it knows no adaptive thresholds"
     if any(type(layer.neuron.surrogate) not in SURROGATES for layer in net.layers):
         return "it doesn't know the surrogate"
-    tensors = [*net.parameters(), events]
+    weights = [w for layer in layers for w in (layer.weight, layer.recurrent) if w is not None]
+    tensors = [*weights, events]
     if any(each.device.type != "cpu" or each.layout != torch.strided for each in tensors):
         return "it runs on the CPU only"
-    if any(p.dtype != weight.dtype or not p.is_contiguous() for p in net.parameters()):
+    if any(w.dtype != weight.dtype or not w.is_contiguous() for w in weights):
         return "it needs contiguous weights of one dtype"
     return None
 
@@ -53,7 +92,7 @@ def describe(net: Network, kernels: Sequence[Tensor], events: Tensor, learn: boo
     steps, batch = events.shape[:2]
     job = Job(
         is_double=dtype == torch.float64, learn=learn, steps=steps, batch=batch,
-        layers=len(net.layers), classes=net.classes, every=steps, events=address(events),
+        layers=len(net.layers), classes=net.classes, every=steps, events=address(events, dtype),
         readout_decay=net.readout_decay,
     )  # fmt: skip
     layers = (Layer * len(net.layers))()
@@ -63,9 +102,11 @@ def describe(net: Network, kernels: Sequence[Tensor], events: Tensor, learn: boo
         made.hard, made.surrogate = neuron.reset == "hard", SURROGATES[type(neuron.surrogate)]
         made.threshold, made.beta, made.lam = neuron.threshold, neuron.beta, neuron.lam
         made.scale = neuron.surrogate.scale
-        made.weight.weight, made.recurrent.weight = address(kernel), address(layer.recurrent)
+        made.weight.weight = address(kernel, dtype)
+        if layer.recurrent is not None:
+            made.recurrent.weight = address(layer.recurrent, dtype)
     job.layer = ctypes.cast(layers, ctypes.POINTER(Layer))
-    job.readout.weight = address(kernels[-1])
+    job.readout.weight = address(kernels[-1], dtype)
     neurons = sum(layer.outputs for layer in layers)
     worth = int(steps) * int(batch) * neurons // LITTLE
     job.threads = max(1, min(torch.get_num_threads(), worth))

@@ -46,13 +46,15 @@ def forward(
     events = contiguous(net, events)
     kernels = [layer.kernel() for layer in [*net.layers, net.readout]]
     job = describe(net, kernels, events, learn=False)
-    job.confidence = confidence
+    job.confidence, dtype, whole = confidence, kernels[-1].dtype, torch.int64
     if lengths is not None:
-        lengths = lengths.to("cpu", torch.int64).contiguous()
-        job.lengths = address(lengths)
+        lengths = lengths.to("cpu", whole).contiguous()
+        job.lengths = address(lengths, whole)
     logits = kernels[-1].new_empty(events.shape[1], net.classes)
-    spikes = torch.zeros(len(net.layers), dtype=torch.int64)
-    ends = torch.empty(events.shape[1], dtype=torch.int64)
-    job.logits, job.spikes, job.ends = address(logits), address(spikes), address(ends)
+    spikes = torch.zeros(len(net.layers), dtype=whole)
+    ends = torch.empty(events.shape[1], dtype=whole)
+    job.logits, job.spikes, job.ends = (
+        address(logits, dtype), address(spikes, whole), address(ends, whole)
+    )  # fmt: skip
     library.run(job, None, fresh=True)
     return Result(logits, spikes, ends)

@@ -97,7 +97,7 @@ def run(job: Job, memory: Tensor | None, fresh: bool) -> Tensor:
         raise RuntimeError(reason)
     if memory is None or fresh:
         memory = torch.zeros(library.synaptrace_bytes(job) + 64, dtype=torch.uint8)
-    start = (memory.data_ptr() + 63) // 64 * 64
+    start = (address(memory, torch.uint8) + 63) // 64 * 64
     if job.threads > 1:
         rest()
     library.synaptrace_run(job, start)
@@ -127,6 +127,20 @@ def find_pause() -> Callable[[int], int] | None:
     return pause
 
 
-def address(tensor: Tensor | None) -> int | None:
-    """Where a contiguous tensor's numbers are."""
-    return None if tensor is None else tensor.data_ptr()
+def address(
+    tensor: Tensor, dtype: torch.dtype, order: torch.memory_format = torch.contiguous_format
+) -> int:
+    """Where the engine finds a tensor's numbers: the one place that turns tensors into addresses.
+
+    Whoever calls has copied what doesn't lie as the engine reads it.
+
+    Raises:
+        ValueError: a tensor of another dtype, not on the CPU, or not in this order in memory.
+    """
+    lies = tensor.layout == torch.strided and tensor.is_contiguous(memory_format=order)
+    if tensor.dtype != dtype or tensor.device.type != "cpu" or tensor.is_neg() or not lies:
+        raise ValueError(
+            f"engine: needs {dtype} on the CPU in {order}, got {tensor.dtype} on {tensor.device} "
+            f"of shape {tuple(tensor.shape)}, strides {tensor.stride() if lies else 'other'}"
+        )
+    return tensor.data_ptr()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from synaptrace.engine.library import SURROGATES, find, why
+from synaptrace.engine.library import SURROGATES, address, find, why
 from synaptrace.neuron import LIF
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def fire(
         hard=neuron.reset == "hard", surrogate=SURROGATES[type(neuron.surrogate)],
         threshold=neuron.threshold, other_threshold=other, beta=neuron.beta,
         scale=neuron.surrogate.scale,
-        v=v.data_ptr(), u=u.data_ptr(), s=s.data_ptr(), threads=torch.get_num_threads(),
+        v=place(v, v), u=place(u, v), s=place(s, v), threads=torch.get_num_threads(),
     )  # fmt: skip
     found.synaptrace_fire(ctypes.byref(job))
     return u, s, v
@@ -106,11 +106,16 @@ def spread(delta: Tensor, spikes: Tensor, slope: Tensor, pool: int) -> Tensor:
     rows, channels, height, width = slope.shape
     job = Spread(
         is_double=slope.dtype == torch.float64, rows=rows, height=height, width=width,
-        channels=channels, pool=pool, delta=delta.data_ptr(), spikes=spikes.data_ptr(),
-        slope=slope.data_ptr(), threads=torch.get_num_threads(),
+        channels=channels, pool=pool, delta=place(delta, slope), spikes=place(spikes, slope),
+        slope=place(slope, slope), threads=torch.get_num_threads(),
     )  # fmt: skip
     found.synaptrace_spread(ctypes.byref(job))
     return slope
+
+
+def place(maps: Tensor, like: Tensor) -> int:
+    """The address of maps that are channels last in memory, in the dtype of ``like``."""
+    return address(maps, like.dtype, torch.channels_last)
 
 
 def channels_last(maps: Tensor) -> Tensor:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
+from torch.optim import optimizer as hooks
 
 from synaptrace.engine import library, stream
 from synaptrace.engine.describe import contiguous, describe, layout, unfit
 from synaptrace.engine.library import Matrix, address
 from synaptrace.layers import add_gradient, standardise_gradient
+
+EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks)
+"""Hooks that PyTorch calls at the steps of all optimizers."""
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
@@ -34,11 +38,13 @@ def obstacle(
     reason = unfit(rule.net, events)
     if reason is not None:
         return reason
-    label = [rule.label.weight, rule.label.recurrent]
-    if any(w is not None and w.dtype != rule.net.readout.weight.dtype for w in label):
+    if len(rule.targets) > rule.block:
+        return f"it has at most {rule.block} class rows"
+    like = rule.net.readout.weight
+    label = [w for w in (rule.label.weight, rule.label.recurrent) if w is not None]
+    if not all(fits(w, like) for w in label):
         return "it needs contiguous weights of one dtype"
-    grads = [p.grad for p, _ in trained(rule) if p.grad is not None]
-    if any(g.layout != torch.strided or not g.is_contiguous() for g in grads):
+    if not all(fits(p.grad, like) for p, _ in trained(rule) if p.grad is not None):
         return "it needs contiguous gradients"
     if optimizer is None or every is None or every >= len(events):
         return None
@@ -51,15 +57,39 @@ def not_plain_adam(optimizer: Optimizer, known: set[int]) -> str | None:
     """Why the engine can't take the optimizer's place between steps; None where it can."""
     if type(optimizer) is not Adam:
         return f"it has Adam, not {type(optimizer).__name__}, between the steps of a sequence"
-    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+    own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+    if any(own) or any(EVERYWHERE):
         return "it calls no hooks of the optimizer"
+    if not (of_pytorch(optimizer.step) and of_pytorch(optimizer.zero_grad)):
+        return "it calls no step or zero_grad but Adam's own"
     for group in optimizer.param_groups:
         odd = [k for k in ("amsgrad", "maximize", "differentiable", "capturable") if group[k]]
         if group["weight_decay"] or odd:
             return f"it has no Adam with {odd[0] if odd else 'weight_decay'}"
         if any(id(p) not in known and p.grad is not None for p in group["params"]):
             return "it knows the network's and the rule's parameters only"
+        for p in group["params"]:
+            moments = [optimizer.state.get(p, {}).get(name) for name in ("exp_avg", "exp_avg_sq")]
+            if not all(fits(each, p) for each in moments if each is not None):
+                return "it needs contiguous moments, in the parameter's dtype"
     return None
+
+
+def of_pytorch(method: Any) -> bool:
+    """Whether a method is PyTorch's with all that wraps it, as a learning-rate schedule does to
+    see that it was called (which it does see: a sequence ends with a call)."""
+    while method is not None:
+        function = getattr(method, "__func__", method)
+        if not getattr(function, "__globals__", {}).get("__name__", "").startswith("torch."):
+            return False
+        method = getattr(function, "__wrapped__", None)
+    return True
+
+
+def fits(tensor: Tensor, like: Tensor) -> bool:
+    """Whether the engine can work on a tensor where it lies, as it does on ``like``."""
+    same = (tensor.dtype, tensor.device) == (like.dtype, like.device)
+    return same and tensor.layout == torch.strided and tensor.is_contiguous()
 
 
 def trained(rule: TracesPropagation) -> list[tuple[Tensor, str]]:
@@ -94,24 +124,30 @@ def sequence(
         job.every = min(every, job.steps)
     kept: list[Any] = [kernels, events]  # alive until the job is done
 
-    (row,), (classes,), (labels,) = (rule.state[k] for k in ("row_of_sample", "class_of_row", "labels"))
+    targets, (labels,) = rule.targets, rule.state["labels"]
+    row, classes = targets.row_of_sample, targets.class_of_row
     job.rows, job.count_classes = len(classes), rule.contrast.kind == "batch"
-    job.capacity = min(job.batch, job.classes) if job.count_classes else job.classes
-    job.labels, job.row, job.class_of = address(labels), address(row), address(classes)
+    job.capacity = min(job.batch, job.classes, rule.block) if job.count_classes else job.classes
+    dtype, whole = net.readout.weight.dtype, torch.int64
+    labels, row, classes = (each.contiguous() for each in (labels, row, classes))
+    job.labels, job.row, job.class_of = (address(each, whole) for each in (labels, row, classes))
     if lengths is not None:
-        lengths = lengths.to("cpu", torch.int64).contiguous()
-        job.lengths = address(lengths)
+        lengths = lengths.to("cpu", whole).contiguous()
+        job.lengths = address(lengths, whole)
     job.label_threshold = rule.label_threshold
     if rule.train_label or not stream.keeps(label, job.steps):
         memory.stream = None
         kernel = label.kernel().detach()
         kept.append(kernel)
-        job.label.weight, job.label_recurrent.weight = address(kernel), address(label.recurrent)
+        job.label.weight = address(kernel, dtype)
+        if label.recurrent is not None:
+            job.label_recurrent.weight = address(label.recurrent, dtype)
     else:
         known = memory.stream
         if known is None or not known.fits(label, rule.label_threshold, job.steps):
             known = memory.stream = stream.compute(label, rule.label_threshold, job.steps)
-        job.stream_offset, job.stream_index = address(known.offset), address(known.index)
+        job.stream_offset = address(known.offset, whole)
+        job.stream_index = address(known.index, torch.int32)
 
     chained = []  # gradients that still have to go through the standardisation
     for parameter, place in trained(rule):
@@ -124,7 +160,7 @@ def sequence(
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
             gradient = parameter.grad
-        matrix.grad = address(gradient)
+        matrix.grad = address(gradient, dtype)
     stepped = prepare_adam(job, rule, optimizer) if optimizer and job.every < job.steps else []
 
     layers = len(net.layers)
@@ -132,11 +168,12 @@ def sequence(
         torch.zeros(layers + 1, dtype=torch.float64),
         torch.zeros(layers, dtype=torch.float64),
     )
-    spikes = torch.zeros(layers, dtype=torch.int64)
+    spikes = torch.zeros(layers, dtype=whole)
     logits = torch.empty_like(rule.state["logits"][0])
-    job.logits, job.losses, job.rates = address(logits), address(losses), address(rates)
-    ends = torch.empty(job.batch, dtype=torch.int64)
-    job.spikes, job.ends = address(spikes), address(ends)
+    job.logits = address(logits, dtype)
+    job.losses, job.rates = address(losses, torch.float64), address(rates, torch.float64)
+    ends = torch.empty(job.batch, dtype=whole)
+    job.spikes, job.ends = address(spikes, whole), address(ends, whole)
 
     now = layout(job)
     memory.work = library.run(job, memory.work, fresh=now != memory.layout)
@@ -179,7 +216,8 @@ def prepare_adam(
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
             matrix = find(job, places[id(parameter)])
-            matrix.mean, matrix.square = address(state["exp_avg"]), address(state["exp_avg_sq"])
+            matrix.mean = address(state["exp_avg"], parameter.dtype)
+            matrix.square = address(state["exp_avg_sq"], parameter.dtype)
             matrix.step = int(state["step"])
             matrix.rate = float(group["lr"])
             matrix.beta1, matrix.beta2 = map(float, group["betas"])

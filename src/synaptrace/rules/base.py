@@ -12,18 +12,62 @@ and the memory count (`tensors`) read nothing else.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
+from synaptrace.layers import Conv, Dense
 from synaptrace.network import Network, mask
 
 PREFIX = "state."
+
+
+def whole(what: str, numbers: Any, needed: str) -> Tensor:
+    """``numbers`` as int64, in one piece. Raises UserError where they aren't whole numbers."""
+    if not isinstance(numbers, Tensor):
+        raise UserError(f"{what}: need a tensor, {needed}, got {type(numbers).__name__}")
+    if numbers.is_floating_point() or numbers.is_complex():
+        raise UserError(f"{what}: need {needed}, got {tuple(numbers.shape)} {numbers.dtype}")
+    return numbers.to(torch.int64).contiguous()
+
+
+def options_of(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule's constructor is called with, defaults included, but network and generator."""
+    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
+    try:
+        bound = signature.bind_partial(None, *args, **kwargs)
+    except TypeError:  # the constructor itself will say so
+        return {}
+    bound.apply_defaults()
+    _, *named = signature.parameters.values()
+    found: dict[str, Any] = {}
+    for parameter in named:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= bound.arguments[parameter.name]
+        elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name in bound.arguments:
+            found[parameter.name] = bound.arguments[parameter.name]
+    left_out = ("net", "generator", *getattr(kind, "unsaved", ()))
+    return {name: value for name, value in found.items() if name not in left_out}
+
+
+def check_network(net: Any) -> None:
+    """Raises UserError unless a rule can learn on ``net``."""
+    if not isinstance(net, Network):
+        raise UserError(
+            f"net: a rule needs a synaptrace Network (st.mlp, st.conv or st.vgg makes one), "
+            f"not a {type(net).__name__}"
+        )
+    for name, layer in [*enumerate(net.layers), ("readout", net.readout)]:
+        if not isinstance(layer, Dense | Conv):
+            raise UserError(
+                f"net: layer {name} is a {type(layer).__name__}, no Dense or Conv layer"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,16 +102,23 @@ class Rule(nn.Module):
     locality: Locality
     """A class attribute; an instance's own where options change it."""
     options: Mapping[str, Any]
-    """The constructor's JSON-able options."""
+    """The constructor's JSON-able options, as it was called; a rule need not fill them in."""
+    unsaved: ClassVar[tuple[str, ...]] = ()
+    """Options that change no result, of which ``spec`` knows nothing."""
     lasting: ClassVar[tuple[str, ...]] = ()
     """Names in ``state`` that outlive a sequence, for a rule that compares it with the next."""
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        rule = super().__new__(cls)
+        rule.options = options_of(cls, args, kwargs)
+        return rule
+
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        check_network(net)
         if net.adaptive and not self.adaptive:
             raise UserError(f"neuron.adaptation: {self.name} knows no adaptive thresholds; set 0")
         self._net = (net,)  # in a tuple, so that it is not registered as a submodule
-        self.options = {}
         self.state: dict[str, list[Tensor]] = {}
         self.time = 0
         self.open = False
@@ -138,17 +189,18 @@ class Rule(nn.Module):
         generator: torch.Generator | None,
     ) -> None:  # fmt: skip
         """What every way of running a batch begins with."""
-        if labels.dim() != 1 or labels.is_floating_point() or not len(labels):
-            raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)} {labels.dtype}")
-        device = self.net.readout.weight.device
-        labels = labels.to(device, torch.int64)
+        like = self._settle_dtype()
+        labels = whole("labels", labels, "(B,) int64").to(like.device)
+        if labels.dim() != 1 or not len(labels):
+            raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)}")
+        if lengths is not None:
+            lengths = whole("lengths", lengths, "whole numbers of steps").to(like.device)
         if not labels.is_meta:  # read once, here; a step reads nothing back
             self._check(labels, lengths)
         layers = len(self.net.layers)
-        like = self.net.readout.weight
         self.state = self._lasting() | {
             "labels": [labels],
-            "lengths": [] if lengths is None else [lengths.to(device)],
+            "lengths": [] if lengths is None else [lengths],
             "logits": [like.new_zeros(len(labels), self.classes)],
             "losses": [like.new_zeros(layers + 1)],
             "rates": [like.new_zeros(layers)],
@@ -178,14 +230,32 @@ class Rule(nn.Module):
         if next(self.children(), None) is not None or self.state_dict():
             raise UserError(f"rule: {self.name} can't take on another class; tp can")
 
+    def _settle_dtype(self) -> Tensor:
+        """Follow the network where it has another dtype or device than the rule was made for.
+
+        Returns:
+            a weight, which new tensors are to be like.
+        """
+        like = self.net.readout.weight
+        for name, weight in self.net.named_parameters():
+            if (weight.dtype, weight.device) != (like.dtype, like.device):
+                raise UserError(
+                    f"network: {name} is {weight.dtype} on {weight.device}, readout.weight "
+                    f"{like.dtype} on {like.device}; turn the whole network with net.to(…)"
+                )
+        own = [t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()]
+        if any((t.dtype, t.device) != (like.dtype, like.device) for t in own):
+            self.to(like.device, like.dtype)
+        for kept in self._lasting().values():
+            kept[:] = [t.to(like) if t.is_floating_point() else t.to(like.device) for t in kept]
+        return like
+
     def _check(self, labels: Tensor, lengths: Tensor | None) -> None:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= self.classes:
             raise UserError(
                 f"labels: {low} to {high} don't fit a network with {self.classes} classes"
             )
-        if lengths is not None and lengths.is_floating_point():
-            raise UserError(f"lengths: need whole numbers of steps, not {lengths.dtype}")
         if lengths is not None and (lengths.shape != labels.shape or bool((lengths < 1).any())):
             raise UserError("lengths: need one number of steps, at least 1, for each sample")
 

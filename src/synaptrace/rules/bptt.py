@@ -63,9 +63,6 @@ class BPTT(Rule):
             raise UserError(f"rule.truncate: {truncate} is not a positive number of steps")
         self.truncate = truncate
         self.detach_reset, self.detach_recurrent = detach_reset, detach_recurrent
-        self.options = {
-            "truncate": truncate, "detach_reset": detach_reset, "detach_recurrent": detach_recurrent
-        }  # fmt: skip
         self.graph: dict[int, Tensor] = {}
         self.standardising: dict[int, Tensor] = {}
 

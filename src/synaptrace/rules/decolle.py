@@ -68,7 +68,6 @@ class DECOLLE(InputTraces):
         if burn_in < 0:
             raise UserError(f"rule.burn_in: {burn_in} is a negative number of steps")
         self.dropout, self.burn_in = dropout, burn_in
-        self.options = {"amplitude": amplitude, "dropout": dropout, "burn_in": burn_in}
         matrices, offsets, like = [], [], net.readout.weight
         for layer in net.layers:
             outputs = math.prod(layer.out_shape)

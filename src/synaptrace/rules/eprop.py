@@ -74,7 +74,6 @@ class EProp(InputTraces, SynapseTraces):
         check_choice("feedback", feedback, ("symmetric", "random", "adaptive"))
         if kappa is not None and not 0 <= kappa <= 1:
             raise UserError(f"rule.kappa: {kappa} is not within 0 and 1")
-        self.options = {"feedback": feedback, "kappa": kappa}
         self.kappa = net.readout_decay if kappa is None else kappa
         self.synaptic: list[Dense] = []
         if self.kappa or net.adaptive:
@@ -154,5 +153,6 @@ class EProp(InputTraces, SynapseTraces):
         if isinstance(self.feedback, nn.ParameterList):
             with torch.no_grad():
                 for matrix in (self.net.readout.weight, *self.feedback):
-                    matrix.mul_(1 - DECAY)
+                    if matrix.requires_grad:
+                        matrix.mul_(1 - DECAY)
         super()._update(optimizer)

@@ -47,7 +47,7 @@ class ESDRTRL(InputTraces):
         super().__init__(net)
         if not 0 <= smoothing < 1:
             raise UserError(f"rule.smoothing: {smoothing} is not from 0 to below 1")
-        self.smoothing, self.options = smoothing, {"smoothing": smoothing}
+        self.smoothing = smoothing
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)

@@ -81,9 +81,6 @@ class ESPP(InputTraces):
         check_choice("form", form, list(DEFAULTS))
         if form == "sequence":
             dense_only(net, "espp with form='sequence'")
-        self.options = {
-            "form": form, "c_same": c_same, "c_different": c_different, "min_input": min_input
-        }  # fmt: skip
         given, self.form = (c_same, c_different, min_input), form
         self.c_same, self.c_different, self.min_input = (
             default if value is None else value

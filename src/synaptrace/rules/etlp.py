@@ -55,7 +55,7 @@ class ETLP(EProp):
         super().__init__(net, kappa=0.0)
         if not 0 <= probability <= 1:
             raise UserError(f"rule.probability: {probability} is not within 0 and 1")
-        self.probability, self.options = probability, {"probability": probability}
+        self.probability = probability
         self.projection = Matrices(
             matrix.div_(-math.sqrt(matrix.shape[1])) for matrix in gaussian(net, generator)
         )

@@ -65,7 +65,6 @@ class LLS(SampleStream):
         if not temperature > 0:
             raise UserError(f"rule.temperature: {temperature} is not a positive number")
         self.temperature = temperature
-        self.options = {"temperature": temperature, "wave": wave, "regenerate": regenerate}
         if regenerate:
             self.locality = replace(self.locality, auxiliary="none (M is computed)")
         self.classifiers = nn.ModuleList(  # type: ignore[assignment]

@@ -73,7 +73,6 @@ class OSTL(SynapseTraces):
         if kappa is not None and not 0 <= kappa <= 1:
             raise UserError(f"rule.kappa: {kappa} is not within 0 and 1")
         self.dense = dense_only(net, self.name)
-        self.options = {"feedback": feedback, "complete": complete, "kappa": kappa}
         self.kappa = net.readout_decay if kappa is None else kappa
         self.complete = complete and self.dense[0].recurrent is not None
         self.feedback: Matrices | None = None

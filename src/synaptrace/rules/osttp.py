@@ -47,7 +47,6 @@ class OSTTP(OSTL):
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__(net)
-        self.options = {}
         scale = 1 / math.sqrt(net.classes)
         self.projection = Matrices(scale * matrix for matrix in gaussian(net, generator))
 

@@ -46,9 +46,6 @@ class CausalTraces(InputTraces):
                 raise UserError(f"rule.{option}: {decay} is not within 0 and 1")
         self.lambda_pre, self.lambda_post = lambda_pre, lambda_post
         self.a_pre, self.a_post = a_pre, a_post
-        self.options = {
-            "lambda_pre": lambda_pre, "lambda_post": lambda_post, "a_pre": a_pre, "a_post": a_post
-        }  # fmt: skip
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)
@@ -103,7 +100,6 @@ class STLLR(CausalTraces):
         check_choice("feedback", feedback, ["symmetric", "dfa"])
         if last is not None and last < 1:
             raise UserError(f"rule.last: {last} is not a positive number of steps")
-        self.options = {**self.options, "feedback": feedback, "last": last}
         self.last = last
         self.feedback = Matrices(uniform(net, generator)) if feedback == "dfa" else None
         if self.feedback is not None:

@@ -62,7 +62,7 @@ class STSF(SpikingClassifiers):
     ) -> None:
         super().__init__(net)
         check_choice("error", error, ["local", "global"])
-        self.local, self.options = error == "local", {"error": error}
+        self.local = error == "local"
         sizes = [math.prod(layer.out_shape) for layer in net.layers]
         self.class_of = Matrices(
             torch.randperm(size, generator=generator).to(net.readout.weight.device) % net.classes

@@ -61,7 +61,6 @@ class TESS(CausalTraces):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(net, lambda_pre, lambda_post, a_pre, a_post)
-        self.options = {**self.options, "regenerate": regenerate}
         if regenerate:
             self.locality = replace(self.locality, auxiliary="none (M is computed)")
         self.classifiers = nn.ModuleList(  # type: ignore[assignment]

@@ -134,8 +134,8 @@ def contrast(c: Case, o: Options, rate: float) -> tuple[float, float]:
 def learning(name: str, o: Options, c: Case, rate: float) -> Cost:
     """One sample of T steps, forward and gradients; of the update at the sequence's end (Adam, ten
     operations and seven numbers a weight) a sample's share."""
+    kept = count.keeps(name, o, c)
     synaptic, macs = products(name, o, c, rate)
-    kept = count.RULES[name](c, o)
     states = (kept.state + kept.traces) / c.batch
     reads = synaptic + macs  # a weight, a gradient or a trace for each
     if name == "tp":  # a column of S for each row; D of the rows

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from synaptrace.errors import UserError
 from synaptrace.study import work
 from synaptrace.study.sizes import Case
 from synaptrace.study.work import Options
@@ -255,12 +256,22 @@ RULES: dict[str, Callable[[Case, Options], Kept]] = {
 }  # fmt: skip
 
 
+def keeps(name: str, o: Options, c: Case) -> Kept:
+    """What the rule ``name`` keeps. Raises UserError where nobody has counted it yet."""
+    if name not in RULES or name not in work.RULES:
+        raise UserError(
+            f"memory: the rule {name!r} has no count; "
+            "give it one in study/count.py and study/work.py"
+        )
+    return RULES[name](c, o)
+
+
 def count(name: str, o: Options, c: Case) -> dict[str, int]:
     """Bytes by purpose (`memory.PURPOSES`) of a training with Adam, updated once a sequence.
 
     ``o``: all options of the rule ``name``; κ a number.
     """
-    kept = RULES[name](c, o)
+    kept = keeps(name, o, c)
     only = name == "readout-only"
     trained = kept.trained + (c.readout if only else c.weights)
     tensors = kept.matrices + 1

@@ -138,7 +138,7 @@ def line(
         found = measure(lambda: make(spec, one), batch, steps)
     return Line(
         one.label,
-        count.RULES[one.name](case, one.options).order,
+        count.keeps(one.name, one.options, case).order,
         count.count(one.name, one.options, case),
         found.purposes if found else None,
         found.unexplained if found else 0,

@@ -101,7 +101,10 @@ class Watch:
             kind = "neuron state" if name in STATES else "records" if name in RECORDS else "traces"
             yield kind, kept
         yield "input", [x]
-        yield "work space", [*rule.kernels, *(o.weight for o in getattr(rule, "_label_operations", ()))]
+        yield (
+            "work space",
+            [*rule.kernels, *(o.weight for o in getattr(rule, "_label_operations", ()))],
+        )
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> Score:
     spikes = torch.zeros(layers, dtype=torch.float64, device=device)
     chances = torch.zeros(layers, dtype=torch.float64, device=device)
     for events, labels, lengths in batches:
-        events, labels = events.to(device), labels.to(device)
-        lengths = None if lengths is None else lengths.to(device)
+        events, labels = events.to(device), labels.to(device, torch.int64)
+        lengths = None if lengths is None else lengths.to(device, torch.int64)
         steps, batch = events.shape[:2]
         fast = infer.forward(net, events, lengths)
         logits, counts = run(net, events, lengths) if fast is None else fast[:2]
@@ -89,8 +89,8 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> Score:
         chances += ran * torch.tensor(
             [math.prod(layer.shape) for layer in net.layers], device=device
         )
-        pairs = labels * net.classes + logits.argmax(1)
-        confusion += torch.bincount(pairs, minlength=net.classes**2).view_as(confusion)
+        one = confusion.new_ones(())
+        confusion.index_put_((labels, logits.argmax(1)), one, accumulate=True)
     return Score(confusion.cpu(), spikes.cpu(), chances.cpu())
 
 

@@ -16,7 +16,7 @@ from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.memory import peak_memory
 from synaptrace.network import Network
-from synaptrace.rules.base import Rule
+from synaptrace.rules.base import Rule, check_network
 from synaptrace.seeds import generator
 from synaptrace.training import board, checkpoint, schedule
 from synaptrace.training.evaluate import Batch, evaluate
@@ -238,6 +238,12 @@ def check(
     tensorboard: bool = False, **_: Any,
 ) -> None:  # fmt: skip
     """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
+    check_network(net)
+    if not (hasattr(dataset, "meta") and hasattr(dataset, "batches")):
+        raise UserError(
+            f"data: a {type(dataset).__name__} is no synaptrace Dataset; wrap DataLoaders in "
+            "synaptrace.data.loaders.Loaders(train=…, test=…, classes=[…])"
+        )
     if epochs < 1:
         raise UserError(f"train.epochs: {epochs} is not a positive number")
     final = lr if lr_final is None else lr_final

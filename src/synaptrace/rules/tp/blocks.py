@@ -106,10 +106,7 @@ def learn(rule: TracesPropagation, i: int, rows: slice, x: Tensor, e: Tensor) ->
             rule.operations[i].accumulate(g, x_bar, s_bar)
         else:
             g = g * presynaptic.label_factor(rule.presynaptic, beta, rule.time + 1)
-            if rule.label.weight.grad is None or rule.label.standardise:
-                rule.label.accumulate(g, inputs, previous)
-            else:  # the block's columns alone
-                rule.label.weight.grad.index_add_(1, inputs, g.flatten(1).t())
+            rule.label.accumulate(g, inputs, previous)
     v.copy_(reset(layer.neuron, v, s, threshold))
     previous.copy_(s)
 

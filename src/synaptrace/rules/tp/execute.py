@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from synaptrace.engine import maps, train
+from synaptrace.engine.describe import overridden
 from synaptrace.errors import UserError
 from synaptrace.rules.tp import blocks
 from synaptrace.rules.tp import step as plain
@@ -41,6 +42,11 @@ def maps_natively(rule: TracesPropagation) -> bool:
     return rule.engine != "torch" and maps.obstacle(rule.net) is None
 
 
+INERT = (
+    "tensors", "state_dict", "load_state_dict", "spec", "losses", "rates", "add_class",
+    "_add_class",
+)  # fmt: skip
+"""Methods of a rule that have no part in a sequence, which a subclass may have of its own."""
 MIRRORED = ("kind",)
 """Settings of `Contrast` that the native engine has; of the others it has the defaults."""
 
@@ -71,8 +77,9 @@ def variant(rule: TracesPropagation) -> str | None:
     """What the rule has that the native engine hasn't; None where there is nothing."""
     from synaptrace.rules.tp.rule import TracesPropagation
 
-    if type(rule)._step is not TracesPropagation._step:
-        return "it knows no subclasses"
+    changed = overridden(rule, TracesPropagation, *INERT)
+    if changed:
+        return f"it doesn't know a {changed} of your own"
     for each in fields(rule.contrast):
         if each.name not in MIRRORED and getattr(rule.contrast, each.name) != each.default:
             return f"it knows no {each.name}"

@@ -87,6 +87,7 @@ class TracesPropagation(Rule):
         space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
         weight_transport="no", batch=True,
     )  # fmt: skip
+    unsaved = ("engine",)
     block: ClassVar[int] = execute.BLOCK
     """With more target rows than this, a step goes over its rows in blocks of as many."""
 
@@ -112,10 +113,6 @@ class TracesPropagation(Rule):
         self.engine, self.kept = engine, execute.Kept()
         self.operations: list[operations.Plain] = []
         self._label_operations: list[operations.Plain] = []
-        self.options = {
-            "contrast": contrast, "train_label": train_label, "label_threshold": label_threshold,
-            "eligibility": eligibility, "temperature": temperature, "margin": margin,
-        }  # fmt: skip
         first, weight = net.layers[0], net.layers[0].weight
         default = first.neuron.threshold if len(first.shape) == 1 else 1.0
         self.label_threshold = default if label_threshold is None else label_threshold
@@ -190,9 +187,7 @@ class TracesPropagation(Rule):
 
     def _counted(self, running: Tensor) -> Tensor:
         rows, dtype = self.targets, self.net.readout.weight.dtype
-        return equations.log_counts(
-            self.contrast, rows.row_of_sample, running.to(dtype), len(rows)
-        )
+        return equations.log_counts(self.contrast, rows.row_of_sample, running.to(dtype), len(rows))
 
     def _refresh(self) -> None:
         self._label_operations = []  # the old one goes first

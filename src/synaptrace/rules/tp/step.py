@@ -76,9 +76,7 @@ def learn(
     through = len(x)  # rows that W brings in: above layer 1 both streams, in it the samples alone
     g = does.membrane_error(layer.maps(delta[:learning]), s[:learning], slope[:learning])
     beta = layer.neuron.beta
-    x_bar, s_bar = presynaptic.factors(
-        rule.presynaptic, rule.state, i, beta, x, previous[:through]
-    )
+    x_bar, s_bar = presynaptic.factors(rule.presynaptic, rule.state, i, beta, x, previous[:through])
     does.accumulate(g[:through], x_bar, s_bar)
     if i == 0 and rule.train_label:
         y_bar = presynaptic.label_factor(rule.presynaptic, beta, rule.time + 1)
