@@ -4,6 +4,7 @@ Each instruction set is a compilation of the same source; the library picks one 
 wheel serves every processor. It needs a C++17 compiler and nothing else.
 """
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -11,19 +12,25 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-FOLDER = "src/synaptrace/engine"
+FOLDER = "src/synaptrace/native/src"
 FLAGS = ["-O3", "-g0", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-LEVELS = {
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": [
-        "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma",
-        "-mprefer-vector-width=512",
-    ],
-}  # fmt: skip
-AMX = [*LEVELS["avx512"], "-mamx-tile", "-mamx-bf16"]
-LEVELLED, ONCE = ("tasks.cpp", "maps.cpp"), ("native.cpp", "entry.cpp")
-HEADERS = sorted(str(path) for path in Path(FOLDER).glob("*.hpp"))
-UNIT = f"{FOLDER}/convolve.cpp"
+MORE = os.environ.get("CXXFLAGS", "").split()  # sanitizers, see tests/sanitize
+AVX512 = [
+    "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512",
+]  # fmt: skip
+BOTH = ("tp/tasks.cpp", "maps/maps.cpp")
+# The instruction sets of dispatch.cpp: what is compiled for each, how, and which it builds upon.
+LEVELS: dict[str, tuple[tuple[str, ...], list[str], str]] = {
+    "plain": (BOTH, [], ""),
+    "avx2": (BOTH, ["-mavx2", "-mfma"], "plain"),
+    "avx512": (BOTH, AVX512, "plain"),
+    "amx": (("amx/convolve.cpp",), [*AVX512, "-mamx-tile", "-mamx-bf16"], "avx512"),
+}
+ONCE = (
+    "abi.cpp", "dispatch.cpp", "threads.cpp", "tp/entry.cpp", "maps/entry.cpp", "amx/entry.cpp",
+)  # fmt: skip
+HEADERS = sorted(str(path) for path in Path(FOLDER).rglob("*.hpp"))
+SOURCES = [f"{FOLDER}/{source}" for source in (*BOTH, "amx/convolve.cpp", *ONCE)]
 
 
 class Build(build_ext):
@@ -37,28 +44,33 @@ class Build(build_ext):
             )
 
     def build_native(self, ext: Extension) -> None:
-        objects, macros = [], []
-        for source in LEVELLED:
-            objects += self.compile(source, "plain", FLAGS, [("LEVEL", "plain")])
-        if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
-            for level, flags in LEVELS.items():
-                try:
-                    for source in LEVELLED:
-                        objects += self.compile(source, level, [*FLAGS, *flags], [("LEVEL", level)])
-                    macros.append((f"WITH_{level.upper()}", "1"))
-                except Exception as error:  # a compiler that doesn't know the instruction set
-                    print(f"synaptrace: the native engine has no {level}: {error}")
-        if "WITH_AVX512" in dict(macros):
+        objects: list[str] = []
+        built: list[str] = []
+        x86 = sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64")
+        # The plain ones come first, so that of functions which all objects bring along, such as
+        # std::min, the linker takes those that every processor can run.
+        for level, (sources, flags, base) in LEVELS.items():
+            if base and not (x86 and base in built):
+                continue
+            macros = [("LEVEL", level)]
             try:
-                objects += self.compile("convolve.cpp", "amx", [*FLAGS, *AMX], [])
-            except Exception as error:
-                print(f"synaptrace: the native engine has no matrix unit: {error}")
+                made = []
+                for source in sources:
+                    made += self.compile(source, level, [*FLAGS, *flags], macros)
+            except Exception as error:  # a compiler that doesn't know the instruction set
+                if not base:
+                    raise
+                print(f"synaptrace: the native engine has no {level}: {error}")
+                continue
+            objects += made
+            built.append(level)
+        macros = [(f"WITH_{level.upper()}", "1") for level in built]
         for source in ONCE:
             objects += self.compile(source, "all", FLAGS, macros)
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
-            objects, str(target), extra_postargs=["-pthread"], target_lang="c++"
+            objects, str(target), extra_postargs=["-pthread", *MORE], target_lang="c++"
         )
 
     def compile(
@@ -68,7 +80,7 @@ class Build(build_ext):
             [f"{FOLDER}/{source}"],
             output_dir=f"{self.build_temp}/{level}",
             macros=macros,
-            extra_postargs=[*flags, "-pthread"],
+            extra_postargs=[*flags, "-pthread", *MORE],
             depends=HEADERS,
         )
 
@@ -84,9 +96,9 @@ setup(
     cmdclass={"build_ext": Build},
     ext_modules=[
         Extension(
-            "synaptrace.engine._native",
-            sources=[f"{FOLDER}/{source}" for source in (*LEVELLED, *ONCE)],
-            depends=[*HEADERS, UNIT],
+            "synaptrace.native._native",
+            sources=SOURCES,
+            depends=HEADERS,
             language="c++",
             optional=True,
         )

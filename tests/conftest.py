@@ -8,6 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from synaptrace.native import library
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
@@ -16,3 +18,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=library.levels() or [None])
+def each_level(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The native engine on each instruction set that this machine has."""
+    if request.param is None:  # not built
+        yield None
+        return
+    with library.use(request.param):
+        yield request.param

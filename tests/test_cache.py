@@ -189,3 +189,22 @@ def test_what_a_killed_process_left_is_never_used(home, monkeypatch):
     made = prepare("toy", 1, {}, range(5), samples)
     made.verify()
     assert list((home / "prepared").iterdir()) == [made.folder]
+
+
+@pytest.mark.parametrize("error", [KeyError("t"), RuntimeError("a\nb"), MemoryError()])
+def test_whatever_a_reader_stumbles_over_is_named_or_left_out(tmp_path, error):
+    files = [(tmp_path / f"{place}.bin", "train") for place in range(3)]
+
+    def read(item):
+        if item == files[1]:
+            raise error
+        yield from samples(2)
+
+    kind = type(error).__name__
+    with pytest.raises(UserError, match=rf"1\.bin: can't be read \({kind}") as caught:
+        prepare("toy", 1, {}, files, read)
+    assert "\n" not in str(caught.value)
+    made = prepare("toy", 1, {}, files, read, skip_bad=True)
+    assert len(made) == 4
+    assert len(made.skipped) == 1
+    assert str(files[1][0]) in made.skipped[0]

@@ -77,7 +77,7 @@ def test_relative_paths_are_made_absolute() -> None:
         ({"model.channels": "[]"}, "model.channels: no such setting; model has kind, hidden"),
         ({"model.kind": "vgg", "model.depth": "7"}, "model.depth: 7 should be 6, 9 or 12"),
         ({"model.kind": "deep"}, "model.kind: 'deep' should be 'mlp', 'conv' or 'vgg'"),
-        ({"neuron.decay": "{"}, "--neuron.decay: '{' can't be read as a value"),
+        ({"neuron.decay": "{"}, "neuron.decay: '{' can't be read as a value"),
         ({"neuron.decay": "[a]"}, "neuron.decay: ['a'] should be a valid number"),
     ],
 )

@@ -80,6 +80,39 @@ def test_gestures_without_test_trials(tmp_path):
     assert found.meta.sizes["test"] == 11
 
 
+def test_gestures_without_test_trials_share_no_subject(tmp_path):
+    path = recordings.separate_gestures(tmp_path / "g", subjects=5, test=0)
+    found = dvsgesture.load(path=path)
+    subjects = found.cache.notes["subject"]
+    who = {split: {subjects[i] for i, *_ in found.windows[split]} for split in found.meta.sizes}
+    assert {split: len(names) for split, names in who.items()} == {
+        "train": 3,
+        "validation": 1,
+        "test": 1,
+    }
+    assert len(set.union(*who.values())) == 5
+
+
+def test_lists_of_trials_are_read_however_they_were_saved(tmp_path):
+    path = recordings.gestures(tmp_path / "g")
+    whole = dvsgesture.load(path=path).meta
+    for split in ("train", "test"):
+        listed = path / "DvsGesture" / f"trials_to_{split}.txt"
+        names = listed.read_text().split()
+        listed.write_text("\ufeff" + "\r\n".join(f".\\{name}" for name in names))
+    assert dvsgesture.load(path=path).meta == whole
+    listed.write_text("user99_led.aedat\n")
+    with pytest.raises(UserError, match=r"trials_to_test\.txt: of the 1 files .* none is here"):
+        dvsgesture.load(path=path)
+
+
+def test_hidden_recordings_are_not_data(tmp_path):
+    path = recordings.separate_gestures(tmp_path / "g", subjects=3)
+    whole = dvsgesture.load(path=path).meta
+    (path / "ibmGestureTrain/user01_led/._0.npy").write_bytes(b"a resource fork")
+    assert dvsgesture.load(path=path).meta == whole
+
+
 def test_short_gestures_are_used_whole(tmp_path):
     found = dvsgesture.load(path=recordings.gestures(tmp_path / "g", seconds=0.8))
     assert found.meta.sizes["train"] == 33
@@ -114,6 +147,11 @@ def test_bad_trials_are_named_or_skipped(tmp_path):
         (np.array([[0, 128, 1, 5]]), "off the"),
         (np.array([[0, 0, 2, 5]]), "polarities"),
         (np.array([["a", "b", "c", "d"]]), "not rows"),
+        (np.array([[0, 0, 1, 5], [0, 0, 1, np.inf]]), "times that are none"),
+        (np.array([[0, 0, 1, 5], [0, 0, 1, np.nan]]), "times that are none"),
+        (np.array([[0, 0, 1, 5], [0.5, 0, 1, 6]]), "fractions of pixels"),
+        (np.array([[0, 0, 1, 5], [0, 0, 1, 4e6]]), "lasts an hour at most"),
+        (np.array([[0, 0, 1, 5], [0, 0, 1, 3e6]]), "asks for 4.88 GiB"),
     ],
 )
 def test_bad_gesture_files_are_named(tmp_path, table, match):
@@ -128,7 +166,7 @@ def test_bad_gesture_files_are_named(tmp_path, table, match):
 def test_pickled_gestures_are_not_loaded(tmp_path):
     path = recordings.separate_gestures(tmp_path / "g")
     np.save(path / "ibmGestureTrain" / "user01_led" / "0.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(UserError, match=r"0\.npy: not a whole \.npy file of numbers"):
+    with pytest.raises(UserError, match=r"0\.npy: truncated, or no array that NumPy saved"):
         dvsgesture.load(path=path)
 
 
@@ -232,3 +270,39 @@ def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path):
     for place, file in enumerate(files):
         alone = dvscifar10.read_file(path / file)
         torch.testing.assert_close(alone, events[:, place], rtol=1e-3, atol=1e-6)
+
+
+def test_hidden_pictures_are_not_data(tmp_path):
+    path = recordings.cifar10(tmp_path / "c", [0], dvscifar10.CLASSES)
+    (path / dvscifar10.CLASSES[0] / f"._cifar10_{dvscifar10.CLASSES[0]}_0.aedat").write_bytes(
+        b"fork"
+    )
+    assert len(dvscifar10.prepare(path=path)) == 10
+
+
+def test_gestures_keep_fractions_of_milliseconds(tmp_path):
+    path = recordings.separate_gestures(tmp_path / "g", subjects=1, test=0)
+    file = path / "ibmGestureTrain" / "user01_led" / "4.npy"
+    np.save(file, np.array([[0, 0, 1, 5.25], [1, 0, 1, 6.5]]))
+    label, name, found = dvsgesture._read_array(file)
+    assert (label, name, found.t.tolist(), found.x.tolist()) == (4, "4.npy", [0, 1250], [0, 1])
+
+
+@pytest.mark.parametrize("name", ["0 (1).npy", "²4.npy", "a.npy", "11.npy"])
+def test_gestures_by_other_names_are_named_or_skipped(tmp_path, name):
+    path = recordings.separate_gestures(tmp_path / "g", subjects=2)
+    file = path / "ibmGestureTrain" / "user02_led" / "4.npy"
+    file.rename(file.with_name(name))
+    with pytest.raises(UserError, match="its name is no class") as caught:
+        dvsgesture.load(path=path)
+    assert name in str(caught.value)
+    assert len(dvsgesture.prepare(path=path, skip_bad=True)) == 32
+
+
+@pytest.mark.parametrize("row", ["1,-5,2000000", f"1,0,{10**30}", ""])
+def test_odd_times_of_gestures_are_named(tmp_path, row):
+    path = recordings.gestures(tmp_path / "g", subjects=2, test=1, seconds=0.5)
+    listed = path / "DvsGesture" / "user01_led_labels.csv"
+    listed.write_text(f"class,startTime_usec,endTime_usec\n{row}\n")
+    with pytest.raises(UserError, match=r"user01_led_labels\.csv: "):
+        dvsgesture.load(path=path)

@@ -11,12 +11,13 @@ from torch import Tensor
 import golden
 import synaptrace as st
 from synaptrace import engine
-from synaptrace.engine import infer, library, stream
+from synaptrace.engine import infer, stream
 from synaptrace.errors import UserError
+from synaptrace.native import library
 from synaptrace.neuron import SURROGATES
 from synaptrace.training.evaluate import run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "each_level")
 
 built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
 DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
@@ -232,12 +233,13 @@ def test_tiny_numbers_are_zeros_within_the_engine_only() -> None:
 
 
 @built
-def test_pytorch_s_threads_come_back_after_the_engine() -> None:
+def test_pytorch_s_threads_serve_both() -> None:
     torch.set_num_threads(2)
+    (_, rule), _ = plain_twins()
     large = torch.rand(1000, 1000)
     expected = large.sqrt().sum()
     for _ in range(3):
-        library.rest()
+        rule.sequence(spikes(40, 64), torch.arange(64) % 6)
         assert torch.equal(large.sqrt().sum(), expected)
 
 
@@ -264,14 +266,15 @@ def test_a_target_stream_too_long_to_keep(
     g = torch.Generator().manual_seed(1)
     events = torch.bernoulli(torch.full((40, 6, 30), 0.2, dtype=torch.float64), generator=g)
     for _, rule in (native, plain):
-        optimizer = torch.optim.Adam(rule.net.parameters(), lr=1e-3)
+        # A large epsilon, as Adam magnifies rounding where a gradient is nearly zero.
+        optimizer = torch.optim.Adam(rule.net.parameters(), lr=1e-3, eps=1e-3)
         for _ in range(2):
             rule.sequence(events, torch.arange(6) % 5, optimizer=optimizer, every=every)
-    assert native[1]._memory.stream is None
+    assert native[1].kept.stream is None
     assert (native[1].rates > 0.01).all()
     compare(native, plain, 1e-9)
     native[1].sequence(events[1:], torch.arange(6) % 5)
-    assert native[1]._memory.stream is not None
+    assert native[1].kept.stream is not None
 
 
 @built
@@ -290,7 +293,7 @@ def test_frozen_weights_and_weights_that_no_optimizer_has() -> None:
 def test_what_an_earlier_backward_left_takes_part_in_the_first_update() -> None:
     made = plain_twins()
     for net, rule in made:
-        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2, eps=1e-3)
         rule.sequence(spikes(3, 8), torch.arange(8) % 6)
         rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
     compare(*made, 1e-9)

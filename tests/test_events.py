@@ -201,6 +201,16 @@ def test_times_before_the_start_are_named(tmp_path):
     fails(read_aedat3, path, "before the recording began")
 
 
+def test_a_recording_of_more_than_an_hour_is_named(tmp_path):
+    t, x, y, p = recordings.events(count=20, sensor=(128, 128))
+    path, until = tmp_path / "a.aedat", recordings.packet(t, x, y, p, overflow=1)
+    head = recordings.HEADER3 + recordings.packet(t, x, y, p)
+    path.write_bytes(head + until)
+    assert len(read_aedat3(path).t) == 40
+    path.write_bytes(head + recordings.packet(t, x, y, p, overflow=2**31 - 1))
+    fails(read_aedat3, path, "a recording lasts an hour at most")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.booleans(), st.integers(0, 400), st.integers(0, 255))
 def test_no_bytes_get_through_but_recordings(tmp_path_factory, noise, pure, place, value):

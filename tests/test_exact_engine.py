@@ -13,8 +13,9 @@ import spiking
 import synaptrace as st
 from synaptrace import engine
 from synaptrace.data.loaders import Loaders
-from synaptrace.engine import convolve, infer, library, maps, train
+from synaptrace.engine import infer, train
 from synaptrace.errors import UserError
+from synaptrace.native import convolve, library, maps
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -270,13 +271,13 @@ def test_more_class_rows_than_a_block_are_not_held_class_by_class(contrast: str)
     rule = st.TracesPropagation(net, contrast=contrast)  # type: ignore[arg-type]
     labels = torch.arange(600)
     rule.sequence(torch.ones(2, 600, 6), labels)
-    assert rule._memory.work is None
+    assert rule.kept.work is None
     few = torch.arange(600) % 100  # the engine, laid out for a block's rows and not for 600
     if contrast == "batch":
         rule.sequence(torch.ones(2, 600, 6), few)
-        work = rule._memory.work
+        work = rule.kept.work
         assert work is not None
-        assert rule._memory.layout[4] == 512
+        assert rule.kept.layout[4] == 512
     rule.engine = "native"
     with pytest.raises(UserError, match="at most 512 class rows"):
         rule.sequence(torch.ones(2, 600, 6), labels)

@@ -239,7 +239,7 @@ def test_half_an_archive_is_named(home, tmp_path):
 
 def test_archives_cannot_write_outside(home, tmp_path):
     (tmp_path / "evil.tar.gz").write_bytes(tarred({"../../evil.bin": "x", "Train/0/a.bin": "a"}))
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match=r"'\.\./\.\./evil\.bin' is no name below a folder"):
         fetch(source(), local=tmp_path / "evil.tar.gz")
     assert list(tmp_path.rglob("evil.bin")) == []
 
@@ -262,3 +262,55 @@ def test_new_files_join_those_that_are_there(home, tmp_path):
     assert (home / "toy/Train/0/old.bin").exists()
     assert (home / "toy/Train/0/a.bin").read_text() == "a"
     assert fetching._stamp(source())["train.zip"].startswith("md5:")
+
+
+def test_a_clash_moves_nothing(home, tmp_path):
+    (home / "toy/Train/0/a.bin").mkdir(parents=True)
+    (home / "toy/Train/0/0.bin").write_text("old")
+    packed = {"Train/0/0.bin": "new", "Train/0/a.bin": "a", "Train/1/b.bin": "b"}
+    (tmp_path / "mine.zip").write_bytes(zipped(packed))
+    with pytest.raises(UserError, match=r"a\.bin: a folder is where a file is to be"):
+        fetch(source(), local=tmp_path / "mine.zip")
+    assert tree(home / "toy") == ["Train/0/0.bin"]
+    assert (home / "toy/Train/0/0.bin").read_text() == "old"
+
+
+def test_a_move_that_fails_is_undone(home, tmp_path, monkeypatch):
+    (home / "toy/Train/0").mkdir(parents=True)
+    (home / "toy/Train/0/a.bin").write_text("old")
+    (tmp_path / "train.zip").write_bytes(ARCHIVE)
+    move = fetching.os.replace
+
+    def fail(here, there):
+        if str(there).endswith("toy/Train/1"):
+            raise OSError(28, "No space left on device")
+        move(here, there)
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(UserError, match="No space left"):
+        fetch(source(), local=tmp_path / "train.zip")
+    assert tree(home / "toy") == ["Train/0/a.bin"]
+    assert (home / "toy/Train/0/a.bin").read_text() == "old"
+
+
+@pytest.mark.parametrize("where", ["toy", "toy/mine", "."])
+def test_a_folder_is_not_copied_into_itself(home, where):
+    (home / "toy/mine/Train/0").mkdir(parents=True)
+    (home / "toy/mine/Train/0/a.bin").write_text("a")
+    with pytest.raises(UserError, match="can't be copied into itself"):
+        fetch(source(), local=home / where)
+    assert tree(home) == ["toy/mine/Train/0/a.bin"]
+
+
+def test_an_archive_without_a_checksum_is_counted(home, tmp_path):
+    counted = Source(
+        "toy", "", "", "", ("Train/<label>/<id>.bin",),
+        (Download("http://127.0.0.1:1/train.zip", unpack=".", holds=2),),
+    )  # fmt: skip
+    (tmp_path / "train.zip").write_bytes(zipped({"Train/0/a.bin": "", "Train/0/._b.bin": ""}))
+    with pytest.raises(UserError, match=r"train\.zip: it holds 1 of 2 files"):
+        fetch(counted, local=tmp_path / "train.zip")
+    assert tree(home / "toy") == []
+    (tmp_path / "train.zip").write_bytes(ARCHIVE)
+    fetch(counted, local=tmp_path / "train.zip")
+    assert tree(home / "toy") == ["Train/0/a.bin", "Train/1/b.bin", "fetched.json"]

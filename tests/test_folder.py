@@ -27,6 +27,7 @@ def words(tmp_path):
             sounds.write(tmp_path / "words" / word / f"{take}.wav", tone)
     (tmp_path / "words" / ".hidden").mkdir()
     (tmp_path / "words" / "yes" / "notes.txt").write_text("loud ones")
+    (tmp_path / "words" / "yes" / "._0.wav").write_bytes(b"a resource fork")
     return tmp_path / "words"
 
 
@@ -81,6 +82,7 @@ def test_both_forms_of_events_are_read_alike(tmp_path, events):
     prepared = folder.prepare(path=events, rows=6, columns=8)
     for place, name in enumerate(prepared.notes["file"]):
         expected = recording(int(name[-5]))
+        expected[:, 0] -= expected[0, 0]
         for i, column in enumerate("txyp"):
             assert prepared[place][column].tolist() == expected[:, i].tolist()
 
@@ -170,3 +172,53 @@ def test_a_pickled_array_is_not_executed(events):
     with pytest.raises(UserError, match=r"2\.npy: truncated, or no array"):
         folder.load(path=events, rows=6, columns=8)
     assert not (events / "harmed").exists()
+
+
+@pytest.mark.parametrize("form", [np.int64, np.uint64])
+@pytest.mark.parametrize("start", [10_000_000, 1_764_000_000_000_000, 2**62])
+def test_clocks_may_start_anywhere(events, form, start):
+    for file in events.glob("*/*.npy"):
+        np.save(file, (recording(int(file.stem)) + np.array([start, 0, 0, 0])).astype(form))
+    prepared = folder.prepare(path=events, rows=6, columns=8)
+    for place, name in enumerate(prepared.notes["file"]):
+        expected = recording(int(name[-5]))[:, 0]
+        assert prepared[place]["t"].tolist() == (expected - expected[0]).tolist()
+    found = folder.load(path=events, rows=6, columns=8, dt=5.0)
+    assert all(len(frames) <= 6 for frames, _, _ in found.batches("train"))
+
+
+def test_an_absurd_duration_names_the_file(events):
+    late = recording(2)
+    late[-1, 0] = 3_600_000_000 + late[0, 0] + 1
+    np.save(events / "left" / "2.npy", late)
+    with pytest.raises(UserError, match=r"left/2\.npy: it lasts 3600 s"):
+        folder.load(path=events, rows=6, columns=8)
+    assert len(folder.prepare(path=events, rows=6, columns=8, skip_bad=True)) == 9
+    late[-1, 0] -= 1
+    np.save(events / "left" / "2.npy", late)
+    with pytest.raises(UserError, match=r"^left/2\.npy: 36000001 steps .* GiB"):
+        folder.load(path=events, rows=6, columns=8, dt=0.1)
+
+
+def test_fields_of_many_numbers_are_named(events):
+    fields = [("x", "<u2"), ("y", "<u2"), ("p", "?"), ("t", "<i8", (2,))]
+    np.save(events / "left" / "2.npy", np.zeros(3, fields))
+    with pytest.raises(UserError, match=r"left/2\.npy: fields t, x, y, p hold one number each"):
+        folder.load(path=events, rows=6, columns=8)
+
+
+def test_sound_of_absurd_rates_is_named_or_skipped(words):
+    for rate in (0, 1, 2**32 - 1):
+        content = bytearray((words / "no" / "1.wav").read_bytes())
+        content[24:28] = rate.to_bytes(4, "little")
+        (words / "no" / "0.wav").write_bytes(content)
+        for asked in (None, 16000):
+            with pytest.raises(UserError, match=rf"no/0\.wav: .* a rate of {rate} Hz"):
+                folder.load(path=words, rate=asked)
+    assert len(folder.prepare(path=words, skip_bad=True)) == 29
+
+
+def test_resampling_out_of_proportion_is_refused(words):
+    sounds.write(words / "no" / "0.wav", sounds.tone(20.0, 400.0, rate=100), rate=100)
+    with pytest.raises(UserError, match=r"no/0\.wav: 100 Hz resampled to 1000000 Hz asks for"):
+        folder.prepare(path=words, rate=1_000_000)

@@ -103,7 +103,12 @@ def test_ssc(tmp_path):
 
 def test_a_copy_without_test_file(tmp_path):
     recordings.heidelberg(tmp_path / "ssc_train.h5", 350, classes=35)
-    assert ssc.load(path=tmp_path).meta.test_split == "development"
+    found = ssc.load(path=tmp_path)
+    assert found.meta.test_split == "development"
+    speakers = np.array(found.cache.notes["speaker"])
+    who = [set(speakers[rows]) for rows in found.index.values()]
+    assert len(who) == 3
+    assert sum(map(len, who)) == len(set.union(*who)) == 4
 
 
 def fails(path, match):
@@ -159,6 +164,110 @@ def test_times_that_are_none_are_named(path, bad):
         times[0] = bad
         file["spikes/times"][5] = times
     fails(path, "sample 5 has spikes at times")
+
+
+def replaced(path, name, value=None):
+    """The training file with another column in place of ``name``; opened to be written to."""
+    file = h5py.File(path / "shd_train.h5", "r+")
+    old = file[name][:]
+    del file[name]
+    if value is not None:
+        file[name] = value(old)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("labels", lambda old: old + 0.7, "labels are no whole numbers"),
+        ("labels", lambda old: np.array([b"one"] * len(old)), "labels are no whole numbers"),
+        ("labels", lambda old: np.stack([old, old], 1), "labels has 2 dimensions"),
+        ("labels", lambda old: 3, "labels has 0 dimensions"),
+        ("extra/speaker", lambda old: old + 0.5, "speaker are no whole numbers"),
+        ("extra/keys", lambda old: np.array([b"\xff"] * 20), "invalid start byte"),
+        ("extra/keys", lambda old: np.arange(20), "decode"),
+        ("spikes/times", lambda old: 1.0, "times has 0 dimensions"),
+        ("spikes/times", lambda old: np.zeros((len(old), 2)), "times has 2 dimensions"),
+        ("spikes/units", lambda old: np.zeros(3), "it holds .* labels"),
+    ],
+)
+def test_columns_of_other_kinds_are_named(path, name, value, match):
+    replaced(path, name, value).close()
+    fails(path, match)
+
+
+def test_scalar_times_are_named(path):
+    replaced(path, "spikes/times", lambda old: np.zeros(len(old))).close()
+    fails(path, "sample 0 can't be read")
+
+
+def test_fractions_of_channels_are_named(path):
+    with replaced(path, "spikes/units") as file:
+        column = file.create_dataset("spikes/units", (160,), dtype=h5py.vlen_dtype(np.float32))
+        for i in range(160):
+            column[i] = np.full(len(file["spikes/times"][i]), 1.7, np.float32)
+    fails(path, "sample 0 can't be read.*channels of float32")
+
+
+def test_links_and_values_in_other_files_are_refused(path, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(320))
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["labels"] = np.zeros(160, np.uint16)
+    layout = h5py.VirtualLayout((160,), np.uint16)
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "labels", (160,))
+    makers = {
+        "a link": lambda file: file.__setitem__(
+            "labels", h5py.ExternalLink(str(tmp_path / "other.h5"), "labels")
+        ),
+        "missing or a link": lambda file: file.__setitem__("labels", h5py.SoftLink("/labels")),
+        "kept in it": lambda file: file.create_virtual_dataset("labels", layout),
+        "isn't kept": lambda file: file.create_dataset(
+            "labels", (160,), np.uint16, external=[(str(secret), 0, 320)]
+        ),
+        "labels isn't": lambda file: file.create_group("labels"),
+    }
+    for match, make in makers.items():
+        with replaced(path, "labels", lambda old: old) as file:
+            del file["labels"]
+            make(file)
+        fails(path, match)
+        with h5py.File(path / "shd_train.h5", "r+") as file:
+            del file["labels"]
+            file["labels"] = np.zeros(160, np.uint16)
+
+
+def test_rows_that_the_file_cannot_hold_are_refused(path):
+    with replaced(path, "labels") as file:
+        file.create_dataset("labels", (2**34,), np.uint8, chunks=(2**20,))
+    fails(path, "labels asks for .* GiB")
+
+
+@pytest.mark.parametrize("chunks", [None, (50,)])
+def test_spikes_that_the_file_cannot_hold_are_named_or_skipped(path, chunks):
+    with replaced(path, "spikes/times") as file:
+        kind = h5py.vlen_dtype(np.float16)
+        column = file.create_dataset("spikes/times", (160,), dtype=kind, chunks=chunks)
+        for i in range(160):
+            column[i] = np.linspace(0, 1, len(file["spikes/units"][i])).astype(np.float16)
+        file.flush()
+        at, place = column.id.get_offset(), 70
+        if chunks:
+            at, place = column.id.get_chunk_info(1).byte_offset, 20
+    content = bytearray((path / "shd_train.h5").read_bytes())
+    content[at + 16 * place : at + 16 * place + 4] = (2**31).to_bytes(4, "little")
+    (path / "shd_train.h5").write_bytes(content)
+    fails(path, "sample 70 states 4294967296 bytes of spikes")
+    assert len(shd.prepare(path=path, skip_bad=True)) == 199
+
+
+def test_a_late_spike_is_named(path):
+    with h5py.File(path / "shd_train.h5", "r+") as file:
+        times = file["spikes/times"][5].astype(np.float64)
+        times[0] = 1990.0
+        file["spikes/times"][5] = times
+    with pytest.raises(UserError, match=r"^shd_train\.h5:5: 199\d+ steps .* asks for 33"):
+        shd.load(path=path, dt=1.0)
 
 
 def test_missing_files_say_what_to_do(tmp_path):

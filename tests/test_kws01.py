@@ -96,6 +96,39 @@ def test_a_bad_list_is_named(clips, line):
         kws01.load(path=clips)
 
 
+def test_a_clip_listed_twice_is_named(clips):
+    labels = clips / "y_labels.csv"
+    first = labels.read_text().splitlines()[1]
+    labels.write_text(f"{labels.read_text()}{first}\n")
+    with pytest.raises(UserError, match=r"y_labels\.csv: line 75 lists tst_\d+_.* again"):
+        kws01.load(path=clips)
+
+
+HUGE = {
+    "field larger than": f'"{"x" * 200_000}",12,1',
+    "line 75 is not": f"tst_1_a.bin,12,{'1' * 5000}",
+    "is not 'tst_": f"tst_{'1' * 5000}_a.bin,12,1",
+    "line 75 is ": f"tst_1_{'a' * 300}.bin,12,1",
+}
+
+
+@pytest.mark.parametrize("message", HUGE)
+def test_huge_fields_of_the_list_are_named(clips, message):
+    labels = clips / "y_labels.csv"
+    labels.write_text(f"{labels.read_text()}{HUGE[message]}\n")
+    with pytest.raises(UserError, match=rf"y_labels\.csv: .*{message}"):
+        kws01.load(path=clips)
+
+
+def test_the_list_is_read_as_utf8_with_or_without_its_mark(clips):
+    labels = clips / "y_labels.csv"
+    labels.write_bytes(b"\xef\xbb\xbf" + labels.read_bytes())
+    assert len(kws01.prepare(path=clips)) == 73
+    labels.write_bytes(labels.read_bytes() + b"\xff\n")
+    with pytest.raises(UserError, match=r"y_labels\.csv: can't be read"):
+        kws01.load(path=clips)
+
+
 @pytest.mark.parametrize("options", [{"shift": 49}, {"noise": -0.1}])
 def test_options_out_of_range_are_named(clips, options):
     with pytest.raises(UserError, match=rf"^data\.{next(iter(options))}: "):

@@ -181,6 +181,17 @@ def test_the_command_hears_the_words_of_a_file(run, tmp_path: Path, capsys):
     assert [line[1] for line in lines] == list(CLASSES)
 
 
+def test_sound_of_another_rate_is_resampled_and_mixed_down(run, tmp_path: Path, capsys):
+    tones = speech(pitches=(310.0, 1310.0, 2310.0))
+    wide = wav.convert(tones[:, None], RATE, 2 * RATE)
+    path = sounds.write(tmp_path / "s.wav", torch.stack([wide, wide], 1), 2 * RATE)
+    assert cli.main(["listen", str(run), "--wav", str(path)]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines] == list(CLASSES)
+    heard = torch.cat(list(listen.sound(path, RATE, 700)))
+    assert torch.equal(heard, wav.convert(*wav.channels(path), RATE))
+
+
 def refused(words, capsys):
     assert cli.main(words) == 2
     caught = capsys.readouterr()
@@ -194,10 +205,6 @@ def test_bad_sound_gets_one_line(run, tmp_path: Path, capsys):
         return refused(["listen", str(run), "--wav", str(path)], capsys)
 
     assert "can't be read" in said(tmp_path / "missing.wav")
-    assert "2 channels" in said(sounds.write(tmp_path / "s.wav", torch.zeros(900, 2), RATE))
-    assert "recorded at 16000 Hz, where 8000 Hz" in said(
-        sounds.write(tmp_path / "r.wav", torch.zeros(900), 16000)
-    )
     assert "holds no samples" in said(sounds.write(tmp_path / "e.wav", torch.zeros(0), RATE))
     whole = sounds.write(tmp_path / "t.wav", speech(), RATE)
     whole.write_bytes(whole.read_bytes()[:-999])

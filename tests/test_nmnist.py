@@ -131,3 +131,22 @@ def test_one_recording_is_read_as_the_data_set_reads_it(tmp_path, options):
     files = [found.cache.notes["file"][i] for i in found.index["validation"]]
     for place, file in enumerate(files):
         assert torch.equal(nmnist.read_file(path / file, **options), events[:, place])
+
+
+def test_hidden_files_are_not_data(tmp_path):
+    path = recordings.nmnist(tmp_path / "n", train=5)
+    whole = nmnist.load(path=path).meta
+    (path / "Train" / "0" / "._00001.bin").write_bytes(b"a resource fork")
+    assert nmnist.load(path=path).meta == whole
+
+
+def test_a_clock_that_runs_beyond_32_bits_is_named(tmp_path):
+    path = recordings.nmnist(tmp_path / "n", train=2)
+    bad = path / "Train" / "3" / "00004.bin"
+    whole = bad.read_bytes()
+    bad.write_bytes(bytes([0, 240, 0, 0, 0]) * 2**10 + whole)  # 8 s later: fine
+    assert nmnist.prepare(path=path)[6]["t"][0] > 2**23
+    bad.write_bytes(bytes([0, 240, 0, 0, 0]) * 2**18 + whole)  # 2³¹ µs later
+    with pytest.raises(UserError, match=r"00004\.bin: its clock runs on to 214\d+ µs"):
+        nmnist.prepare(path=path)
+    assert len(nmnist.prepare(path=path, skip_bad=True)) == 19

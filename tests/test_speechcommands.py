@@ -58,9 +58,50 @@ def test_a_copy_without_test_clips_is_split_anew(tmp_path):
         clip.unlink()
     for noise in path.glob("_*/*.wav"):
         noise.unlink()
+    with pytest.raises(UserError, match=r"testing_list\.txt: of the 4 files .* none is here"):
+        speechcommands.load(path=path, hop=20.0)
+    (path / "testing_list.txt").write_text("")
     found = speechcommands.load(path=path, hop=20.0)
-    assert found.meta.sizes == {"train": 11, "validation": 2, "test": 4}
+    assert found.meta.sizes == {"train": 8, "validation": 5, "test": 4}
     assert found.meta.test_split == "development"
+    speakers = [set(found.speaker[rows].tolist()) for rows in found.index.values()]
+    assert not set.intersection(*speakers)
+    assert sum(map(len, speakers)) == 4
+
+
+def test_noise_alone_is_no_official_test(tmp_path):
+    path = sounds.speech_commands(tmp_path / "s", words=WORDS[:1])
+    (path / "testing_list.txt").write_text("")
+    found = speechcommands.load(path=path)
+    assert found.meta.test_split == "development"
+    assert (found.speaker[found.index["test"]] >= 0).any()
+
+
+@pytest.mark.parametrize(
+    "form", ["\ufeff{}", "./{}", "{}\r\n"], ids=["byte order mark", "dot", "carriage return"]
+)
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_lists_are_read_however_they_were_saved(tmp_path, form, slash):
+    path = sounds.speech_commands(tmp_path / "s", words=WORDS[:2], noise=0.3)
+    whole = speechcommands.load(path=path).meta
+    for name in speechcommands.LISTS.values():
+        names = (path / name).read_text().replace("/", slash).split()
+        if form.startswith("\ufeff"):
+            text = form.format("\n".join(names))
+        else:
+            text = "\n".join(form.format(each) for each in names)
+        (path / name).write_bytes(text.encode())
+    assert speechcommands.load(path=path).meta == whole
+
+
+def test_hidden_files_are_not_data(tmp_path):
+    path = sounds.speech_commands(tmp_path / "s", words=WORDS[:2], noise=0.3)
+    whole = speechcommands.load(path=path).meta
+    clip = (path / "bed" / f"{sounds.SPEAKERS[0]}_nohash_0.wav").read_bytes()
+    (path / "bed" / "._a_nohash_0.wav").write_bytes(b"resource fork")
+    (path / ".ipynb_checkpoints").mkdir()
+    (path / ".ipynb_checkpoints" / "a_nohash_0.wav").write_bytes(clip)
+    assert speechcommands.load(path=path).meta == whole
 
 
 def test_what_is_missing_is_named(tmp_path, clips):

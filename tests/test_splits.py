@@ -192,6 +192,44 @@ def test_what_cannot_be_completed_is_an_error():
         complete(["train"] * 10, share=1.0)
 
 
+def test_without_test_samples_whole_speakers_are_held_out():
+    index, kind, _ = complete(["train"] * 80 + ["validation"] * 20, groups=SPEAKERS)
+    who = {split: {SPEAKERS[i] for i in chosen} for split, chosen in index.items()}
+    assert kind == "development"
+    assert {split: len(names) for split, names in who.items()} == {
+        "train": 6,
+        "validation": 2,
+        "test": 2,
+    }
+    assert len(set.union(*who.values())) == 10
+    index, _, _ = complete(["train"] * 100, share=0.0, groups=SPEAKERS)
+    assert {split: len(chosen) for split, chosen in index.items()} == {"train": 80, "test": 20}
+
+
+def test_samples_of_no_speaker_stay_where_they_were_given():
+    given = ["train"] * 12 + ["validation", "test"]
+    index, kind, _ = complete(given, groups=["a", "b", "c"] * 4 + ["", ""])
+    assert kind == "development"
+    assert [len(index[split]) for split in ("train", "validation", "test")] == [4, 5, 5]
+    assert 12 in index["validation"]
+    assert 13 in index["test"]
+    index, kind, _ = complete(["train"] * 12 + ["test"] * 2, groups=["a", "b", ""] * 4 + ["c"] * 2)
+    assert kind == "official"
+    assert {2, 5, 8, 11} <= set(index["train"])
+
+
+def test_too_few_speakers_are_not_shared_between_splits():
+    with pytest.raises(UserError, match=r"2 speakers or subjects are too few .* it needs 3"):
+        complete(["train"] * 8, groups=["a", "b"] * 4)
+    index, _, _ = complete(["train"] * 8, groups=["a", "b"] * 4, share=0.0)
+    assert [len(index[split]) for split in ("train", "test")] == [4, 4]
+    # a small group is held out first: two more are left, for validation and training
+    for names in ("abc", "acb", "bac", "bca", "cab", "cba"):
+        groups = [names[0]] + [names[1]] * 10 + [names[2]] * 10
+        index, _, _ = complete(["train"] * 21, groups=groups)
+        assert len(index) == 3
+
+
 def test_by_name_few_samples_change_places_when_one_is_added():
     names = [f"{number}.wav" for number in range(100)]
     before = splits.make([0] * 100, {"train": 0.6, "test": 0.4}, 0, names=names)

@@ -203,3 +203,11 @@ def test_the_real_recordings():
     for split, size in found.meta.sizes.items():
         assert found.labels[found.index[split]].bincount().tolist() == [size // 10] * 10
         assert found.speaker[found.index[split]].bincount().tolist() == [size // 6] * 6
+
+
+def test_hidden_recordings_are_not_data(tmp_path):
+    path = sounds.fsdd(tmp_path / "f", range(5, 7), "ann")
+    whole = len(fsdd.prepare(path=path))
+    (path / ".old").mkdir()
+    (path / ".old" / "0_ann_9.wav").write_bytes(b"a copy")
+    assert len(fsdd.prepare(path=path)) == whole == 20

@@ -7,8 +7,8 @@ import torch
 
 import spiking
 import synaptrace as st
-from synaptrace.engine import maps
 from synaptrace.memory import Meter
+from synaptrace.native import maps
 from synaptrace.network import Network
 from synaptrace.rules.tp import blocks
 from synaptrace.study import ledger

@@ -124,7 +124,7 @@ def test_data_that_need_no_preparation(capsys):
         ("inspect digits", {"hue": 3}, r"^data\.hue: no such option of digits; it has shift"),
         ("prepare nmnist", {"speed": 3}, r"^data\.speed: no such option"),
         ("inspect digits", {"shift": "far"}, r"^data\.shift: 'far' doesn't fit"),
-        ("inspect digits", {"shift": "["}, r"^--data\.shift: '\[' can't be read"),
+        ("inspect digits", {"shift": "["}, r"^data\.shift: '\[' can't be read"),
         ("prepare nmnist", {}, "synaptrace data fetch nmnist"),
     ],
 )

@@ -106,3 +106,86 @@ def test_conversion_mixes_down_and_keeps_the_tone():
     clean = sounds.tone(440.0, rate=16000)
     inside = slice(200, -200)
     assert (converted[inside] - clean[inside]).abs().max() < 0.03  # the noise is 0.003 σ
+
+
+def riff(*parts: bytes, form: bytes = b"RIFF") -> bytes:
+    rest = b"WAVE" + b"".join(parts)
+    return struct.pack("<4sI", form, len(rest)) + rest
+
+
+def part(name: bytes, content: bytes, size: int | None = None) -> bytes:
+    size = len(content) if size is None else size
+    return struct.pack("<4sI", name, size) + content + bytes(len(content) % 2)
+
+
+def fmt(kind=1, channels=1, rate=8000, bits=16, block=None) -> bytes:
+    block = channels * ((bits + 7) // 8) if block is None else block
+    return struct.pack("<HHIIHH", kind, channels, rate, block * rate % 2**32, block, bits)
+
+
+WHOLE = struct.pack("<3h", 0, 16384, -32768)
+EXTENDED = struct.pack("<HHI", 22, 16, 4) + struct.pack("<H", 1) + wav.GUID
+
+FORMS = {
+    "plain": riff(part(b"fmt ", fmt()), part(b"data", WHOLE)),
+    "extensible": riff(part(b"fmt ", fmt(wav.EXTENSIBLE) + EXTENDED), part(b"data", WHOLE)),
+    "streamed": riff(part(b"fmt ", fmt()), part(b"data", WHOLE, 2**32 - 1)),
+    "streamed, cut": riff(part(b"fmt ", fmt()), part(b"data", WHOLE + b"x", 2**32 - 1)[:-1]),
+    "a list of odd size": riff(
+        part(b"fmt ", fmt()), part(b"LIST", b"INFOabc"), part(b"data", WHOLE), part(b"LIST", b"a")
+    ),
+    "a longer header": riff(part(b"fmt ", fmt() + bytes(60)), part(b"data", WHOLE)),
+    "no block": riff(part(b"fmt ", fmt(block=0)), part(b"data", WHOLE)),
+    "a list beyond the end, after": riff(
+        part(b"fmt ", fmt()), part(b"data", WHOLE), part(b"LIST", b"", 2**32 - 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_header_is_read(tmp_path, form, monkeypatch):
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    path = tmp_path / "a.wav"
+    path.write_bytes(FORMS[form])
+    samples, rate = wav.read(path)
+    assert (samples.tolist(), rate) == ([0.0, 0.5, -1.0], 8000)
+    assert torch.equal(torch.cat(list(wav.blocks(path, 8000, 2))), samples)
+
+
+def bad(**changes) -> bytes:
+    return riff(part(b"fmt ", fmt(**changes)), part(b"data", bytes(72)))
+
+
+BAD = {
+    "a rate of 0 Hz": bad(rate=0),
+    "a rate of 4294967295 Hz": bad(rate=2**32 - 1),
+    "0 channels": bad(channels=0),
+    "of 0 bits": bad(bits=0),
+    "of 40 bits": bad(bits=40),
+    "of 56 bits": bad(bits=56),
+    "of 72 bits": bad(bits=72),
+    "of 24 bits in 4 bytes": bad(bits=24, block=4),
+    "samples of form 65534": riff(
+        part(b"fmt ", fmt(wav.EXTENSIBLE) + EXTENDED[:-1] + b"x"), part(b"data", WHOLE)
+    ),
+    "'LIST' of 4294967295 bytes goes beyond": riff(
+        part(b"fmt ", fmt()), part(b"LIST", b"INFO", 2**32 - 1), part(b"data", WHOLE)
+    ),
+    "ends before its samples": riff(part(b"fmt ", fmt())),
+    "'fmt ' is too short": riff(part(b"fmt ", fmt()[:14]), part(b"data", WHOLE)),
+    "truncated, 3 of 2147483647": riff(part(b"fmt ", fmt()), part(b"data", WHOLE, 2**32 - 2)),
+    "holds no samples": riff(part(b"fmt ", fmt()), part(b"data", b"", 2**32 - 1)),
+    "doesn't start as one": riff(part(b"fmt ", fmt()), part(b"data", WHOLE), form=b"RIFX"),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_headers_are_named(tmp_path, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    path = tmp_path / "a.wav"
+    path.write_bytes(BAD[message])
+    for read in (wav.channels, lambda file: list(wav.blocks(file, 8000, 2))):
+        with pytest.raises(UserError, match=message) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)

@@ -14,113 +14,30 @@ and fills in the defaults, so that a run's config.yaml says all there is to know
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 
-from synaptrace.errors import UserError
+from synaptrace import yaml_files
+from synaptrace.errors import UserError, short
+from synaptrace.files import expand_user
+from synaptrace.sections import MODELS, SECTIONS, Mlp, Section
+from synaptrace.yaml_files import Text, read_as
 
 Layers = dict[str, Any]
 DEFAULT_PRESET = "digits"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class Mlp(Section):
-    """A dense network (`synaptrace.mlp`)."""
-
-    kind: Literal["mlp", "conv", "vgg"] = Field("mlp", description="dense, convolutional, VGG")
-    hidden: list[PositiveInt] = Field(
-        [200], description="neurons of each hidden layer", min_length=1
-    )
-    recurrent: bool = Field(False, description="hidden layers see their own last spikes")
-    readout_decay: float = Field(1.0, description="α of the readout, 1 sums for ever", ge=0, le=1)
-    gain: float = Field(1.0, description="factor on initial weights after layer 1", gt=0)
-    standardise: bool = Field(False, description="use standardised weights")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products")
-
-
-class Conv(Section):
-    """A convolutional network (`synaptrace.conv`)."""
-
-    kind: Literal["conv"] = "conv"
-    channels: list[tuple[PositiveInt, tuple[str, PositiveInt]]] = Field(
-        description="each layer's channels and pool, as [[32, [max, 2]], [64, [aavg, 2]]]",
-        min_length=1,
-    )
-    readout_decay: float = Field(1.0, ge=0, le=1)
-    gain: float = Field(1.0, gt=0)
-    standardise: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-
-class Vgg(Section):
-    """A published VGG (`synaptrace.vgg`)."""
-
-    kind: Literal["vgg"] = "vgg"
-    depth: Literal[6, 9, 12] = Field(9, description="its layers")
-    readout_decay: float = Field(1.0, ge=0, le=1)
-    standardise: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-
-MODELS: dict[str, type[Section]] = {"mlp": Mlp, "conv": Conv, "vgg": Vgg}
-
-
-class Neuron(Section):
-    """The leaky integrate-and-fire neuron."""
-
-    threshold: float = Field(1.0, description="θ")
-    decay: float | list[float] = Field(0.9, description="β of the membrane; a list: each layer's")
-    trace_decay: float | list[float] = Field(0.9, description="λ of the trace; a list likewise")
-    reset: Literal["soft", "hard"] = Field("soft", description="subtract θ, or to zero")
-    surrogate: Literal["atan", "fast_sigmoid", "triangle"] = Field("atan", description="σ'")
-    scale: float = Field(1.0, description="a, the surrogate's scale", gt=0)
-
-
-class Train(Section):
-    """The training loop (`synaptrace.fit`)."""
-
-    epochs: int = Field(30, description="passes over the training samples", ge=1)
-    lr: float = Field(3e-3, description="Adam's learning rate in the first epoch", gt=0)
-    lr_final: float | None = Field(None, description="in the last (cosine); default lr / 4", ge=0)
-    update: Literal["sequence", "step"] | int = Field(
-        "sequence", description="optimizer steps: sequence, step, or every so many steps"
-    )
-    ema: float | None = Field(None, description="evaluate averaged weights; the decay", ge=0, lt=1)
-    seed: int = Field(0, description="of weights, order, augmentation", ge=0)
-    device: str = Field("cpu", description="cpu, cuda, …")
-    threads: int | None = Field(None, description="processor cores; default: PyTorch's", ge=1)
-    paper_protocol: bool = Field(False, description="also report the best test epoch, as papers do")
-    tensorboard: bool = Field(False, description="write TensorBoard curves too")
-
-
-class Data(Section):
-    """What every data set has; each adds options of its own (`options_of`)."""
-
-    name: str = Field("digits", description="see `synaptrace data list`")
-    path: str | None = Field(None, description="where the files lie")
-    batch_size: int | None = Field(None, description="samples a batch", ge=1)
-
-
-class RuleName(Section):
-    """What every rule has; each adds options of its own (`options_of`)."""
-
-    name: str = Field("tp", description="the learning rule")
-
-
-SECTIONS: dict[str, type[Section]] = {
-    "data": Data, "model": Mlp, "neuron": Neuron, "rule": RuleName, "train": Train,
-}  # fmt: skip
 ABOUT = ("description", "published")
 """Keys of a preset that say what it is and set nothing."""
 NAMED = {"data": "name", "rule": "name", "model": "kind"}
+AS_WRITTEN = ("data.path", *(f"{section}.{key}" for section, key in NAMED.items()))
+"""Settings of the command line that are taken as they stand."""
+MOST_SEEDS = 10_000
+FLOAT_MAX = 3.4028234663852886e38
+"""The largest number in single precision."""
 
 
 class Config(BaseModel):
@@ -152,7 +69,7 @@ def resolve(
         preset: its name; None: none where a file is given, else the one named like the data set
             that the overrides ask for, else the default.
         file: a YAML file, such as a run's config.yaml.
-        overrides: {"section.key": text}, the text as YAML.
+        overrides: {"section.key": text}, the text as YAML, or as the name that it is.
         seeds: how many to train.
 
     Raises:
@@ -166,9 +83,13 @@ def resolve(
     later = [changes] if file is None else [read(Path(file)), changes]
     for layer in later:
         layers = merge(layers, layer)
-    name = str(layers.pop("name", None) or preset or layers.get("data", {}).get("name", "run"))
+    called = layers.pop("name", None)
+    if isinstance(called, Mapping | list):
+        raise UserError(f"name: {short(called)} should be a word")
+    name = str(called or preset or layers.get("data", {}).get("name", "run"))
     stored = layers.pop("seeds", 1)
-    seeds = stored if seeds is None else seeds
+    if seeds is None:
+        seeds = read_as(int, stored, "seeds") if isinstance(stored, Text) else stored
     return check(name, layers, seeds)
 
 
@@ -177,8 +98,8 @@ def check(name: str, layers: Layers, seeds: int) -> Config:
     for key in layers:
         if key not in SECTIONS and key not in ABOUT and key not in ("name", "seeds"):
             raise UserError(f"{key}: no such section; there are {', '.join(SECTIONS)}")
-    if not isinstance(seeds, int) or seeds < 1:
-        raise UserError(f"seeds: {seeds!r} is not a positive number")
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"seeds: {short(seeds)} is not a positive number up to {MOST_SEEDS}")
     values = {}
     for section, kind in SECTIONS.items():
         given = layers.get(section) or {}
@@ -187,7 +108,7 @@ def check(name: str, layers: Layers, seeds: int) -> Config:
             kind = options_of(section, str(given.get(key, kind.model_fields[key].default)))
         values[section] = validate(section, kind, given)
     if values["data"]["path"] is not None:  # so that a run can go on from another folder
-        values["data"]["path"] = str(Path(values["data"]["path"]).expanduser().absolute())
+        values["data"]["path"] = str(expand_user(values["data"]["path"], "data.path").absolute())
     return Config(name=name, seeds=seeds, **values)
 
 
@@ -212,9 +133,17 @@ def options_of(section: str, name: str) -> type[Section]:
 def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
     """The section's values, checked, defaults filled in. Raises UserError naming the key."""
     if not isinstance(values, Mapping):
-        raise UserError(f"{section}: needs keys and values, not {values!r}")
+        raise UserError(f"{section}: needs keys and values, not {short(values)}")
+    given = {
+        key: read_as(kind.model_fields[key].annotation, value, f"{section}.{key}")
+        if isinstance(value, Text) and key in kind.model_fields else value
+        for key, value in values.items()
+    }  # fmt: skip
+    for key, value in given.items():
+        if (why := unusable(value)) is not None:
+            raise UserError(f"{section}.{key}: {short(value)} {why}")
     try:
-        return kind.model_validate(dict(values)).model_dump(mode="json")
+        return kind.model_validate(given).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, (section, *first["loc"][:1])))
@@ -225,8 +154,22 @@ def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> di
         if first["type"] == "missing":
             raise UserError(f"{key}: is needed, and has no default") from None
         reason = ", or ".join(dict.fromkeys(w.removeprefix("Input should be ") for w in whys))
-        given = values[str(first["loc"][0])]
-        raise UserError(f"{key}: {given!r} should be {reason}") from None
+        bad = short(given[str(first["loc"][0])])
+        raise UserError(f"{key}: {bad} should be {reason}") from None
+
+
+def unusable(value: Any) -> str | None:
+    """Why no option can have ``value``: numbers are kept in single precision or 64 bits, names
+    are written to files in UTF-8. None: it may be used."""
+    if isinstance(value, list | tuple):
+        return next((why for each in value if (why := unusable(each)) is not None), None)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "is beyond 64 bits"
+    if isinstance(value, float) and FLOAT_MAX < abs(value) < math.inf:
+        return "is beyond single precision"
+    if isinstance(value, str) and not value.isprintable():
+        return "holds characters that can't be shown, or isn't UTF-8"
+    return None
 
 
 def merge(below: Layers, above: Mapping[str, Any]) -> Layers:
@@ -256,38 +199,14 @@ def nested(overrides: Mapping[str, str]) -> Layers:
                 f"--{name}: no such option; settings are --section.key, with section one of "
                 f"{', '.join(SECTIONS)}"
             )
-        layers.setdefault(section, {})[key] = parse(name, text)
+        layers.setdefault(section, {})[key] = text if name in AS_WRITTEN else Text(text)
     return layers
-
-
-def parse(name: str, text: str) -> Any:
-    """A value of the command line: YAML, but 1e-3 is a number too, and a path is as it stands."""
-    if name == "data.path":
-        return text
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--{name}: {text!r} can't be read as a value") from None
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def read(path: Path) -> Layers:
     """A YAML file of settings. Raises UserError naming the file and what is wrong with it."""
-    try:
-        layers = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise UserError(f"{path}: can't be read ({reason})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise UserError(f"{path}: not valid YAML{where}") from error
-    if not isinstance(layers, dict) or not all(isinstance(key, str) for key in layers):
+    layers = yaml_files.read(path, plain=True)
+    if not isinstance(layers, dict):
         raise UserError(f"{path}: needs sections such as train:, each with keys and values")
     for section in SECTIONS.keys() & layers.keys():
         if not isinstance(layers[section], dict):
@@ -309,10 +228,10 @@ def read_preset(name: str) -> Layers:
     """A preset's layers. Raises UserError where there is none such."""
     if name not in presets():
         raise UserError(f"--preset: no preset {name!r}; there are {', '.join(presets())}")
-    layers: Layers = yaml.safe_load(preset_text(name))
+    layers: Layers = yaml_files.load(preset_text(name), name)
     return layers
 
 
 def preset_text(name: str) -> str:
     """A preset's YAML text."""
-    return (files("synaptrace") / "presets" / f"{name}.yaml").read_text()
+    return (files("synaptrace") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")

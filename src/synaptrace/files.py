@@ -1,5 +1,5 @@
 """Writing files so that a reader finds the old one or the new one, never half of either; reading
-JSON."""
+text and JSON. Text is UTF-8, whatever the locale says."""
 
 import json
 import os
@@ -39,14 +39,42 @@ def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
 
 def write_atomic(path: str | Path, content: bytes | str) -> None:
     """Write ``content`` to ``path`` in one move. Raises UserError as `replace_atomic` does."""
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8") if isinstance(content, str) else content
     replace_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
+def read_text(file: Path, limit: int) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: naming it where it can't be read, isn't UTF-8, isn't a file of its own (a pipe
+            or device has no end), or holds more than ``limit`` bytes.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            raise UserError(f"{file}: can't be read (not a file)")
+        with file.open("rb") as opened:
+            data = opened.read(limit + 1)
+        if len(data) > limit:
+            raise UserError(f"{file}: can't be read (more than {limit} bytes)")
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8"
+        raise UserError(f"{file}: can't be read ({reason})") from error
+
+
+def expand_user(path: str | Path, name: str) -> Path:
+    """``path``, its ~ being the user's home. Raises UserError, naming ``name``, without one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{name}: {path}: there is no such home; write the path out") from None
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """The content of a JSON file. Raises UserError naming it where it can't be read."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text())
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: can't be read ({error}); delete it, or its folder") from error
     return found

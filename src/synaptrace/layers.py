@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synaptrace.engine import convolve, maps
 from synaptrace.errors import UserError
+from synaptrace.native import convolve, maps
 from synaptrace.neuron import LIF
 
 Shape = tuple[int, ...]

@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import copy
 import math
+import wave
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from synaptrace import network
-from synaptrace.data import audio
+from synaptrace.data import audio, wav
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 
@@ -178,6 +180,26 @@ def decide(
 def level(samples: Tensor) -> float:
     """Mean power in dB; that of a square wave at full scale is 0."""
     return 10 * math.log10(float(samples.square().mean()) + 1e-12)
+
+
+def sound(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
+    """The samples of a file at ``rate`` Hz, ``size`` at a time.
+
+    A mono PCM file of that rate is read as it goes, whatever its length. Any other is read whole,
+    mixed down and resampled (`wav.convert`), as recordings that one fine-tunes to are.
+
+    Raises:
+        UserError: naming the file, where it can't be read.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            fits = (file.getnchannels(), file.getframerate()) == (1, rate)
+    except (OSError, EOFError, wave.Error):
+        fits = False  # the reader of whole files knows more formats, or what is wrong
+    if fits:
+        yield from wav.blocks(path, rate, size)
+    else:
+        yield from torch.split(wav.convert(*wav.channels(path), rate), size)
 
 
 def listen(

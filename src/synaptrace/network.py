@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace.engine import convolve, infer, maps
+from synaptrace.engine import infer
 from synaptrace.errors import UserError
 from synaptrace.layers import NO_POOL, Conv, Dense, Layer, Pool, Shape
+from synaptrace.native import convolve, maps
 from synaptrace.neuron import LIF, adapt, reset, spike
 
 

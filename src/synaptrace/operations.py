@@ -15,8 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from synaptrace.engine import maps
 from synaptrace.layers import Layer
+from synaptrace.native import maps
 from synaptrace.neuron import fire
 
 

@@ -84,4 +84,4 @@ def forget_peak() -> None:
     """Let the high-water mark begin anew, so that what making a job took doesn't hide what it
     takes. Linux only; elsewhere the mark stays, and a figure may be too small."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

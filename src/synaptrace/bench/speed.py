@@ -117,7 +117,7 @@ def machine(limits: roofline.Limits) -> dict[str, Any]:
 def processor() -> str:
     """The processor's name, as well as the system tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 

@@ -17,8 +17,8 @@ from synaptrace.bench import measure, speed
 from synaptrace.bench.cases import SHD, VGG9, make
 from synaptrace.bench.measure import Job
 from synaptrace.bench.peers import adam
+from synaptrace.drawing import figure, save
 from synaptrace.seeds import generator
-from synaptrace.study.plots import figure, save
 
 
 def vgg(name: str, batch: int, steps: int) -> Job:

@@ -6,13 +6,14 @@ Exit codes: 0 done; 2 bad input, one line on standard error; 3 training diverged
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from synaptrace import __version__
-from synaptrace.errors import UserError
+from synaptrace.errors import UserError, one_line, short
 
 VERBS = {
     "train": "train a network; without options, the embedded digits",
@@ -30,6 +31,14 @@ VERBS = {
 }
 SETTINGS = ("train", "data", "compare", "finetune", "memory")
 """Verbs that take --section.key value."""
+MOVED = ("resume", "evaluate", "predict", "listen", "plot")
+"""Verbs that take --data.path alone, where a run's data have moved since."""
+
+OUT_OF_MEMORY = (
+    "can't allocate memory", "not enough memory", "out of memory", "storage size calculation",
+    "integer multiplication overflow",
+)  # fmt: skip
+"""What PyTorch says where a tensor is larger than the machine, or than any."""
 
 EXAMPLES = """
 examples:
@@ -50,10 +59,13 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal can't encode is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         return run(words)
     except UserError as error:
-        print(f"synaptrace: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"synaptrace: {one_line(str(error))}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     except KeyboardInterrupt:
         print("synaptrace: interrupted", file=sys.stderr)
@@ -61,6 +73,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # a reader such as head has seen enough
         sys.stderr.close()
         return 0
+    except Exception as error:
+        reason = cause(error)
+        if reason is None:  # a fault of ours, which its traceback tells best
+            raise
+        print(f"synaptrace: {one_line(reason)}", file=sys.stderr)
+        return 2
+
+
+def cause(error: Exception) -> str | None:
+    """What outside the program led to ``error``: the machine, the files, the sizes asked for.
+    None where it is none of these."""
+    text = str(error)
+    allocator = isinstance(error, RuntimeError) and any(w in text.lower() for w in OUT_OF_MEMORY)
+    if allocator or isinstance(error, MemoryError):
+        return f"out of memory ({text or 'no more'}); choose a smaller network, batch or file"
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply to be read"
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror or text}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{short(error.object)}: holds characters that aren't {error.encoding}; rename it"
+    return None
 
 
 def run(words: list[str]) -> int:
@@ -81,9 +116,11 @@ def run(words: list[str]) -> int:
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
     words, settings = take_settings(words)
+    moved = settings.pop("data.path", None) if chosen in MOVED else None
     if settings and chosen not in SETTINGS:
         raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings")
     options = parser.parse_args(words)
+    options.data_path = moved
     if chosen in SETTINGS:
         options.settings = settings
     code: int | None = options.run(options)

@@ -36,8 +36,10 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import rules
+    from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
     from synaptrace.files import write_atomic
+    from synaptrace.names import printed
     from synaptrace.study import compare, table
 
     names = options.rules.split(",")
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         rates=rates, seeds=options.seeds, out=options.out,
     )  # fmt: skip
     if not options.quiet:
-        print(f"comparison: {plan.out}", file=sys.stderr)
+        print(f"comparison: {printed(plan.out)}", file=sys.stderr)
     try:
         if not options.table:
             compare.train(plan, options.jobs, progress=not options.quiet)
@@ -64,5 +66,5 @@ def run(options: argparse.Namespace) -> int:
             write_atomic(plan.out / "table.md", table.markdown(rows))
             first = next(iter(plan.configs.values()))
             title = f"{first.name}, {first.train['epochs']} epochs, {plan.seeds} seeds"
-            table.draw(rows, plan.out / "table.png", title)
+            attempt(lambda: table.draw(rows, plan.out / "table.png", title))
     return 0

@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace.config import nested
     from synaptrace.data import verbs
     from synaptrace.errors import UserError
+    from synaptrace.files import expand_user
 
     given = getattr(options, "settings", {})
     for name in given:
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"--{name}: synaptrace data takes --data.… settings alone")
     settings = nested(given).get("data", {})
     path = settings.pop("path", None)
-    where = None if path is None else Path(path).expanduser()
+    where = None if path is None else expand_user(path, "data.path")
     if options.verb == "list":
         verbs.list_all()
     elif options.verb == "fetch":

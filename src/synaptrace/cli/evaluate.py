@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 Prints accuracy, recall of each class, the confusion matrix and spikes per inference, and writes
-the matrix as a picture into the run directory.
+the matrix as a picture into the run directory. Of a fine-tuned run, the test is its query, and
+"general" what it was tested on before. Data that have moved: --data.path DIR.
 
 examples:
   synaptrace evaluate runs/20260131-120000-digits
@@ -25,19 +26,23 @@ examples:
 """
     parser.add_argument("run_directory", metavar="RUN", type=Path,
                         help="a run directory, or one of its checkpoints")  # fmt: skip
-    parser.add_argument("--split", choices=["test", "validation", "train"], default="test")
+    parser.add_argument(
+        "--split", choices=["test", "validation", "train", "general"], default="test"
+    )
     parser.add_argument("--neurobench", action="store_true",
                         help="also footprint, sparsity and synaptic operations")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
+    from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
+    from synaptrace.names import printed
     from synaptrace.study import neurobench, plots
     from synaptrace.training import job
     from synaptrace.training.evaluate import evaluate
 
-    trained = job.trained(options.run_directory)
+    trained = job.trained(options.run_directory, options.data_path)
     data = trained.load_data()
     meta = data.meta
     score = evaluate(trained.net, data.batches(options.split))
@@ -56,21 +61,25 @@ def run(options: argparse.Namespace) -> int:
             print(f"\nNeuroBench\n{neurobench.terminal(costs)}")
     picture = trained.run / f"confusion-{options.split}.png"
     title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
-    plots.confusion(score.confusion.tolist(), meta.classes, picture, title)
-    if not options.json:
-        print(f"\npicture: {picture}")
+    matrix = score.confusion.tolist()
+    drawn = attempt(lambda: plots.confusion(matrix, meta.classes, picture, title))
+    if drawn and not options.json:
+        print(f"\npicture: {printed(picture)}")
     return 0
 
 
 def show(score: Score, meta: Meta, split: str) -> None:
     """The score for a person; the matrix tab-separated."""
+    from synaptrace.names import printed
+
     kind = f" ({meta.test_split} test)" if split == "test" else ""
     print(f"accuracy              {100 * (score.accuracy or 0):.2f} %")
     print(f"samples               {score.samples}, {split}{kind}")
     print(f"spikes per inference  {score.spikes_per_inference:.1f}")
     rates = ", ".join(f"{rate:.4f}" for rate in score.rates)
     print(f"spike rates           {rates} per neuron and step, layer by layer")
-    print("\nclass\trecall %\tpredicted as: " + "\t".join(meta.classes))
-    for name, recall, row in zip(meta.classes, score.recall, score.confusion.tolist(), strict=True):
+    classes = [printed(name) for name in meta.classes]
+    print("\nclass\trecall %\tpredicted as: " + "\t".join(classes))
+    for name, recall, row in zip(classes, score.recall, score.confusion.tolist(), strict=True):
         share = "-" if recall is None else f"{100 * recall:.2f}"
         print(f"{name}\t{share}\t" + "\t".join(map(str, row)))

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synaptrace.names import printed
+
 if TYPE_CHECKING:
-    from synaptrace.study.personal import Cell
+    from synaptrace.study.tuned import Cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-RUN was trained with --data.holdout_speaker NAME; without RUN, a network is trained first for each
-speaker and seed. Of the speaker's utterances four fifths of each word are the support, from which
-the shots are drawn, the rest are the query. Interrupted, the same command goes on where it
-stopped; --table prints what is finished and trains nothing.
+RUN was trained with --data.holdout_speaker NAME (if its data have moved since: --data.path DIR);
+what is fine-tuned lies below it, and is a run like any other. Without RUN, a network is trained
+first for each speaker and seed. Of the speaker's utterances four fifths of each word are the
+support, from which the shots are drawn, the rest are the query. Interrupted, the same command goes
+on where it stopped; --table prints what is finished and trains nothing.
 
 --keep, against forgetting: rehearse=N, utterances of each word kept from before; learn=NAME/NAME,
 the weights that learn (readout, layers.0, …); anchor=X, the share by which weights go back after
@@ -72,8 +75,9 @@ def run(options: argparse.Namespace) -> int:
         options.contrast.split(",") if options.contrast else [None],
         options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
     )  # fmt: skip
+    moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
-        return own_words(options, cells)
+        return own_words(options, cells, moved)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -83,8 +87,9 @@ def run(options: argparse.Namespace) -> int:
         if options.seeds != 1:
             raise UserError("--seeds: RUN is trained already; give a RUN for each seed")
         plan = personal.plan_of(
-            options.runs, options.speaker, cells, out=options.out, judge=options.judge
-        )
+            options.runs, options.speaker, cells, out=options.out, judge=options.judge,
+            data_path=moved,
+        )  # fmt: skip
     else:
         if options.speaker is None:
             raise UserError("--speaker: needs a name, or all; or give a RUN")
@@ -94,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
             word=options.word, judge=options.judge,
         )  # fmt: skip
     if not options.quiet:
-        print(f"fine-tuning: {plan.out}", file=sys.stderr)
+        print(f"fine-tuning: {printed(plan.out)}", file=sys.stderr)
     try:
         if not options.table:
             personal.train(plan, progress=not options.quiet)
@@ -102,11 +107,15 @@ def run(options: argparse.Namespace) -> int:
         rows = list(personal.rows(plan))
         if any(some for _, some in rows) or options.table:
             tell(plan.out, rows, options.json)
+    if options.runs and not options.json:
+        for found in (found for _, some in rows for found in some):
+            print(f"run             {printed(found['run'])}")
     return 0
 
 
 def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: bool) -> None:
     """Write the tables of what is finished, and print one."""
+    from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
     from synaptrace.study import shots_table
 
@@ -114,12 +123,12 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
     write_atomic(out / "table.md", shots_table.markdown(rows))
     tables = [f"{part}\n\n{shots_table.speakers(rows, part)}" for part in ("query", "general")]
     write_atomic(out / "speakers.md", "\n".join(tables))
-    shots_table.draw(rows, out / "table.png")
+    attempt(lambda: shots_table.draw(rows, out / "table.png"))
     print(json.dumps([found for _, some in rows for found in some]) if as_json
           else shots_table.terminal(rows))  # fmt: skip
 
 
-def own_words(options: argparse.Namespace, cells: Sequence[Cell]) -> int:
+def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
     from synaptrace.study import own, personal
@@ -137,19 +146,27 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell]) -> int:
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
     personal.check_batches(job.trained(options.runs[0]).config, cells)
-    where, found = own.tune(options.runs[0], options.words, cells[0], out=options.out)
-    if options.json:
+    where, found = own.tune(
+        options.runs[0], options.words, cells[0], out=options.out, data_path=moved
+    )
+    print_tuned(where, found, options.json)
+    return 0
+
+
+def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
+    """What came of one fine-tuning, for a person or for a program."""
+    if as_json:
         print(json.dumps({"run": str(where), **found}))
-        return 0
+        return
     print(f"learned from    {found['samples']} recordings, {found['seconds']:.1f} s")
-    print(f"new words       {', '.join(found['new_words']) or 'none'}")
+    if "new_words" in found:
+        print(f"new words       {', '.join(map(printed, found['new_words'])) or 'none'}")
     for part, name in (("query", "your words"), ("general", "its test set")):
         if found["after"][part] is not None:
             before, after = (100 * found[when][part] for when in ("before", "after"))
             print(f"{name:<16}{before:.2f} % before, {after:.2f} % after, "
                   f"of {found['sizes'][part]}")  # fmt: skip
-    print(f"run             {where}")
-    return 0
+    print(f"run             {printed(where)}")
 
 
 def numbers(name: str, text: str, everything: bool) -> list[int | None]:

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 RUN was trained on sound with causal features (the presets fsdd and speechcommands; your own
 recordings by default). Prints a line a word: when it was known in seconds, the word and its
 probability; a ? where no word is likely enough. With --json also where silence and sound begin.
+A file of another rate or of several channels is read whole, mixed down and resampled.
 --mic needs pip install 'synaptrace[audio]'; Ctrl-C ends it.
 
 examples:
@@ -21,7 +22,7 @@ examples:
     parser.add_argument("run_directory", metavar="RUN", type=Path,
                         help="a run directory, or one of its checkpoints")  # fmt: skip
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--wav", metavar="FILE", type=Path, help="a mono file of any length")
+    source.add_argument("--wav", metavar="FILE", type=Path, help="a file of any length")
     source.add_argument("--mic", action="store_true", help="the microphone")
     for name, kind, default, purpose in (
         ("decay", "X", 0.95, "the readout's, per frame"),
@@ -37,30 +38,28 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import microphone
-    from synaptrace.data import wav
     from synaptrace.data.audio import Features
     from synaptrace.errors import UserError
-    from synaptrace.listen import Report, Settings, as_dict, listen
+    from synaptrace.listen import Report, Settings, as_dict, listen, sound
+    from synaptrace.names import printed
     from synaptrace.training import job
 
     settings = Settings(
         options.decay, options.silence, options.hold, options.longest, options.confidence
     )
-    trained = job.trained(options.run_directory)
+    trained = job.trained(options.run_directory, options.data_path)
     if trained.features is None:
         raise UserError(f"{options.run_directory}: was not trained on sound")
     features = Features.from_spec(trained.features)
     rate, size = features.mel.rate, features.mel.stride
-    blocks = (
-        microphone.blocks(rate, size) if options.mic else wav.blocks(options.wav, rate, 50 * size)
-    )
+    blocks = microphone.blocks(rate, size) if options.mic else sound(options.wav, rate, 50 * size)
 
     def show(report: Report) -> None:
         if options.json:
             print(json.dumps(as_dict(report)), flush=True)
         elif report.label is not None:
             word = report.label if report.state == "word" else "?"
-            print(f"{report.time:.2f}\t{word}\t{report.probability:.4f}", flush=True)
+            print(f"{report.time:.2f}\t{printed(word)}\t{report.probability:.4f}", flush=True)
 
     try:
         for report in listen(trained.net, features, trained.classes, blocks, settings):

@@ -100,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
 def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespace) -> int:
     """Curves as PNG and CSV, and the crossings, printed too."""
+    from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
     from synaptrace.study import sweep as study
     from synaptrace.study.contenders import contender
@@ -113,7 +114,7 @@ def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespa
     write_atomic(stem.with_suffix(".csv"), study.as_csv(options.sweep, curves))
     write_atomic(stem.with_name(f"{stem.name}-crossings.csv"), found)
     title = study.title(where, options.sweep)
-    study.draw(options.sweep, curves, crossed, stem.with_suffix(".png"), title)
+    attempt(lambda: study.draw(options.sweep, curves, crossed, stem.with_suffix(".png"), title))
     print(json.dumps([vars(each) for each in crossed]) if options.json else found, end="")
     return 0
 

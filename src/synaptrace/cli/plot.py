@@ -14,6 +14,8 @@ embedding  the last layer's traces in a plane (t-SNE)
 filters    the first layer's filters
 features   spike counts of every layer's maps over one sample
 
+Data that have moved since the training: --data.path DIR.
+
 examples:
   synaptrace plot curve runs/20260131-120000-digits
   synaptrace plot curve runs/20260131-130000-fsdd runs/20260131-140000-fsdd-paper --out both.png
@@ -28,6 +30,7 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace.errors import UserError
+    from synaptrace.names import printed
     from synaptrace.study import plots
     from synaptrace.training import job
 
@@ -37,13 +40,14 @@ def run(options: argparse.Namespace) -> int:
     if others:
         out = options.out or Path(plots.CURVE)
         for each, mean, spread in plots.learning_curves(options.run_directory, out):
-            print(f"{each}\tvalidation, last ten epochs at most\t{mean:.2%} ± {100 * spread:.2f}")
-        print(out)
+            late = f"{mean:.2%} ± {100 * spread:.2f}"
+            print(f"{printed(each)}\tvalidation, last ten epochs at most\t{late}")
+        print(printed(out))
         return 0
     if options.what == "curve":
-        print(plots.learning_curve(first, options.out))
+        print(printed(plots.learning_curve(first, options.out)))
         return 0
-    trained = job.trained(first)
+    trained = job.trained(first, options.data_path)
     out = options.out or trained.run / f"{options.what}.png"
     picture: Path | None
     if options.what == "filters":
@@ -53,5 +57,5 @@ def run(options: argparse.Namespace) -> int:
         picture = plots.feature_maps(trained.net, events, out)
     else:
         picture = plots.embedding(trained.net, trained.load_data(), out)
-    print(picture or "too few samples, or a silent layer: nothing to show")
+    print(printed(picture or "too few samples, or a silent layer: nothing to show"))
     return 0

@@ -9,12 +9,15 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-Files are what the run's data set is made of (pictures, recordings), or .npy arrays of events
-(steps, …) as the network sees them. Prints a line a file: file, label, probability.
+Files are what the run's data set is made of (pictures, sound, recordings), or .npy arrays of
+events (steps, …) as the network sees them. Sound of another rate or of several channels is
+resampled and mixed down. Prints a line a file: file, label, probability. Where the data are needed
+(kws01) and have moved: --data.path DIR.
 
 examples:
   synaptrace predict runs/20260131-120000-digits seven.png events.npy
   synaptrace predict runs/20260131-120000-digits *.png --top 3 --json
+  synaptrace predict runs/20260131-120000-fsdd mine.wav
 """
     parser.add_argument("run_directory", metavar="RUN", type=Path, help="run directory")
     parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="what to recognise")
@@ -26,11 +29,13 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from synaptrace.data import read_file
+    from synaptrace.names import printed
     from synaptrace.training import job
 
-    trained = job.trained(options.run_directory)
+    trained = job.trained(options.run_directory, options.data_path)
     net, classes = trained.net, trained.classes
-    events = [read_file(path, net, trained.config.data) for path in options.files]
+    known = {"features": trained.features, "dataset": trained.load_data}
+    events = [read_file(path, net, trained.config.data | known) for path in options.files]
     for path, each in zip(options.files, events, strict=True):
         with torch.no_grad():
             probability = net(each[:, None])[0].softmax(0)
@@ -40,5 +45,5 @@ def run(options: argparse.Namespace) -> int:
             ranked = [{"label": label, "probability": p} for label, p in top]
             print(json.dumps({"file": str(path), **ranked[0], "top": ranked}))
         else:
-            print("\t".join([str(path), *(f"{label}\t{p:.4f}" for label, p in top)]))
+            print("\t".join([printed(path), *(f"{printed(label)}\t{p:.4f}" for label, p in top)]))
     return 0

@@ -37,6 +37,7 @@ examples:
 def run(options: argparse.Namespace) -> int:
     from synaptrace import microphone, recorder
     from synaptrace.errors import UserError
+    from synaptrace.names import printed
 
     rate, seconds = 16000, 1.0
     if options.like is not None:
@@ -65,5 +66,5 @@ def run(options: argparse.Namespace) -> int:
         return microphone.record(rate, seconds)
 
     written = recorder.record(options.folder, words, options.count, rate, take, ask)
-    print(f"{len(written)} recordings in {options.folder}")
+    print(f"{len(written)} recordings in {printed(options.folder)}")
     return 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from synaptrace.cli.finetune import print_tuned
 from synaptrace.cli.train import print_summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-The result is that of the uninterrupted run, bit for bit on the same machine.
+The result is that of the uninterrupted run, bit for bit on the same machine; a fine-tuning too is
+gone on with. Data that have moved since: --data.path DIR.
 
 example:
   synaptrace resume runs/20260131-120000-digits
@@ -21,8 +23,13 @@ example:
 
 
 def run(options: argparse.Namespace) -> int:
+    from synaptrace.study import tuned
     from synaptrace.training import job
 
-    summary = job.resume(options.run_directory, progress=not options.quiet)
-    print_summary(options.run_directory, summary, options.json)
+    run = options.run_directory
+    if tuned.read(run) is not None:
+        print_tuned(run, tuned.resume(run, options.data_path), options.json)
+        return 0
+    summary = job.resume(run, progress=not options.quiet, data_path=options.data_path)
+    print_summary(run, summary, options.json)
     return 0

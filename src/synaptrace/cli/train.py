@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from synaptrace.config import MODELS, SECTIONS, resolve
+from synaptrace.config import resolve
+from synaptrace.names import printed
+from synaptrace.sections import MODELS, SECTIONS
 
 EPILOG = """
 examples:
@@ -69,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
 
     def tell(where: Path) -> None:
         if not options.quiet:
-            print(f"run: {where} (cut off? synaptrace resume {where})", file=sys.stderr)
+            name = printed(where)
+            print(f"run: {name} (cut off? synaptrace resume {name})", file=sys.stderr)
 
     where, summary = job.start(config, root=options.out, progress=not options.quiet, tell=tell)
     print_summary(where, summary, options.json)
@@ -82,7 +85,7 @@ def print_summary(where: Path, summary: dict[str, Any], as_json: bool) -> None:
         print(json.dumps({"run": str(where), **summary}, indent=2))
         return
     print("\n".join(described(summary)))
-    print(f"run                {where}")
+    print(f"run                {printed(where)}")
 
 
 def described(summary: dict[str, Any]) -> list[str]:

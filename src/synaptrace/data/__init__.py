@@ -2,7 +2,10 @@
 
 A module has ``load(*, path=None, batch_size=64, …) -> Dataset``; what its loader takes beyond
 these two are the data set's own options. It may have ``read_file(path, **options) -> events
-(T, *shape)`` for files of its own kind, such as a recording or a picture.
+(T, *shape)`` for files of its own kind, such as a recording or a picture, and ``read_npy`` likewise
+for .npy files, None where one holds no such recording. They name the options that they need, and
+may ask for ``features``, how sound became events in training (`Meta.features`), and ``dataset``, a
+function that gives the data that were trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from synaptrace.errors import UserError
+from synaptrace.errors import UserError, short
+from synaptrace.yaml_files import Text, read_as
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,11 +65,14 @@ def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             has = ", ".join(known) or "none"
             raise UserError(f"data.{key}: no such option of {name}; it has {has}")
+        kind = known[key].annotation
+        if isinstance(value, Text):
+            value = read_as(kind, value, f"data.{key}")
         try:
-            checked[key] = TypeAdapter(known[key].annotation).validate_python(value)
+            checked[key] = TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise UserError(f"data.{key}: {value!r} doesn't fit ({reason})") from error
+            raise UserError(f"data.{key}: {short(value)} doesn't fit ({reason})") from error
     return checked
 
 
@@ -91,21 +98,25 @@ def read_file(path: Path, net: Network, settings: Mapping[str, Any]) -> Tensor:
     """One file as events (T, *in_shape) for ``net``: .npy events, or what the data set reads.
 
     Args:
-        settings: of the data set that ``net`` was trained on: its name, and its options.
+        settings: of the data set that ``net`` was trained on: its name, its options, and what
+            else a reader may ask for.
 
     Raises:
         UserError: naming the file and what is wrong with it.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    own = getattr(import_module(f"{__name__}.{NAMES[settings['name']]}"), "read_file", None)
-    if path.suffix == ".npy":
-        events = _read_array(path)
-    elif own is None:
-        raise UserError(f"{path}: {settings['name']} reads .npy events only")
-    else:
+    npy = path.suffix.lower() == ".npy"
+    module = import_module(f"{__name__}.{NAMES[settings['name']]}")
+    own = getattr(module, "read_npy" if npy else "read_file", None)
+    events: Tensor | None = None
+    if own is not None:
         known = list(inspect.signature(own).parameters)[1:]
         events = own(path, **{key: settings[key] for key in known if key in settings})
+    elif not npy:
+        raise UserError(f"{path}: {settings['name']} reads .npy events only")
+    if events is None:
+        events = _read_array(path)
     if not len(events) or math.prod(events.shape[1:]) != math.prod(net.in_shape):
         raise UserError(
             f"{path}: events of shape {tuple(events.shape)}; the network needs "
@@ -118,11 +129,12 @@ def _read_array(path: Path) -> Tensor:
     import numpy
     import torch
 
-    try:
-        array = numpy.load(path, allow_pickle=False)
-        events = torch.from_numpy(array.astype(numpy.float32))
-    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not an .npy array of numbers ({error})") from error
+    from synaptrace.data import npy
+
+    array = npy.read(path)
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{path}: not an .npy array of numbers (but of {array.dtype})")
+    events = torch.from_numpy(array.astype(numpy.float32))
     if not events.dim() or not events.isfinite().all():
         raise UserError(f"{path}: holds NaN or infinite values, or a single number")
     return events

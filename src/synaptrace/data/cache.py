@@ -34,7 +34,10 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from synaptrace.data import npy
+from synaptrace.data.inputs import reason
 from synaptrace.errors import UserError
+from synaptrace.files import expand_user
 
 Array = NDArray[Any]
 Item = TypeVar("Item")
@@ -79,26 +82,33 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+            self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text("utf-8"))
             for name in ("offsets.npy", "labels.npy", "notes.json"):
                 self._check(name)
             for name, size in self.meta["sizes"].items():
                 if (folder / name).stat().st_size != size:
                     raise ValueError(f"{name} has another size")
-            self.offsets: Array = np.load(folder / "offsets.npy", allow_pickle=False)
-            self.labels: Array = np.load(folder / "labels.npy", allow_pickle=False)
-            notes = json.loads((folder / "notes.json").read_text())
+            self.offsets: Array = npy.read(folder / "offsets.npy").copy()
+            self.labels: Array = npy.read(folder / "labels.npy").copy()
+            notes = json.loads((folder / "notes.json").read_text("utf-8"))
             self.notes: dict[str, list[str]] = notes
             self.columns: dict[str, Array] = {
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in self.meta["columns"]
             }
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.skipped: list[str] = self.meta["skipped"]
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise UserError(
-                f"{folder}: the prepared data are damaged ({error}); remove the folder and prepare "
-                "them again"
+                f"{folder}: the prepared data are damaged ({reason(error)}); remove the folder and "
+                "prepare them again"
             ) from error
-        self.skipped: list[str] = self.meta["skipped"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -128,7 +138,7 @@ def home() -> Path:
     """Where data are kept: $SYNAPTRACE_DATA, or else the user's cache folder."""
     given = os.environ.get("SYNAPTRACE_DATA")
     if given:
-        return Path(given).expanduser()
+        return expand_user(given, "SYNAPTRACE_DATA")
     import pooch
 
     return Path(pooch.os_cache("synaptrace"))
@@ -146,7 +156,7 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
         except OSError as error:
             raise UserError(f"{file}: can't be read ({error.strerror})") from error
         line = f"{file.relative_to(root).as_posix()}\t{found.st_size}\t{found.st_mtime_ns}\n"
-        digest.update(line.encode())
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -244,6 +254,19 @@ class _Column:
         self.file.close()
 
 
+def _samples(read: Callable[[Item], Iterable[Sample]], item: Item) -> list[Sample]:
+    """An item's samples. Raises UserError, naming it, whatever its reader stumbled over."""
+    try:
+        return list(read(item))
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file that its reader didn't foresee: name it, go on
+        parts = item if isinstance(item, tuple) else (item,)
+        name = next((part for part in parts if isinstance(part, Path)), item)
+        kind = f"{type(error).__name__}: {reason(error)}"
+        raise UserError(f"{name}: can't be read ({kind}); get it again or remove it") from error
+
+
 def _fill(
     folder: Path,
     key: dict[str, Any],
@@ -261,7 +284,7 @@ def _fill(
     try:
         for item in tqdm(items, desc=f"prepare {key['name']}", disable=None, leave=False):
             try:
-                samples = list(read(item))
+                samples = _samples(read, item)
             except UserError as error:
                 if not skip_bad:
                     raise
@@ -288,7 +311,7 @@ def _fill(
         raise UserError("; ".join([f"{key['name']}: there is no readable sample", *skipped[:1]]))
     np.save(folder / "offsets.npy", np.array(offsets, dtype=np.int64), allow_pickle=False)
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int64), allow_pickle=False)
-    (folder / "notes.json").write_text(json.dumps(notes))
+    (folder / "notes.json").write_text(json.dumps(notes), "utf-8")
     sums, sizes = {}, {}
     for file in sorted(folder.iterdir()):
         with file.open("rb") as opened:
@@ -296,7 +319,7 @@ def _fill(
             os.fsync(opened.fileno())
         sizes[file.name] = file.stat().st_size
     meta = key | {"columns": list(columns), "skipped": skipped, "sizes": sizes, "sha256": sums}
-    with (folder / "meta.json").open("w") as opened_meta:
+    with (folder / "meta.json").open("w", encoding="utf-8") as opened_meta:
         json.dump(meta, opened_meta)
         opened_meta.flush()
         os.fsync(opened_meta.fileno())

@@ -22,7 +22,7 @@ from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.events import read_aedat2
 from synaptrace.data.frames import Frames, resize
 from synaptrace.data.recorded import FrameDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 from synaptrace.seeds import derive
 
@@ -96,7 +96,7 @@ def prepare(
         raise UserError(f"data.size: {size} is not a number of pixels from 1 to {SENSOR[0]}")
     frames = Frames(SENSOR, None, steps)
     root = SOURCE.locate(path)
-    files = sorted(file for name in CLASSES for file in root.glob(f"{name}/*.aedat"))
+    files = sorted(file for name in CLASSES for file in find(root, f"{name}/*.aedat"))
     if not files:
         raise UserError(f"{root}: no DVS-CIFAR10 here; recordings lie in {SOURCE.layout[0]}")
     settings = {"files": cache.fingerprint(root, files), "steps": steps, "size": size}

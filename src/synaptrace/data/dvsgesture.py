@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synaptrace.data import cache, splits
+from synaptrace.data import cache, npy, splits
 from synaptrace.data.augment import shift as shift_frames
 from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.events import Recording, check, read_aedat3
 from synaptrace.data.frames import Frames, resize
+from synaptrace.data.inputs import read_bytes
+from synaptrace.data.lists import read as read_lists
 from synaptrace.data.recorded import FrameDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
 SOURCE = Source(
@@ -53,7 +55,7 @@ SOURCE = Source(
     splits="official test, by subjects of its own; validation whole subjects of the training",
 )
 
-VERSION = 1
+VERSION = 2
 SEED = 0
 """Of the splits; the data don't change with a run's seed."""
 
@@ -175,13 +177,9 @@ def load(
 def _official(root: Path) -> list[tuple[Path, str]]:
     """The trials that the official lists name and that are there, and their splits."""
     root = root / "DvsGesture" if (root / "DvsGesture").is_dir() else root
-    items = []
-    for split in ("train", "test"):
-        listed = root / f"trials_to_{split}.txt"
-        if listed.is_file():
-            names = listed.read_text().split()
-            items += [(root / name, split) for name in names if (root / name).is_file()]
-    return items
+    lists = {split: f"trials_to_{split}.txt" for split in ("train", "test")}
+    there = {split: name for split, name in lists.items() if (root / name).is_file()}
+    return [(root / name, split) for name, split in read_lists(root, there).items()]
 
 
 def _separate(root: Path) -> list[tuple[Path, str]]:
@@ -189,7 +187,7 @@ def _separate(root: Path) -> list[tuple[Path, str]]:
     return [
         (file, split.lower())
         for split in ("Train", "Test")
-        for file in sorted(root.glob(f"ibmGesture{split}/*_*/*.npy"))
+        for file in find(root, f"ibmGesture{split}/*_*/*.npy")
     ]
 
 
@@ -198,32 +196,37 @@ def _read(
 ) -> Iterator[Sample]:
     file, split = item
     if file.suffix == ".npy":
-        trial, gestures = file.parent.name, [(int(file.stem), file.name, _read_array(file))]
+        trial, gestures = file.parent.name, [_read_array(file)]
     else:
         trial, gestures = file.stem, list(_read_trial(file))
     subject, _, light = trial.partition("_")
     for label, name, events in gestures:
+        frames.afford(file, events.t[-1:], len(events.t))
         picture = _render(events, frames, size, not published or split == "test")
         notes = {"split": split, "subject": subject, "light": light, "file": f"{trial}/{name}"}
         yield Sample({"frames": picture}, label, notes)
 
 
-def _read_array(file: Path) -> Recording:
-    """A gesture as rows of x, y, p and milliseconds, its time counted from its first event."""
-    try:
-        table = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{file}: not a whole .npy file of numbers") from error
+def _read_array(file: Path) -> tuple[int, str, Recording]:
+    """A gesture as rows of x, y, p and milliseconds: label, name and events.
+
+    Their time is counted from the first one.
+    """
+    table = npy.read(file)
     if table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iuf":
         raise UserError(f"{file}: an array {table.shape}, not rows of x, y, p and milliseconds")
-    if not file.stem.isdigit() or int(file.stem) >= len(CLASSES):
+    label = {str(label): label for label in range(len(CLASSES))}.get(file.stem)
+    if label is None:
         raise UserError(f"{file}: its name is no class from 0 to {len(CLASSES) - 1}")
-    x, y, p, t = table.astype(np.int64).T
-    events = Recording(1000 * t, x, y, p)
+    numbers = table.astype(np.float64)
+    if not (np.abs(numbers) < 2**53 / 1000).all() or (numbers[:, :3] % 1).any():
+        raise UserError(f"{file}: it holds fractions of pixels, or times that are none")
+    x, y, p = numbers[:, :3].astype(np.int64).T
+    events = Recording(np.rint(1000 * numbers[:, 3]).astype(np.int64), x, y, p)
     check(file, events, SENSOR)
     if x.min() < 0 or y.min() < 0 or p.min() < 0 or p.max() > 1:
         raise UserError(f"{file}: it holds negative pixels, or polarities that aren't 0 or 1")
-    return events._replace(t=events.t - events.t[0])
+    return label, file.name, events._replace(t=events.t - events.t[0])
 
 
 def _labels(trial: Path) -> Path:
@@ -233,15 +236,19 @@ def _labels(trial: Path) -> Path:
 def _read_trial(file: Path) -> Iterator[tuple[int, str, Recording]]:
     """The gestures of a trial: label, name and events, their time counted from its start."""
     listed = _labels(file)
+    content = read_bytes(listed)
     try:
-        table = np.loadtxt(listed, dtype=np.int64, delimiter=",", skiprows=1, ndmin=2)
+        lines = content.decode("utf-8-sig").split("\n")
+        if not any(lines[1:]):
+            raise ValueError("no line after the first")
+        table = np.loadtxt(lines, dtype=np.int64, delimiter=",", skiprows=1, ndmin=2)
         label, start, end = table.T
-    except OSError as error:
-        raise UserError(f"{listed}: can't be read, the gestures' times are missing") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{listed}: not a table of class, startTime_usec, endTime_usec") from error
-    if label.min() < 1 or label.max() > len(CLASSES) or (start >= end).any():
-        raise UserError(f"{listed}: classes beyond 1 to {len(CLASSES)}, or an end before its start")
+    if not len(label) or label.min() < 1 or label.max() > len(CLASSES):
+        raise UserError(f"{listed}: classes beyond 1 to {len(CLASSES)}, or none")
+    if start.min() < 0 or (start >= end).any():
+        raise UserError(f"{listed}: a gesture's start is below 0, or its end before its start")
     events = read_aedat3(file, SENSOR)
     for number, (begin, stop) in enumerate(zip(start, end, strict=True)):
         first, last = np.searchsorted(events.t, (begin, stop))

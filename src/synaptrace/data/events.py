@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from synaptrace.data.inputs import read_bytes
 from synaptrace.errors import UserError
 
 Array = NDArray[Any]
@@ -29,6 +30,10 @@ PACKET = struct.Struct("<hhiiiiii")
 
 POLARITY = 1
 """AEDAT 3.1: the type of a packet of pixels' events."""
+
+
+LONGEST = 3_600_000_000
+"""Microseconds that a recording may last, an hour; what lasts longer is no sample of a class."""
 
 
 class Recording(NamedTuple):
@@ -141,10 +146,13 @@ def read_aedat3(path: Path, sensor: tuple[int, int] = (128, 128)) -> Recording:
 
 
 def check(path: Path, events: Recording, sensor: tuple[int, int]) -> None:
-    """Raises UserError for no events, times below 0 or that go back, pixels off the sensor."""
+    """Raises UserError for no events, times that no recording has, pixels off the sensor.
+
+    Times are below 0, go back, or last longer than `LONGEST`.
+    """
     if not len(events.t):
         raise UserError(f"{path}: there is no event in it")
-    back = np.flatnonzero(np.diff(events.t) < 0)
+    back = np.flatnonzero(events.t[1:] < events.t[:-1])
     if len(back):
         at = int(back[0]) + 1
         raise UserError(
@@ -153,6 +161,12 @@ def check(path: Path, events: Recording, sensor: tuple[int, int]) -> None:
         )
     if events.t[0] < 0:
         raise UserError(f"{path}: event 0 is at {events.t[0]} µs, before the recording began")
+    last = int(events.t[-1]) - int(events.t[0])
+    if last > LONGEST:
+        raise UserError(
+            f"{path}: it lasts {last / 1e6:.0f} s, from {events.t[0]} to {events.t[-1]} µs; "
+            "a recording lasts an hour at most, its times are in microseconds"
+        )
     rows, columns = sensor
     off = np.flatnonzero((events.x >= columns) | (events.y >= rows))
     if len(off):
@@ -164,10 +178,7 @@ def check(path: Path, events: Recording, sensor: tuple[int, int]) -> None:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from error
+    content = read_bytes(path)
     if not content:
         raise UserError(f"{path}: the file is empty")
     return content

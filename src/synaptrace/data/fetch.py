@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-import tarfile
 import tempfile
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from synaptrace.data.source import Download, Source
+from synaptrace.data.archive import unpack as unpack_archive
+from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 
@@ -100,7 +97,7 @@ def _download(source: Source, download: Download, say: Say) -> None:
             f"{download.url}: what came {1 + RETRIES} times isn't the published file, {known}; "
             "try again later"
         ) from error
-    _place(source, got, download.unpack)
+    _place(source, got, download.unpack, files=download.holds)
     done[download.file] = download.checksum or f"sha256:{_checksum(got, 'sha256')}"
     write_atomic(source.folder / STAMP, json.dumps(done, indent=1) + "\n")
     shutil.rmtree(incoming, ignore_errors=True)
@@ -121,8 +118,16 @@ def _take(source: Source, local: Path, say: Say) -> None:
     if local.is_dir():
         archives = [local / name for name in named if (local / name).is_file()]
         files = archives or [local]
-    else:
+        own, theirs = source.folder.resolve(), local.resolve()
+        if not archives and (own.is_relative_to(theirs) or theirs.is_relative_to(own)):
+            raise UserError(
+                f"{local}: a folder can't be copied into itself, and {source.folder} is where it "
+                "goes; move it elsewhere first, or set data.path to it"
+            )
+    elif local.is_file():
         files = [local]
+    else:
+        raise UserError(f"{local}: neither a regular file nor a folder")
     done = _stamp(source)
     for file in files:
         download = named.get(file.name)
@@ -137,80 +142,109 @@ def _take(source: Source, local: Path, say: Say) -> None:
             say(f"{file}\tchecksum verified\t{download.checksum}")
         else:
             say(f"{file}\tchecksum unknown")
-        _place(source, file, "." if download is None else download.unpack, checked=True)
-        if download is not None:
+        if download is None:
+            _place(source, file, ".", checked=True)
+        else:
+            _place(source, file, download.unpack, checked=True, files=download.holds)
             done[file.name] = download.checksum or ""
             write_atomic(source.folder / STAMP, json.dumps(done, indent=1) + "\n")
 
 
-def _place(source: Source, file: Path, unpack: str | None, checked: bool = False) -> None:
-    """Unpack or copy ``file`` into the data set's folder, by way of a temporary one beside it.
+def _place(
+    source: Source,
+    file: Path,
+    unpack: str | None,
+    checked: bool = False,
+    files: int | None = None,
+) -> None:
+    """Unpack or copy ``file`` into the data set's folder, by way of a temporary one in it.
 
-    ``checked``: refuse what holds none of the data set's files.
+    ``checked``: refuse what holds none of the data set's files; ``files``: or not so many.
     """
     source.folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".unpack-", dir=source.folder))
+    work = Path(tempfile.mkdtemp(prefix=".unpack-", dir=source.folder))
+    temporary, replaced = work / "new", work / "old"
+    temporary.mkdir()
+    replaced.mkdir()
     try:
         if file.is_dir():
-            shutil.copytree(file, temporary, dirs_exist_ok=True)
-        elif unpack is None or not _unpack(file, temporary):
+            shutil.copytree(file, temporary, dirs_exist_ok=True, copy_function=_copy)
+        elif unpack is None or not unpack_archive(file, temporary):
             shutil.copyfile(file, temporary / file.name)
-        if checked and not _holds(source, temporary):
+        held = len(_held(source, temporary)) if checked or files else None
+        if checked and not held:
             raise UserError(
                 f"{file}: it holds no {source.name}, which lies in {', '.join(source.layout)}"
             )
-        _merge(temporary, source.folder / (unpack or "."))
+        if files and held != files:
+            raise UserError(f"{file}: it holds {held} of {files} files; get it again")
+        _merge(temporary, source.folder / (unpack or "."), replaced)
+    except shutil.Error as error:  # of copytree, a list
+        first = error.args[0][0]
+        raise UserError(f"{first[0]}: can't be copied ({first[2]})") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def _unpack(file: Path, folder: Path) -> bool:
-    """Unpack a .zip, .tar(.gz …) or .gz; False where it is none."""
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                archive.extractall(folder)
-        elif tarfile.is_tarfile(file):
-            with tarfile.open(file) as tar:
-                tar.extractall(folder, filter="data")
-        elif file.suffix == ".gz":
-            with gzip.open(file) as packed, (folder / file.stem).open("wb") as plain:
-                shutil.copyfileobj(packed, plain)
-        elif file.suffix == ".zip":
-            raise zipfile.BadZipFile("no end of it found")
-        else:
-            return False
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{file}: the archive is damaged ({error}); get it again") from error
-    return True
+def _copy(source: str, target: str) -> str:
+    """Copy a regular file: anything else may have no end."""
+    if Path(source).exists() and not Path(source).is_file():
+        raise UserError(f"{source}: neither a regular file nor a folder; take it out of there")
+    return shutil.copyfile(source, target)
 
 
-def _holds(source: Source, folder: Path) -> bool:
-    """Whether files lie there as the layout says, or one folder further down."""
+def _held(source: Source, folder: Path) -> list[Path]:
+    """The files that lie there as the layout says, or one folder further down."""
     patterns = [re.sub("<[^>]*>", "*", path) for path in source.layout]
-    return any(
-        next(folder.glob(prefix + pattern), None) is not None
+    return [
+        file
         for pattern in patterns
         for prefix in ("", "*/")
-    )
+        for file in find(folder, prefix + pattern)
+    ]
 
 
-def _merge(new: Path, old: Path) -> None:
-    """Move all in ``new`` to ``old``: whole folders where there are none of that name yet."""
+def _merge(new: Path, old: Path, replaced: Path) -> None:
+    """Move all in ``new`` to ``old``, or nothing: whole folders where there are none of that name.
+
+    Files of ``old`` that others take the place of go to the folder ``replaced``.
+
+    Raises:
+        UserError: a file where a folder is to be, or a folder where a file is.
+        OSError: one can't be moved.
+    """
     old.mkdir(parents=True, exist_ok=True)
-    for entry in new.iterdir():
+    undo: list[tuple[Path, Path]] = []
+    try:
+        for number, (entry, place) in enumerate(list(_moves(new, old))):
+            if os.path.lexists(place):
+                os.replace(place, replaced / str(number))
+                undo.append((replaced / str(number), place))
+            os.replace(entry, place)
+            undo.append((place, entry))
+    except BaseException:
+        for moved, back in reversed(undo):
+            os.replace(moved, back)
+        raise
+
+
+def _moves(new: Path, old: Path) -> Iterator[tuple[Path, Path]]:
+    for entry in sorted(new.iterdir()):
         place = old / entry.name
         if entry.is_dir() and place.is_dir():
-            _merge(entry, place)
+            yield from _moves(entry, place)
+        elif place.exists() and entry.is_dir() != place.is_dir():
+            here, there = ("folder", "file") if entry.is_dir() else ("file", "folder")
+            raise UserError(f"{place}: a {there} is where a {here} is to be; move it away")
         else:
-            os.replace(entry, place)
+            yield entry, place
 
 
 def _stamp(source: Source) -> dict[str, str]:
-    if not _holds(source, source.folder):
+    if not _held(source, source.folder):
         return {}  # what was there is gone
     try:
-        found = json.loads((source.folder / STAMP).read_text())
+        found = json.loads((source.folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

@@ -4,7 +4,7 @@
 
 Sound becomes log-mel features (`audio`), events become frames (`frames`). An event file is an
 array of whole numbers that NumPy saved: (events, 4) in the order t, x, y, p, or one dimension with
-fields of these names; t in microseconds and ascending, p 0 or 1.
+fields of these names; t in microseconds and ascending, counted from the first event, p 0 or 1.
 
 A fifth of every class is a development test, a fifth validates. Which files these are hangs on
 their names alone, by a fixed seed, so few change places when files are added.
@@ -14,18 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from torch import Tensor
 
-from synaptrace.data import cache, splits, spoken, wav
+from synaptrace.data import cache, npy, splits, spoken, wav
 from synaptrace.data.audio import Mel
 from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.events import Recording, check
 from synaptrace.data.frames import Frames
+from synaptrace.data.inputs import afford
 from synaptrace.data.recorded import EventDataset
-from synaptrace.data.source import Source
+from synaptrace.data.source import Source, find
 from synaptrace.errors import UserError
 
 SOURCE = Source(
@@ -38,7 +40,7 @@ SOURCE = Source(
     splits="a development test and validation, a fifth each of every class by a fixed seed",
 )
 
-VERSION = 1
+VERSION = 2
 SEED = 0
 """Of the split; it doesn't change with a run's seed."""
 
@@ -85,7 +87,10 @@ def prepare(
                     "data.rate resamples them all"
                 )
         else:
-            samples = wav.convert(*wav.channels(file), rate)
+            recorded, found = wav.channels(file)
+            size = recorded.element_size() * len(recorded)
+            afford(file, size * rate // found, size, f"{found} Hz resampled to {rate} Hz")
+            samples = wav.convert(recorded, found, rate)
         yield clips.sample(samples, classes.index(file.parent.name), file=_name(file))
 
     return clips.prepare("folder", root, files, files, read, skip_bad, convert=rate is not None)
@@ -166,6 +171,29 @@ def load(
     )
 
 
+def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:
+    """A sound file as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, seconds)
+
+
+def read_npy(
+    path: Path, rows: int = 128, columns: int = 128, dt: float = 10.0, pool: int = 1
+) -> Tensor | None:
+    """A .npy file of events as frames (T, 2, rows, columns); None where it is no list of events.
+
+    Raises:
+        UserError: events that are no recording, an option out of range.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        listed = array.dtype.names is not None or (array.ndim == 2 and array.shape[1] == 4)
+    except (OSError, ValueError, EOFError, AttributeError, SyntaxError):
+        return None
+    if not listed:
+        return None
+    return Frames((rows, columns), dt, pool=pool).of(_events(path, (rows, columns)))
+
+
 def _find(path: Path | None) -> tuple[Path, list[Path]]:
     """The root, and the files in the folders of the classes, all sound or all events."""
     if path is None:
@@ -177,7 +205,7 @@ def _find(path: Path | None) -> tuple[Path, list[Path]]:
         raise UserError(f"{path}: needs two classes at least, a folder for each")
     files: list[Path] = []
     for each in classes:
-        own = sorted(f for f in each.iterdir() if f.suffix.lower() in (".wav", ".npy"))
+        own = [f for f in find(each, "*") if f.suffix.lower() in (".wav", ".npy")]
         if not own:
             raise UserError(f"{each}: holds no .wav or .npy file; fill or remove it")
         files += own
@@ -215,17 +243,12 @@ def _clips(
 
 
 def _events(file: Path, sensor: tuple[int, int]) -> Recording:
-    """The events of a .npy file.
+    """The events of a .npy file, their time counted from the first one.
 
     Raises:
         UserError: the file can't be read, is no such array, or no recording (`events.check`).
     """
-    try:
-        array = np.load(file, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"{file}: can't be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{file}: truncated, or no array that NumPy saved") from error
+    array = npy.read(file)
     fields = array.dtype.names or ()
     if not (array.ndim == 1 and {"t", "x", "y", "p"} <= set(fields)) and (
         array.ndim != 2 or array.shape[1] != 4
@@ -234,9 +257,10 @@ def _events(file: Path, sensor: tuple[int, int]) -> Recording:
     t, x, y, p = (array[name] for name in "txyp") if fields else array.T
     if any(each.dtype.kind not in "iub" for each in (t, x, y, p)):
         raise UserError(f"{file}: events are whole numbers, t in microseconds")
+    if any(each.ndim != 1 for each in (t, x, y, p)):
+        raise UserError(f"{file}: fields t, x, y, p hold one number each")
     if len(t) and (min(each.min() for each in (t, x, y, p)) < 0 or p.max() > 1):
         raise UserError(f"{file}: t, x and y can't be negative, and p is 0 or 1")
-    check(file, Recording(t.astype(np.int64), x, y, p), sensor)
-    return Recording(
-        t.astype(np.int64), x.astype(np.uint16), y.astype(np.uint16), p.astype(np.uint8)
-    )
+    check(file, Recording(t, x, y, p), sensor)
+    t = (t - t[0]).astype(np.int64)  # in its own type, which may count beyond 2⁶³
+    return Recording(t, x.astype(np.uint16), y.astype(np.uint16), p.astype(np.uint8))

@@ -13,9 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.data.events import Recording
+from synaptrace.data.inputs import afford
 from synaptrace.errors import UserError
 
 Array = NDArray[Any]
+
+SPARSE = 40
+"""Bytes that an event justifies, of those that `inputs.afford` multiplies: 1,000 empty pixels."""
+
+LEAST = 1 << 18
+"""Events that every batch is taken to have, however few there are: frames of 1 GiB."""
 
 
 class Events(NamedTuple):
@@ -115,6 +122,17 @@ class Frames:
             return np.full(len(last), self.steps)
         assert self.dt is not None
         return (last / (1000 * self.dt)).astype(np.int64) + 1
+
+    def afford(self, where: object, last: Array, events: int) -> None:
+        """Raises UserError, naming ``where``, if a batch asks for more than its events justify.
+
+        Args:
+            last: (B,) microseconds of each sample's last event.
+            events: how many they have together.
+        """
+        steps, step = int(self.duration(last).max()), math.prod(self.shape)
+        what = f"{steps} steps of {len(last)} recordings (mend it, or raise data.dt or data.pool),"
+        afford(where, 4 * steps * step * len(last), SPARSE * (LEAST + events), what)
 
     def render(self, events: Events, first: Array, last: Array) -> Tensor:
         """The frames of a batch.

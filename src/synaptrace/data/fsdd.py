@@ -13,13 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from torch import Tensor
 
 from synaptrace.data import spoken, wav
 from synaptrace.data.audio import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.source import Download, Source, find
 from synaptrace.data.splits import Index
 from synaptrace.errors import UserError
 
@@ -33,6 +35,7 @@ SOURCE = Source(
         Download(
             "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
             unpack=".",
+            holds=3000,  # GitHub packs a tag anew and gives no checksum: its content is counted
         ),
     ),
     splits="utterances 0-4 test, 5-9 validate; without 0-4: 5-9 development test, 10-14 validate",
@@ -59,7 +62,7 @@ def prepare(
         UserError: no recordings there; bad ones, unless ``skip_bad`` leaves them out.
     """
     root = SOURCE.locate(path)
-    files = sorted(file for file in root.rglob("*.wav") if NAME.fullmatch(file.name))
+    files = [file for file in find(root, "**/*.wav") if NAME.fullmatch(file.name)]
     if not files:
         raise UserError(f"{root}: no FSDD here; recordings lie in {SOURCE.layout[0]}")
     clips = spoken.Clips(Mel(RATE, window, hop, bands), seconds)
@@ -127,6 +130,11 @@ def load(
         test_split=test_split,
         leave_out=None if leave_out is None else str(leave_out),
     )
+
+
+def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:
+    """A recording as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, seconds)
 
 
 def split(

@@ -14,8 +14,9 @@ point of accuracy is one clip.
 from __future__ import annotations
 
 import csv
+import os.path
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from synaptrace.data import cache, splits, spoken
 from synaptrace.data.audio import central
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.inputs import read_bytes, reason
 from synaptrace.data.source import Source
 from synaptrace.errors import UserError
 
@@ -53,7 +55,10 @@ FRAMES, COEFFICIENTS = 49, 10
 HOP = 20.0
 """Milliseconds from one frame to the next."""
 
-NAME = re.compile(r"tst_(\d+)_[^/]+\.bin")
+NAME = re.compile(r"tst_(\d{1,18})_[^/]{1,200}\.bin", re.ASCII)
+
+KNOWN = {str(label): label for label in range(len(CLASSES))}
+"""The labels as the list writes them."""
 
 
 def prepare(*, path: Path | None = None, skip_bad: bool = False) -> Cache:
@@ -64,24 +69,15 @@ def prepare(*, path: Path | None = None, skip_bad: bool = False) -> Cache:
     """
     root = SOURCE.locate(path)
     labels = _labels(root / LABELS)
-    files = [root / name for name in labels if (root / name).is_file()]
+    files = [root / name for name in labels if os.path.exists(root / name)]
     if not files:
         raise UserError(f"{root}: no kws01 here; clips lie in {SOURCE.layout[0]}")
 
     def read(file: Path) -> Iterator[Sample]:
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise UserError(f"{file}: can't be read ({error.strerror})") from error
-        if len(data) != FRAMES * COEFFICIENTS:
-            raise UserError(
-                f"{file}: {len(data)} bytes, where {FRAMES}×{COEFFICIENTS} are expected; "
-                "get it again"
-            )
+        mfcc = _read(file)
         match = NAME.fullmatch(file.name)
         assert match is not None
-        columns = {"mfcc": np.frombuffer(data, np.int8).reshape(FRAMES, COEFFICIENTS)}
-        yield Sample(columns, labels[file.name], {"number": match[1], "file": file.name})
+        yield Sample({"mfcc": mfcc}, labels[file.name], {"number": match[1], "file": file.name})
 
     settings = {"files": cache.fingerprint(root, [root / LABELS, *files])}
     return cache.prepare("kws01", VERSION, settings, files, read, skip_bad=skip_bad)
@@ -126,20 +122,45 @@ def load(
     )
 
 
+def read_file(path: Path, dataset: Callable[[], ArrayDataset]) -> Tensor:
+    """A clip as events (49, 30), standardised by the training set that ``dataset`` gives.
+
+    Raises:
+        UserError: the file is no such clip, or the training set isn't there.
+    """
+    mfcc = torch.from_numpy(_read(path).copy())
+    transform = dataset().transform
+    assert transform is not None
+    return transform(mfcc[:, None])[:, 0]
+
+
+def _read(file: Path) -> cache.Array:
+    """The coefficients of a clip (49, 10). Raises UserError where it can't be read."""
+    data = read_bytes(file)
+    if len(data) != FRAMES * COEFFICIENTS:
+        raise UserError(
+            f"{file}: {len(data)} bytes, where {FRAMES}×{COEFFICIENTS} are expected; get it again"
+        )
+    return np.frombuffer(data, np.int8).reshape(FRAMES, COEFFICIENTS)
+
+
 def _standardise(mfcc: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     return (central(mfcc.float()) - mean) / deviation.clamp(min=1e-6)
 
 
 def _labels(path: Path) -> dict[str, int]:
-    """The label of each clip that the list names."""
+    """The label of each clip that the list names, once."""
+    if not path.is_file():
+        raise UserError(f"{path}: can't be read; kws01 needs its list of labels")
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: can't be read; kws01 needs its list of labels") from error
-    labels = {}
-    for number, row in enumerate(csv.reader(lines), 1):
-        known = len(row) == 3 and NAME.fullmatch(row[0]) and row[2].isascii() and row[2].isdigit()
-        if not known or int(row[2]) >= len(CLASSES):
+        rows = list(csv.reader(read_bytes(path).decode("utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: can't be read as a list of labels ({reason(error)})") from error
+    labels: dict[str, int] = {}
+    for number, row in enumerate(rows, 1):
+        if len(row) != 3 or not NAME.fullmatch(row[0]) or row[2] not in KNOWN:
             raise UserError(f"{path}: line {number} is not 'tst_….bin,{len(CLASSES)},<label>'")
-        labels[row[0]] = int(row[2])
+        if row[0] in labels:
+            raise UserError(f"{path}: line {number} lists {row[0]} again; keep one of the two")
+        labels[row[0]] = KNOWN[row[2]]
     return labels

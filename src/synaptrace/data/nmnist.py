@@ -19,7 +19,7 @@ from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.events import Recording, read_bin
 from synaptrace.data.frames import Frames, alone
 from synaptrace.data.recorded import EventDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
 MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files"
@@ -67,7 +67,7 @@ def prepare(*, path: Path | None = None, skip_bad: bool = False) -> Cache:
         UserError: no recordings there; bad ones, unless ``skip_bad`` leaves them out.
     """
     root = SOURCE.locate(path)
-    files = [f for split in ("Train", "Test") for f in sorted(root.glob(f"{split}/[0-9]/*.bin"))]
+    files = [f for split in ("Train", "Test") for f in find(root, f"{split}/[0-9]/*.bin")]
     if not files:
         raise UserError(f"{root}: no N-MNIST here; recordings lie in {SOURCE.layout[0]}")
     settings = {"files": cache.fingerprint(root, files)}
@@ -172,6 +172,8 @@ def view(
 
 def _read(file: Path) -> Iterator[Sample]:
     t, x, y, p = read_bin(file, SENSOR)
+    if t[-1] > np.iinfo(np.int32).max:
+        raise UserError(f"{file}: its clock runs on to {t[-1]} µs, over half an hour")
     columns: dict[str, Array] = {
         "t": t.astype(np.int32),
         "x": x.astype(np.uint8),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import Dataset
-from synaptrace.files import replace_atomic
+from synaptrace.drawing import figure, plain, save
 
 SAMPLES = 4
 """Rows of the picture, each of another class where there are so many."""
@@ -30,21 +30,19 @@ def draw(data: Dataset, path: Path, split: str = "train") -> None:
     Raises:
         UserError: the file can't be written.
     """
-    from matplotlib.figure import Figure
-
     chosen = _choose(data, split)
     maps = len(data.meta.shape) == 3
     columns = COLUMNS if maps else 1
     size = (1.6 * columns + 0.5, 1.75 * len(chosen)) if maps else (8, 2 * len(chosen))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(chosen), columns, squeeze=False)
+    picture = figure(*size)
+    axes = picture.subplots(len(chosen), columns, squeeze=False)
     for row, (label, events) in zip(axes, chosen, strict=True):
         (_maps if maps else _raster)(row, events)
-        row[0].set_ylabel(data.meta.classes[label])
+        row[0].set_ylabel(plain(data.meta.classes[label]))
     if not maps:
         axes[-1][0].set_xlabel("step")
-    figure.suptitle(f"{data.meta.name}, {split}", fontsize="medium")
-    replace_atomic(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    picture.suptitle(plain(f"{data.meta.name}, {split}"), fontsize="medium")
+    save(picture, path)
 
 
 def _choose(data: Dataset, split: str) -> list[tuple[int, Tensor]]:

@@ -78,6 +78,7 @@ class EventDataset:
         self.columns = {k: np.asarray(column) for k, column in cache.columns.items()}
         self.first, self.last = self._ends()
         self.duration = frames.duration(self.last)
+        self._afford()
         self.index = {k: np.array(v, dtype=np.int64) for k, v in index.items() if len(v)}
         _check_index(self.index, len(cache), name)
         same = len(set(self.duration.tolist())) == 1
@@ -116,6 +117,15 @@ class EventDataset:
             raise UserError(f"{self.cache.folder}: a sample has no event; prepare the data again")
         t = self.columns["t"]
         return t[start].astype(np.int64), t[end - 1].astype(np.int64)
+
+    def _afford(self) -> None:
+        """Raises UserError, naming the longest sample, if its batch would be out of proportion."""
+        longest = int(self.duration.argmax())
+        files = self.cache.notes.get("file", ())
+        where = files[longest] if files else f"{self.cache.folder}: sample {longest}"
+        batch = min(self.batch_size, len(self.cache))
+        mean = int(self.cache.offsets[-1]) // len(self.cache)
+        self.frames.afford(where, np.full(batch, self.last[longest]), mean * batch)
 
     def _gather(self, rows: Array) -> Events:
         """The events of samples, but for those that come too late to be seen."""

@@ -17,6 +17,18 @@ from synaptrace.data.cache import home
 from synaptrace.errors import UserError
 
 
+def find(root: Path, pattern: str) -> list[Path]:
+    """The files below ``root`` that match, sorted; names that start with a dot are not data.
+
+    Systems and editors leave such (``._a.wav``, ``.ipynb_checkpoints/``) beside every file.
+    """
+    return sorted(file for file in root.glob(pattern) if not _hidden(file.relative_to(root)))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 @dataclass(frozen=True)
 class Download:
     """A file to fetch.
@@ -28,6 +40,7 @@ class Download:
         unpack: the folder of the data set into which an archive is unpacked, "." for its top;
             None for a file that stays as it is.
         name: what it is called in the data set's folder; by default as in the URL.
+        holds: how many of the data set's files are in it, for one whose checksum isn't known.
     """
 
     url: str
@@ -35,6 +48,7 @@ class Download:
     checksum: str | None = None
     unpack: str | None = None
     name: str = ""
+    holds: int | None = None
 
     @property
     def file(self) -> str:

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from synaptrace.data import splits, spoken, wav
 from synaptrace.data.audio import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
-from synaptrace.data.source import Download, Source
+from synaptrace.data.lists import read as read_lists
+from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
 WORDS = (
@@ -70,11 +72,11 @@ def prepare(
         UserError: no clips or lists there; bad ones, unless ``skip_bad`` leaves them out.
     """
     root = SOURCE.locate(path)
-    files = sorted(file for file in root.glob("*/*.wav"))
+    files = find(root, "*/*.wav")
     if not files:
         raise UserError(f"{root}: no Speech Commands here; clips lie in {SOURCE.layout[0]}")
     lists = [root / name for name in LISTS.values()]
-    given = _lists(root)
+    given = read_lists(root, LISTS)
     clips = spoken.Clips(Mel(RATE, window, hop, bands), SECONDS)
 
     def read(file: Path) -> Iterator[Sample]:
@@ -111,8 +113,8 @@ def load(
 ) -> ArrayDataset:
     """Speech Commands: events (100, B, 120), log-mel bands and their differences.
 
-    Any part of the files will do, with the two lists; one without test clips is split anew, a
-    fifth each of every class for development test and validation.
+    Any part of the files will do, with the two lists; where the list of test clips is empty,
+    whole speakers, a fifth each of the clips at least, are development test and validation.
 
     Args:
         form: of the features, "clip" or "causal" (`audio`).
@@ -158,15 +160,6 @@ def load(
     )
 
 
-def _lists(root: Path) -> dict[str, str]:
-    """The split of each clip that one of the two lists names."""
-    given = {}
-    for split, name in LISTS.items():
-        try:
-            lines = (root / name).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{root / name}: can't be read; Speech Commands needs its list of {split} clips"
-            ) from error
-        given.update({line.strip(): split for line in lines})
-    return given
+def read_file(path: Path, features: dict[str, Any] | None) -> Tensor:
+    """A clip as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, SECONDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,10 +61,10 @@ def make(
     return {name: sorted(samples) for name, samples in index.items()}
 
 
-def hold_out(groups: Sequence[str], share: float, seed: int) -> list[int]:
+def hold_out(groups: Sequence[str], share: float, seed: int, keep: int = 1) -> list[int]:
     """The samples of whole groups (speakers, subjects), at least ``share`` of all together.
 
-    Groups come in an order that hashes the seed and their names; one at least stays.
+    Groups come in an order that hashes the seed and their names; ``keep`` of them at least stay.
 
     Raises:
         UserError: there is but one group.
@@ -71,9 +72,10 @@ def hold_out(groups: Sequence[str], share: float, seed: int) -> list[int]:
     names = sorted(set(groups), key=lambda name: derive(seed, "group", name))
     if len(names) < 2:
         raise UserError("data.validation: to hold out a speaker or subject, there must be two")
+    sizes = Counter(groups)
     chosen: set[str] = set()
-    for name in names[:-1]:
-        if sum(group in chosen for group in groups) >= share * len(groups):
+    for name in names[:-keep]:
+        if sum(sizes[group] for group in chosen) >= share * len(groups):
             break
         chosen.add(name)
     return [sample for sample, group in enumerate(groups) if group in chosen]
@@ -91,20 +93,22 @@ def complete(
 
     With official test samples, validation is what they gave for it, or else a seeded ``share`` of
     their training samples: whole ``groups`` where there are some, or of every class alike.
-    Without, as in a partial copy, a seeded fifth each of every class becomes test and validation.
+    Without, as in a partial copy, a seeded fifth each becomes test and validation: of the groups'
+    samples, whole groups, or of every class. Samples of no group stay where they were given.
 
     Args:
         labels: the class of each sample.
         given: "train", "validation" or "test", for each sample.
         share: of the training samples that validate; 0: none does, they train.
-        groups: the speaker or subject of each sample, where the test's are others.
+        groups: the speaker or subject of each sample, where the test's are others; "" for a
+            sample of none, which is no official test alone.
         seed: fixed for a data set, never a run's.
 
     Returns:
         The index, and "official" or "development" for its test samples.
 
     Raises:
-        UserError: no training samples, a share out of range, a single group to hold out from.
+        UserError: no training samples, a share out of range, too few groups to hold out from.
     """
     if not 0 <= share < 1:
         raise UserError(f"data.validation: {share} is not a share from 0 to below 1")
@@ -114,21 +118,53 @@ def complete(
     if not index["train"]:
         raise UserError("there are no training samples")
     test_split = "official"
-    if not index["test"]:
-        index = make(labels, {"train": 0.6, "validation": 0.2, "test": 0.2}, seed)
+    if not any(groups is None or groups[sample] for sample in index["test"]):
+        index = _fifths(labels, given, seed, groups, 2 if share else 1)
         test_split = "development"
     elif not index["validation"] and share:
         train = index["train"]
         if groups is not None:
-            places = hold_out([groups[sample] for sample in train], share, seed)
+            theirs = [sample for sample in train if groups[sample]]
+            places = hold_out([groups[sample] for sample in theirs], share, seed)
         else:
+            theirs = train
             places = make([labels[sample] for sample in train], {"held": share}, seed)["held"]
-        index["validation"] = [train[place] for place in places]
+        index["validation"] = [theirs[place] for place in places]
         index["train"] = sorted(set(train) - set(index["validation"]))
     if not share:
         index["train"] = sorted(index["train"] + index["validation"])
         index["validation"] = []
     return {split: samples for split, samples in index.items() if samples}, test_split
+
+
+def _fifths(
+    labels: Sequence[int],
+    given: Sequence[str],
+    seed: int,
+    groups: Sequence[str] | None,
+    parts: int,
+) -> Index:
+    """A development test and, with two ``parts``, validation: whole groups where there are some."""
+    if groups is None or not any(groups):
+        return make(labels, {"train": 0.6, "validation": 0.2, "test": 0.2}, seed)
+    found = len(set(groups) - {""})
+    if found <= parts:
+        raise UserError(
+            f"this copy has no test samples, and {found} speakers or subjects are too few to "
+            f"hold one out for each part; it needs {parts + 1}, or its test files"
+        )
+    split = {sample: name for sample, name in enumerate(given) if not groups[sample]}
+    rest = [sample for sample in range(len(labels)) if groups[sample]]
+    for name, share, keep in (("test", 0.2, parts), ("validation", 0.25, 1))[:parts]:
+        held = {
+            rest[place] for place in hold_out([groups[i] for i in rest], share, seed, keep=keep)
+        }
+        split |= dict.fromkeys(held, name)
+        rest = [sample for sample in rest if sample not in held]
+    return {
+        name: [sample for sample in range(len(labels)) if split.get(sample, "train") == name]
+        for name in ("train", "validation", "test")
+    }
 
 
 def canonical(index: Mapping[str, Sequence[int]]) -> str:
@@ -161,7 +197,7 @@ def load(path: str | Path, *, samples: int | None = None, expected: str | None =
             names a sample twice, or doesn't fit the data.
     """
     try:
-        stored = json.loads(Path(path).read_text())
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
         key, index = stored["sha256"], stored["splits"]
         found = digest(index)
     except OSError as error:

@@ -7,7 +7,7 @@ the statistics and what augments them come later and cost no second preparation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synaptrace.data import cache, splits
+from synaptrace.data import cache, splits, wav
 from synaptrace.data.audio import Features, Mel, centre
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
@@ -80,6 +80,27 @@ class Clips:
         """
         key = asdict(self) | settings | {"files": cache.fingerprint(root, files)}
         return cache.prepare(name, VERSION, key, items, read, skip_bad=skip_bad)
+
+
+def read_file(path: Path, features: Mapping[str, Any] | None, seconds: float) -> Tensor:
+    """A sound file as a network hears it: events (T, channels), prepared as training's clips were.
+
+    One of another rate or of several channels is mixed down and resampled (`wav.convert`).
+
+    Args:
+        features: `Features.spec` of those that the network was trained with.
+        seconds: of a clip.
+
+    Raises:
+        UserError: the file can't be read; a network that wasn't trained on sound.
+    """
+    if features is None:
+        raise UserError(f"{path}: the network was not trained on sound; it takes .npy events")
+    made = Features.from_spec(features)
+    clips = Clips(made.mel, seconds)
+    samples = wav.convert(*wav.channels(path), made.mel.rate)
+    power = made.mel.power(centre(samples, clips.length))
+    return made(power[:, None])[:, 0]
 
 
 def dataset(

@@ -18,6 +18,7 @@ from synaptrace.data.cache import Cache
 from synaptrace.data.dataset import SPLITS, Dataset
 from synaptrace.data.fetch import fetch as fetch_files
 from synaptrace.data.source import Source
+from synaptrace.names import printed
 
 Say = Callable[[str], object]
 
@@ -66,9 +67,9 @@ def prepare(
     made.verify()
     size = sum(made.meta["sizes"].values())
     say("name\tsamples\tbytes\tskipped\tfolder")
-    say(f"{name}\t{len(made)}\t{size}\t{len(made.skipped)}\t{made.folder}")
+    say(f"{name}\t{len(made)}\t{size}\t{len(made.skipped)}\t{printed(made.folder)}")
     for line in made.skipped:
-        say(f"skipped\t{line}")
+        say(f"skipped\t{printed(line)}")
 
 
 def inspect(
@@ -97,7 +98,7 @@ def inspect(
     say(f"test split\t{meta.test_split or 'none'}\t{source.splits}")
     say(f"split index\t{meta.split_hash or 'none'}")
     if meta.speakers:
-        say(f"speakers\t{len(meta.speakers)}\t{' '.join(meta.speakers)}")
+        say(f"speakers\t{len(meta.speakers)}\t{' '.join(map(printed, meta.speakers))}")
     found = {split: _measure(loaded, split) for split in SPLITS if split in meta.sizes}
     say("split\tsamples\tsteps\tinput a sample\tinput a step and element\tnonzero")
     for split, measured in found.items():
@@ -105,12 +106,12 @@ def inspect(
     say("class\t" + "\t".join(found))
     for label, word in enumerate(meta.classes):
         counts = [str(int(measured.counts[label])) for measured in found.values()]
-        say("\t".join([word, *counts]))
+        say("\t".join([printed(word), *counts]))
     for line in getattr(getattr(loaded, "cache", None), "skipped", []):
-        say(f"skipped\t{line}")
+        say(f"skipped\t{printed(line)}")
     out = Path(f"{name}.png") if out is None else out
     picture.draw(loaded, out)
-    say(f"picture\t{out}")
+    say(f"picture\t{printed(out)}")
 
 
 def find(name: str) -> Source:

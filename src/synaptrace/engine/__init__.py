@@ -14,6 +14,6 @@ their convolutions on a matrix unit where the processor has one (`convolve`).
 `why` says what is missing where it can't be used, `level` which instruction set it uses.
 """
 
-from synaptrace.engine.library import level, why
+from synaptrace.native.library import level, why
 
 __all__ = ["level", "why"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from synaptrace.engine.library import MAX_LAYERS, SURROGATES, Job, Layer, Matrix, address, why
 from synaptrace.layers import Dense
+from synaptrace.native.library import MAX_LAYERS, SURROGATES, Job, Layer, Matrix, address, why
 
 if TYPE_CHECKING:
     from synaptrace.network import Network

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from synaptrace.engine import library
 from synaptrace.engine.describe import contiguous, describe, unfit
-from synaptrace.engine.library import address
+from synaptrace.native import library
+from synaptrace.native.library import address
 
 if TYPE_CHECKING:
     from synaptrace.network import Network

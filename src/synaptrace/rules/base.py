@@ -13,10 +13,11 @@ and the memory count (`tensors`) read nothing else.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from functools import wraps
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,23 +38,29 @@ def whole(what: str, numbers: Any, needed: str) -> Tensor:
     return numbers.to(torch.int64).contiguous()
 
 
-def options_of(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a rule's constructor is called with, defaults included, but network and generator."""
-    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
-    try:
-        bound = signature.bind_partial(None, *args, **kwargs)
-    except TypeError:  # the constructor itself will say so
-        return {}
-    bound.apply_defaults()
-    _, *named = signature.parameters.values()
-    found: dict[str, Any] = {}
-    for parameter in named:
-        if parameter.kind is parameter.VAR_KEYWORD:
-            found |= bound.arguments[parameter.name]
-        elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name in bound.arguments:
-            found[parameter.name] = bound.arguments[parameter.name]
-    left_out = ("net", "generator", *getattr(kind, "unsaved", ()))
-    return {name: value for name, value in found.items() if name not in left_out}
+def noting(init: Callable[..., None]) -> Callable[..., None]:
+    """A rule's constructor that notes in ``options`` what it is called with, defaults included,
+    but network and generator; of a chain of constructors the outermost one's."""
+    signature = inspect.signature(init)
+    rest = {p.name: p.kind for p in signature.parameters.values()}
+
+    @wraps(init)
+    def noted(self: Rule, *args: Any, **kwargs: Any) -> None:
+        if "options" not in vars(self):
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            _, *given = bound.arguments.items()
+            found: dict[str, Any] = {}
+            for name, value in given:
+                if rest[name] is inspect.Parameter.VAR_KEYWORD:
+                    found |= value
+                elif rest[name] is not inspect.Parameter.VAR_POSITIONAL:
+                    found[name] = value
+            left_out = ("net", "generator", *self.unsaved)
+            self.options = {k: v for k, v in found.items() if k not in left_out}
+        init(self, *args, **kwargs)
+
+    return noted
 
 
 def check_network(net: Any) -> None:
@@ -91,6 +98,7 @@ class Locality:
 class Rule(nn.Module):
     """A learning rule on a network; subclasses state equations, source and locality.
 
+    Autocast changes nothing within a rule; ``precision="bfloat16"`` is the network's matter.
     The network is not a submodule: ``rule.parameters()`` are the rule's own, and the optimizer
     is given ``[*net.parameters(), *rule.parameters()]``.
     """
@@ -108,13 +116,14 @@ class Rule(nn.Module):
     lasting: ClassVar[tuple[str, ...]] = ()
     """Names in ``state`` that outlive a sequence, for a rule that compares it with the next."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        rule = super().__new__(cls)
-        rule.options = options_of(cls, args, kwargs)
-        return rule
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = noting(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        self.__dict__.setdefault("options", {})
         check_network(net)
         if net.adaptive and not self.adaptive:
             raise UserError(f"neuron.adaptation: {self.name} knows no adaptive thresholds; set 0")
@@ -279,7 +288,7 @@ class Rule(nn.Module):
         running = self.time < lengths[0] if lengths else None
         if not self._held:
             self._refresh()
-        with torch.no_grad():
+        with torch.no_grad(), self._exact():
             self.state["logits"] = [self._step(mask(x, running), running)]
         self.time += 1
         return self.state["logits"][0]
@@ -298,7 +307,8 @@ class Rule(nn.Module):
         """
         if not self.open:
             raise RuntimeError("rule.finish needs rule.start(labels) first")
-        self._finish()
+        with self._exact():
+            self._finish()
         self.open = False
         return self.state["logits"][0].detach()
 
@@ -332,7 +342,7 @@ class Rule(nn.Module):
         if not self._whole(events, optimizer, every):
             with torch.no_grad():
                 self._start(self.state["labels"][0])
-            with self._holding():
+            with self._exact(), self._holding():
                 for t, x in enumerate(events, 1):
                     self.step(x)
                     if optimizer is not None and every and t % every == 0 < len(events) - t:
@@ -348,6 +358,12 @@ class Rule(nn.Module):
     def _refresh(self) -> None:
         with torch.no_grad():
             self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
+
+    def _exact(self) -> AbstractContextManager[Any]:
+        """Autocast has no part in a rule: what is computed in bfloat16, a layer says itself."""
+        kind = self.net.readout.weight.device.type
+        known = torch.amp.is_autocast_available(kind)
+        return torch.autocast(kind, enabled=False) if known else nullcontext()
 
     @contextmanager
     def _holding(self) -> Iterator[None]:

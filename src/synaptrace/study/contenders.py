@@ -16,6 +16,7 @@ from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.rules.tp.targets import Targets
+from synaptrace.yaml_files import Text
 
 AS_PUBLISHED = "tp:as-published"
 DEFAULT = (
@@ -73,7 +74,7 @@ def contender(label: str, readout_decay: float = 1.0) -> Contender:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--rules: {label!r} should be name:option=value")
-        given[key] = config.parse(f"rules {label}", value)
+        given[key] = Text(value)
     settings = config.validate("rule", config.options_of("rule", name), given)
     del settings["name"]
     if name == "tp":

@@ -1,6 +1,6 @@
 """Fine-tuning to one's own recordings: a folder of words, known ones and new ones.
 
-    RUN/finetune/<folder>-<hash>-<hash>/<cell>/   checkpoints, and summary.json at the end
+    RUN/finetune-<folder>-<hash>-<hash>_<cell>/   checkpoints, and summary.json at the end
 
 The hashes are of the recordings and of RUN's weights, so other ones make another directory; the
 result is listened with like any run.
@@ -8,7 +8,8 @@ result is listened with like any run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from synaptrace.data import folder
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
-from synaptrace.study.personal import AT_ONCE, Cell, digest, learner, load, measure
+from synaptrace.study import tuned
+from synaptrace.study.personal import AT_ONCE, digest, known_data, learner, measure
+from synaptrace.study.tuned import Cell
 from synaptrace.training import job
 from synaptrace.training import run as runs
 
@@ -29,9 +32,13 @@ ENOUGH = 5
 
 
 def tune(
-    path: Path, words: Path, cell: Cell, *, seed: int = 0, out: Path | None = None
-) -> tuple[Path, dict[str, Any]]:
+    path: Path, words: Path, cell: Cell, *, seed: int = 0, out: Path | None = None,
+    data_path: str | None = None,
+) -> tuple[Path, dict[str, Any]]:  # fmt: skip
     """Fine-tune the run ``path`` to the folder ``words``; a word that it doesn't know is added.
+
+    Args:
+        data_path: where the data that it was trained on are now, if they have moved.
 
     Returns:
         The directory, and the summary: accuracy on the query, the fifth that was kept of words
@@ -40,28 +47,86 @@ def tune(
     Raises:
         UserError: a run that wasn't trained on sound, recordings that can't be read.
     """
-    trained = job.trained(path)
-    if trained.features is None:
-        raise UserError(f"{path}: was not trained on sound")
-    own = recordings(words, trained.config.data, trained.features)
-    fresh = [word for word in own.meta.classes if word not in trained.classes]
-    classes = [*trained.classes, *fresh]
+    own = recordings(words, job.trained(path))
     assert own.cache is not None
-    place = f"{words.resolve().name}-{own.cache.folder.name[-8:]}"
-    run = (out or trained.run / "finetune") / f"{place}-{digest(path)}" / cell.name
+    place = f"{words.resolve().name}-{own.cache.folder.name[-8:]}-{digest(path)}"
+    run = (out or runs.home(path) / "finetune") / place / cell.name
+    if out is None and not run.is_dir():  # an earlier version made it there
+        run = runs.home(path) / f"finetune-{place}_{cell.name}"
     done = runs.read_summary(run)
-    if done is not None:
-        return run, done
+    return run, done or once(run, path, words, cell, seed, data_path)
 
-    net, rule = learner(path, cell.contrast)
-    for word in fresh:
+
+def once(
+    run: Path, base: Path, words: Path, cell: Cell, seed: int, data_path: str | None = None
+) -> dict[str, Any]:
+    """Fine-tune ``base`` in the directory ``run``, or go on with it; returns the summary."""
+    trained = job.trained(base, data_path)
+    sees = sight(trained, words, cell, seed, data_path)
+    net, rule = learner(base, cell.contrast)
+    for word in sees.fresh:
         net.add_class()
         rule.add_class(generator=generator(seed, "word", word))
+
+    def score() -> dict[str, float | None]:
+        return measure(net, sees.seen, ["query"]) | measure(net, sees.old, ["general"])
+
+    before = score()
+    tuned.write(run, base, cell=cell, seed=seed, words=str(words.absolute()), data_path=data_path)
+    costs = adapt(
+        net, rule, sees.seen, sees.rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
+        update=trained.config.train["update"], keep=Keep.parse(cell.keep), seed=seed, run=run,
+        buffer=sees.buffer, config=trained.config.model_dump(),
+    )  # fmt: skip
+    sizes = [data.meta.sizes.get(part, 0) for data, part in sees.measured]
+    found = {
+        **vars(cell), "seed": seed, "new_words": sees.fresh, "samples": len(sees.rows),
+        "sizes": dict(zip(("query", "general"), sizes, strict=True)),
+        "before": before, "after": score(), **costs,
+    }  # fmt: skip
+    runs.write_summary(run, found)
+    (run / runs.LAST).unlink(missing_ok=True)
+    return found
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Data as one fine-tuning sees them."""
+
+    seen: ArrayDataset
+    """The recordings, in the splits "train" and "query", and the buffer after them."""
+    old: ArrayDataset
+    """What the network was trained on, in the split "general", its test."""
+    rows: list[int]
+    """Of ``seen``: what is learned from."""
+    buffer: range
+    """Of ``seen``: what is rehearsed."""
+    fresh: list[str]
+    """Words that the network doesn't know."""
+
+    @property
+    def measured(self) -> list[tuple[ArrayDataset, str]]:
+        return [(self.seen, "query"), (self.old, "general")]
+
+
+def sight(
+    trained: job.Trained, words: Path, cell: Cell, seed: int, data_path: str | None = None
+) -> Sight:
+    """The folder ``words`` and the data that were trained on.
+
+    Raises:
+        UserError: either can't be read, or a network that wasn't trained on sound.
+    """
+    own = recordings(words, trained)
+    fresh = [word for word in own.meta.classes if word not in trained.classes]
+    classes = [*trained.classes, *fresh]
     own = shots.view(own, {}, classes=classes, features=trained.features)
     support, query = parts(own)
     rows = shots.draw(own, support, cell.shots, seed)
 
-    old = load(trained.config)  # not Trained.load_data: a fine-tuned run may be tuned again
+    old = known_data(
+        trained, data_path
+    )  # not Trained.load_data: a fine-tuned run may be tuned again
     known, test = old.index["train"].tolist(), old.index.get("test", torch.empty(0)).tolist()
     old = shots.view(
         old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
@@ -70,34 +135,18 @@ def tune(
     buffer = shots.draw(old, known, keep.rehearse, seed) if keep.rehearse else []
     both = joined(own, old, buffer)
     seen = shots.view(both, {"train": rows, "query": query}, batch_size=AT_ONCE)
-
-    def score() -> dict[str, float | None]:
-        return measure(net, seen, ["query"]) | measure(net, old, ["general"])
-
-    before = score()
-    costs = adapt(
-        net, rule, seen, rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
-        update=trained.config.train["update"], keep=keep, seed=seed, run=run,
-        buffer=range(len(own.labels), len(both.labels)), config=trained.config.model_dump(),
-    )  # fmt: skip
-    found = {
-        **vars(cell), "seed": seed, "new_words": fresh, "samples": len(rows),
-        "sizes": {"query": len(query), "general": len(test)},
-        "before": before, "after": score(), **costs,
-    }  # fmt: skip
-    runs.write_summary(run, found)
-    (run / runs.LAST).unlink(missing_ok=True)
-    return run, found
+    return Sight(seen, old, rows, range(len(own.labels), len(both.labels)), fresh)
 
 
-def recordings(
-    path: Path, settings: Mapping[str, Any], features: Mapping[str, Any]
-) -> ArrayDataset:
+def recordings(path: Path, trained: job.Trained) -> ArrayDataset:
     """The folder's sound, mixed down, resampled and cut as the run's was.
 
     Raises:
-        UserError: as `folder.load` does; events in place of sound.
+        UserError: as `folder.load` does; a run that wasn't trained on sound, events in its place.
     """
+    features, settings = trained.features, trained.config.data
+    if features is None:
+        raise UserError(f"{trained.run}: was not trained on sound")
     mel = features["mel"]
     found = folder.load(
         path=path, rate=mel["rate"], window=mel["window"], hop=mel["hop"], bands=mel["bands"],

@@ -6,7 +6,11 @@ options against forgetting) fine-tunes that network to the speaker:
     OUT/<speaker>/seed-<n>/pretrained/     a run directory
     OUT/<speaker>/seed-<n>/<cell>/         checkpoints and summary.json of one fine-tuning
 
-(seed-<n>-<hash of its weights> where the network was trained already.)
+where the network was trained already, and no OUT is asked for, one level below its run,
+
+    RUN/finetune-<speaker>-<hash of its weights>_<cell>/
+
+else in OUT/<speaker>/seed-<n>-<hash>/<cell>/, as earlier versions had it everywhere.
 What was cut off goes on where it stopped, other cells may join later, and `row` tells what is
 finished at any time.
 """
@@ -15,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,9 +33,12 @@ from synaptrace.config import Config
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.files import read_json, write_atomic
+from synaptrace.names import printed
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
+from synaptrace.study import tuned
+from synaptrace.study.tuned import Cell
 from synaptrace.training import job
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
@@ -45,32 +51,6 @@ FORMS = ("batch", "class")
 
 Case = tuple[str, int]
 """A speaker and a seed."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One way to fine-tune."""
-
-    shots: int | None
-    """Utterances of each word; None: the whole support."""
-    batch: int
-    contrast: str | None
-    """None: what the network was trained with."""
-    keep: str = "none"
-    lr: float = 1e-3
-    epochs: int = 20
-    alone: bool = False
-    """From random weights, not from the trained network."""
-
-    @property
-    def name(self) -> str:
-        """Its folder."""
-        parts = [
-            f"{'all' if self.shots is None else self.shots}-shots", f"batch-{self.batch}",
-            self.contrast or "same", self.keep, f"lr-{self.lr:g}", f"epochs-{self.epochs}",
-            *(["alone"] if self.alone else []),
-        ]  # fmt: skip
-        return re.sub(r"[^A-Za-z0-9.=+-]", "-", "_".join(parts))
 
 
 def digest(path: Path) -> str:
@@ -94,6 +74,10 @@ class Plan:
     choose settings by."""
     given: dict[Case, Path] = field(default_factory=dict)
     """Runs that are trained already."""
+    data_path: str | None = None
+    """Where the data of ``given`` are now, if they have moved."""
+    below: bool = False
+    """Each fine-tuning lies one level below its run."""
 
     def trained(self, case: Case) -> Path:
         """The run directory of the training before."""
@@ -102,15 +86,22 @@ class Plan:
     def run(self, case: Case, cell: Cell) -> Path:
         """The directory of one fine-tuning."""
         kind = "" if self.judge == "query" else f"_{self.judge}"
-        weights = f"-{digest(self.given[case])}" if case in self.given else ""
-        return self.out / case[0] / f"seed-{case[1]}{weights}" / f"{cell.name}{kind}"
+        hashed = digest(self.given[case]) if case in self.given else ""
+        name, weights = f"{cell.name}{kind}", f"-{hashed}" if hashed else ""
+        deep = self.out / case[0] / f"seed-{case[1]}{weights}" / name
+        if not self.below or deep.is_dir():  # an earlier version made it
+            return deep
+        return runs.home(self.given[case]) / f"finetune-{case[0]}{weights}_{name}"
 
     def settings(self, case: Case, word: bool = False) -> Config:
         """The settings of the training before; with ``word``, its data have the new word too."""
-        data = {**self.config.data, "holdout_speaker": case[0]}
+        config = self.config
+        if case in self.given:
+            config = job.trained(self.given[case], self.data_path).config
+        data = {**config.data, "holdout_speaker": case[0]}
         if self.word is not None:
             data["leave_out"] = None if word else self.word
-        return self.config.model_copy(update={"data": data}).with_train(seed=case[1])
+        return config.model_copy(update={"data": data}).with_train(seed=case[1])
 
 
 def cells(
@@ -203,16 +194,19 @@ def check_batches(config: Config, chosen: Sequence[Cell]) -> None:
 
 def plan_of(
     paths: Sequence[Path], speaker: str | None, chosen: Sequence[Cell], *,
-    out: Path | None = None, judge: str = "query",
+    out: Path | None = None, judge: str = "query", data_path: str | None = None,
 ) -> Plan:  # fmt: skip
     """A study of runs that are trained already, each with a speaker held out.
+
+    Args:
+        data_path: where their data are now, if they have moved.
 
     Raises:
         UserError: a run without one, or with another than ``speaker``; two of the same.
     """
     given: dict[Case, Path] = {}
     for path in paths:
-        config = job.trained(path).config
+        config = job.trained(path, data_path).config
         held = config.data.get("holdout_speaker")
         if held is None:
             raise UserError(
@@ -225,11 +219,12 @@ def plan_of(
         if case in given:
             raise UserError(f"{path}: same speaker and seed as {given[case]}")
         given[case] = path
+    below = out is None
     if out is None and len(paths) > 1:
         key = hashlib.sha256(repr(sorted(map(str, paths))).encode()).hexdigest()[:8]
         out = Path("runs") / f"finetune-{key}"
-    out = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "finetune"
-    return Plan(config, tuple(given), tuple(chosen), out, None, judge, given)
+    out = out or runs.home(paths[0]) / "finetune"
+    return Plan(config, tuple(given), tuple(chosen), out, None, judge, given, data_path, below)
 
 
 def train(plan: Plan, progress: bool = True) -> None:
@@ -245,14 +240,14 @@ def train(plan: Plan, progress: bool = True) -> None:
             run = plan.run(case, cell)
             found = once(plan, case, cell)
         except Diverged as error:
-            print(f"{number}/{len(due)} {run}: {error}", file=sys.stderr)
+            print(f"{number}/{len(due)} {printed(run)}: {error}", file=sys.stderr)
             if run == plan.trained(case):  # so no other cell has a network either
                 lost.add(case)
             continue
         if progress:
             before, after = (100 * (found[key]["query"] or 0) for key in ("before", "after"))
             print(
-                f"{number}/{len(due)} {case[0]} seed {case[1]} {cell.name}: "
+                f"{number}/{len(due)} {printed(case[0])} seed {case[1]} {cell.name}: "
                 f"query {before:.1f} % before, {after:.1f} % after",
                 file=sys.stderr,
             )
@@ -267,7 +262,8 @@ def pretrain(plan: Plan, case: Case, progress: bool) -> None:
     data = load(config)
     runs.write_config(run, config.model_dump())
     if progress:
-        print(f"training without {case[0]}, seed {case[1]}: {run}", file=sys.stderr)
+        name = printed(run)
+        print(f"training without {printed(case[0])}, seed {case[1]}: {name}", file=sys.stderr)
     net, rule = job.build(config, data)
     fit(
         net, rule, data, **config.train, run=run, resume=True, progress=False,
@@ -288,17 +284,49 @@ def load(config: Config) -> ArrayDataset:
     return _load(json.dumps(config.model_dump(include={"name", "data"}) | NOTHING))
 
 
+def known_data(trained: job.Trained, data_path: str | None) -> ArrayDataset:
+    """What a network was trained on before it was ever fine-tuned.
+
+    Raises:
+        UserError: it has moved to ``data_path``, and isn't the same there.
+    """
+    data = load(trained.config)
+    if data_path is not None and tuned.read(trained.run) is None:
+        trained.verify(data.meta)
+    return data
+
+
 NOTHING: dict[str, Any] = {"model": {}, "neuron": {}, "rule": {}, "train": {}}
 """The sections that data don't depend on."""
 
 
-def once(plan: Plan, case: Case, cell: Cell) -> dict[str, Any]:
-    """Fine-tune one network in its directory, or go on with it, and measure it before and after."""
+@dataclass(frozen=True)
+class Sight:
+    """Data as one fine-tuning sees them."""
+
+    seen: ArrayDataset
+    """In the splits "train", what it learns from, and those of ``parts``."""
+    rows: list[int]
+    """What it learns from."""
+    buffer: list[int]
+    """What it rehearses."""
+    parts: dict[str, list[int]]
+    """What it is measured on: "query", "general", and "new" where there is a new word."""
+
+
+def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
+    """What is learned from, rehearsed and measured in one fine-tuning.
+
+    Raises:
+        UserError: data that can't be read, or aren't those that were trained on.
+    """
     speaker, seed = case
-    run, config = plan.run(case, cell), plan.settings(case, word=True)
-    if case in plan.given:
-        config = job.trained(plan.given[case]).config
-    net, rule, data = prepare(plan, case, cell, load(config))
+    trained = job.trained(plan.trained(case), plan.data_path)
+    if plan.data_path is not None:
+        known_data(trained, plan.data_path)  # which verifies that they are the same
+    data = load(plan.settings(case, word=True))
+    classes = [*trained.classes, *([] if plan.word is None else [plan.word])]
+    data = shots.view(data, _lists(data), classes=classes, features=trained.features)
     user = shots.user(data, speaker)
     support, judged, others = user.support, user.query, user.general
     if plan.judge == "support":
@@ -317,15 +345,34 @@ def once(plan: Plan, case: Case, cell: Cell) -> dict[str, Any]:
         for part in ("query", "general"):
             parts[part] = [row for row in parts[part] if int(data.labels[row]) != new]
     seen = shots.view(data, parts | {"train": rows}, batch_size=AT_ONCE)
+    return Sight(seen, rows, buffer, parts)
+
+
+def once(plan: Plan, case: Case, cell: Cell, run: Path | None = None) -> dict[str, Any]:
+    """Fine-tune one network in its directory, or go on with it, and measure it before and after.
+
+    Args:
+        run: the directory; None: as `Plan.run` names it.
+    """
+    speaker, seed = case
+    run = plan.run(case, cell) if run is None else run
+    base, config = plan.trained(case), plan.settings(case, word=True)
+    sees = sight(plan, case, cell)
+    seen, rows, parts = sees.seen, sees.rows, sees.parts
+    net, rule = prepare(plan, case, cell, seen)
     before = measure(net, seen, parts)
+    tuned.write(
+        run, base, cell=cell, seed=seed, speaker=speaker, word=plan.word, judge=plan.judge,
+        data_path=plan.data_path,
+    )  # fmt: skip
     done = adapt(
         net, rule, seen, rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
-        update=config.train["update"], keep=keep, buffer=buffer, seed=seed, run=run,
-        config=config.model_dump(),
+        update=config.train["update"], keep=Keep.parse(cell.keep), buffer=sees.buffer, seed=seed,
+        run=run, config=config.model_dump(),
     )  # fmt: skip
     found = {
         "speaker": speaker, "seed": seed, **vars(cell), "word": plan.word, "judge": plan.judge,
-        "samples": len(rows), "words": len(set(data.labels[rows].tolist())),
+        "samples": len(rows), "words": len(set(seen.labels[rows].tolist())),
         "sizes": {part: len(some) for part, some in parts.items()},
         "before": before, "after": measure(net, seen, parts), **done,
     }  # fmt: skip
@@ -334,25 +381,20 @@ def once(plan: Plan, case: Case, cell: Cell) -> dict[str, Any]:
     return found
 
 
-def prepare(
-    plan: Plan, case: Case, cell: Cell, data: ArrayDataset
-) -> tuple[Network, Rule, ArrayDataset]:
-    """The network to fine-tune, its rule, and the data as it sees them."""
+def prepare(plan: Plan, case: Case, cell: Cell, data: ArrayDataset) -> tuple[Network, Rule]:
+    """The network to fine-tune and its rule, for ``data`` as they are seen."""
     path = plan.trained(case)
-    trained = job.trained(path)
-    data = shots.view(data, _lists(data), features=trained.features)
     if cell.alone:
-        config = trained.config
+        config = job.trained(path).config
         if cell.contrast is not None:
             named = {**config.rule, "contrast": cell.contrast}
             config = config.model_copy(update={"rule": named})
-        return *job.build(config, data), data
+        return job.build(config, data)
     net, rule = learner(path, cell.contrast)
     if plan.word is not None:
-        data = shots.view(data, _lists(data), classes=[*trained.classes, plan.word])
         net.add_class()
         rule.add_class(generator=generator(case[1], "word"))
-    return net, rule, data
+    return net, rule
 
 
 def learner(path: Path, contrast: str | None) -> tuple[Network, Rule]:
@@ -381,8 +423,10 @@ def measure(net: Network, data: ArrayDataset, parts: Iterable[str]) -> dict[str,
 
 
 def summary(plan: Plan, case: Case, cell: Cell) -> dict[str, Any] | None:
-    """What came of one fine-tuning, None before its end."""
-    return runs.read_summary(plan.run(case, cell))
+    """What came of one fine-tuning, and its directory; None before its end."""
+    run = plan.run(case, cell)
+    found = runs.read_summary(run)
+    return None if found is None else {"run": str(run), **found}
 
 
 def rows(plan: Plan) -> Iterator[tuple[Cell, list[dict[str, Any]]]]:

@@ -5,38 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import Dataset
+from synaptrace.drawing import figure, plain, save
 from synaptrace.errors import UserError
-from synaptrace.files import replace_atomic
 from synaptrace.layers import Conv
 from synaptrace.network import Network, mask
 from synaptrace.training.run import read_config, read_metrics
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CURVE, EMBEDDING = "curve.png", "embedding.png"
 LATE = 10
 """Epochs at the end over whose accuracies `learning_curves` takes mean and standard deviation."""
 MOST = 600
 """Samples in an embedding: enough to see classes, few enough to see points."""
-
-
-def figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save(picture: Figure, path: Path) -> Path:
-    """Write a PNG in one move."""
-    replace_atomic(path, lambda temporary: picture.savefig(temporary, dpi=120, format="png"))
-    return path
 
 
 def learning_curve(run: Path, path: Path | None = None) -> Path:
@@ -49,7 +34,8 @@ def learning_curve(run: Path, path: Path | None = None) -> Path:
     if not lines:
         raise UserError(f"{run}: no epoch is finished yet")
     epochs = [line["epoch"] for line in lines]
-    picture = figure(11, 3.4)
+    told = [key for key in ("losses", "rates") if all(key in line for line in lines)]
+    picture = figure(11, 3.4)  # fine-tuning tells of accuracy alone
     accuracy, losses, rates = picture.subplots(1, 3)
     for key, label in (
         ("train_accuracy", "training"),
@@ -60,7 +46,7 @@ def learning_curve(run: Path, path: Path | None = None) -> Path:
         if len(values) == len(lines):
             accuracy.plot(epochs, values, label=label)
     for axis, key in ((losses, "losses"), (rates, "rates")):
-        for name in lines[0][key]:
+        for name in lines[0][key] if key in told else ():
             axis.plot(epochs, [line[key][name] for line in lines], label=name)
     accuracy.set(xlabel="epoch", ylabel="accuracy [%]", title="accuracy")
     losses.set(xlabel="epoch", ylabel="cross-entropy [nats]", title="loss of each layer")
@@ -69,7 +55,8 @@ def learning_curve(run: Path, path: Path | None = None) -> Path:
     )
     for axis in (accuracy, losses, rates):
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(fontsize=7)
     return save(picture, path or run / CURVE)
 
 
@@ -88,13 +75,13 @@ def learning_curves(runs: Sequence[Path], path: Path) -> list[tuple[Path, float,
     axis = picture.subplots()
     for run in runs:
         lines = read_metrics(run)
-        values = [v for line in lines if (v := line["validation_accuracy"]) is not None]
+        values = [v for line in lines if (v := line.get("validation_accuracy")) is not None]
         if len(values) < 2 or len(values) < len(lines):
             raise UserError(f"{run}: needs two finished epochs, each with a validation accuracy")
         late = values[-LATE:]
         mean, spread = fmean(late), stdev(late)
         found.append((run, mean, spread))
-        label = f"{read_config(run).name}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
+        label = f"{plain(read_config(run).name)}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
         axis.plot([line["epoch"] for line in lines], [100 * v for v in values], label=label)
     axis.set(xlabel="epoch", ylabel="validation accuracy [%]")
     axis.grid(alpha=0.3)
@@ -149,7 +136,7 @@ def embedding(net: Network, dataset: Dataset, path: Path) -> Path | None:
         for name, mark in zip(
             classes, shown.to_rgba(torch.arange(len(classes)).numpy()), strict=True
         ):
-            axis.scatter([], [], color=mark, label=name, s=14)
+            axis.scatter([], [], color=mark, label=plain(name), s=14)
         axis.legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axis.set(xticks=[], yticks=[], title=f"traces of {len(points)} {split} samples (t-SNE)")
     return save(picture, path)
@@ -172,9 +159,10 @@ def confusion(matrix: list[list[int]], classes: tuple[str, ...], path: Path, tit
                         column, row, str(value), ha="center", va="center", color=ink, fontsize=7
                     )
     places = range(len(classes))
-    axis.set_xticks(places, classes, rotation=90, fontsize=7)
-    axis.set_yticks(places, classes, fontsize=7)
-    axis.set(xlabel="predicted", ylabel="label", title=title)
+    names = [plain(name) for name in classes]
+    axis.set_xticks(places, names, rotation=90, fontsize=7)
+    axis.set_yticks(places, names, fontsize=7)
+    axis.set(xlabel="predicted", ylabel="label", title=plain(title))
     return save(picture, path)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synaptrace.drawing import figure, save
 from synaptrace.study import lines
-from synaptrace.study.personal import Cell
-from synaptrace.study.plots import figure, save
+from synaptrace.study.tuned import Cell
 
 # state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
 # Adam's moments; stored: utterances to be heard again or rehearsed, the weights' copy of an anchor.

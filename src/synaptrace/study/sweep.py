@@ -12,8 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from synaptrace.drawing import figure, save
 from synaptrace.errors import UserError
-from synaptrace.study import count, lines, plots, sizes
+from synaptrace.study import count, lines, sizes
 from synaptrace.study.contenders import Contender
 from synaptrace.study.setting import Setting
 
@@ -141,7 +142,7 @@ def draw(
     path: Path, title: str,
 ) -> Path:  # fmt: skip
     """Both quantities against the axis, TP in blue, its crossings as crosses on its curve."""
-    grid, picture = GRIDS[axis], plots.figure(12, 5.2)
+    grid, picture = GRIDS[axis], figure(12, 5.2)
     panels = picture.subplots(1, 2, sharey=True)
     named = {"own": "beyond weights, gradients and moments", "kept": "kept between steps"}
     marks = "osD^v<>Pp*hX"
@@ -162,7 +163,7 @@ def draw(
     panels[0].set_ylabel("KiB, by count")
     panels[1].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     picture.suptitle(f"{title} (× : TP's curve is crossed)", fontsize=9)
-    return plots.save(picture, path)
+    return save(picture, path)
 
 
 def interpolate(grid: Sequence[int], values: Sequence[int], at: int) -> float:

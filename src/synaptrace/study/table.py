@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synaptrace.drawing import figure, plain, save
 from synaptrace.study import lines
-from synaptrace.study.plots import figure, save
 
 COLUMNS = (
     "rule", "test %", "± s.d.", "seeds", "picked validation %", "lr", "s/epoch", "state KiB",
@@ -120,7 +120,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
         memory.barh(place, state, color=colour)
         memory.barh(place, auxiliary, left=state, color="#E69F00")
     accuracy.set_yticks(places, names, fontsize=8)
-    accuracy.set(xlabel="test accuracy at the last epoch [%]", title=title)
+    accuracy.set(xlabel="test accuracy at the last epoch [%]", title=plain(title))
     memory.set(xlabel="training state, auxiliary [KiB]", xscale="log", xlim=(10, None))
     for axis in (accuracy, memory):
         axis.grid(alpha=0.3, axis="x")

@@ -11,7 +11,8 @@ from typing import Any
 
 from synaptrace import data, network, rules
 from synaptrace.config import Config
-from synaptrace.data.dataset import Dataset
+from synaptrace.data.dataset import Dataset, Meta
+from synaptrace.drawing import attempt
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -68,8 +69,19 @@ def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
         raise
 
 
-def resume(run: str | Path, *, progress: bool = True) -> Summary:
+def moved(config: Config, path: str | None) -> Config:
+    """The settings, with the data's files in ``path`` now; None: where they were."""
+    if path is None:
+        return config
+    where = str(Path(path).expanduser().absolute())
+    return config.model_copy(update={"data": {**config.data, "path": where}})
+
+
+def resume(run: str | Path, *, progress: bool = True, data_path: str | None = None) -> Summary:
     """Go on with a run that was cut off; of a finished one, only the pictures are drawn again.
+
+    Args:
+        data_path: where the data's files are now, if they have moved.
 
     Raises:
         UserError: no run directory, or one whose files can't be read or don't fit.
@@ -77,7 +89,7 @@ def resume(run: str | Path, *, progress: bool = True) -> Summary:
     run = Path(run)
     if not (run / runs.CONFIG).is_file():
         raise UserError(f"{run}: no run directory (it has no {runs.CONFIG})")
-    config = runs.read_config(run)
+    config = moved(runs.read_config(run), data_path)
     return go_on(config, run, load_data(config), progress)
 
 
@@ -107,8 +119,8 @@ def once(
     if pictures:
         from synaptrace.study import plots
 
-        plots.learning_curve(run)
-        plots.embedding(net, dataset, run / plots.EMBEDDING)
+        attempt(lambda: plots.learning_curve(run))
+        attempt(lambda: plots.embedding(net, dataset, run / plots.EMBEDDING))
     return summary
 
 
@@ -125,23 +137,34 @@ class Trained:
     """How sound became events (`Meta.features`)."""
 
     def load_data(self) -> Dataset:
-        """The data that the network was trained on.
+        """The data that the network was trained on; of a fine-tuned one, what it was tuned to.
 
         Raises:
             UserError: they can't be read, or have changed since.
         """
+        from synaptrace.study import tuned
+
+        record = tuned.read(self.run)
+        if record is not None:
+            return tuned.dataset(record, self)
         dataset = load_data(self.config)
-        meta = dataset.meta
+        self.verify(dataset.meta)
+        return dataset
+
+    def verify(self, meta: Meta) -> None:
+        """Raises UserError unless data are those that the network was trained on."""
         if meta.classes != self.classes or meta.split_hash != self.split_hash:
             raise UserError(
                 f"data: {meta.name} has other classes or another split than when {self.run} was "
                 "trained; evaluate it on the same files"
             )
-        return dataset
 
 
-def trained(path: str | Path) -> Trained:
+def trained(path: str | Path, data_path: str | None = None) -> Trained:
     """The picked network of a run directory, or the network of a checkpoint in one.
+
+    Args:
+        data_path: where the data's files are now, if they have moved.
 
     Raises:
         UserError: no checkpoint, one that can't be read, or one without its data's settings.
@@ -150,11 +173,11 @@ def trained(path: str | Path) -> Trained:
     tensors, meta = checkpoint.load(file)
     if meta.get("config") is None:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
-    about, folder = meta["data"], file.parent
+    about = meta["data"]
     return Trained(
-        run=folder.parent if folder.name == "checkpoints" else folder,
+        run=runs.home(file),
         net=runs.network_of(file, tensors, meta),
-        config=Config(**meta["config"]),
+        config=moved(Config(**meta["config"]), data_path),
         classes=tuple(about["classes"]),
         split_hash=about["split_hash"],
         features=about.get("features"),

@@ -82,7 +82,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; none where the file isn't there yet."""
     file = run / METRICS
     try:
-        text = file.read_text() if file.exists() else ""
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
         return [json.loads(line) for line in text.splitlines()]
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: can't be read ({error})") from error
@@ -97,10 +97,19 @@ def read_summary(run: Path) -> dict[str, Any] | None:
     """The summary of a finished run, None before its end."""
     file = run / SUMMARY
     try:
-        summary: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        summary: dict[str, Any] | None = (
+            json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: can't be read ({error})") from error
     return summary
+
+
+def home(run: Path) -> Path:
+    """The run directory that ``run`` is, or that a checkpoint lies in."""
+    if not run.is_file():
+        return run
+    return run.parent.parent if run.parent.name == "checkpoints" else run.parent
 
 
 def find(run: str | Path) -> Path:

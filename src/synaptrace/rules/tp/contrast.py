@@ -112,7 +112,10 @@ def trace_distance(traces: Tensor, asked: Tensor, size: int | None = None) -> Te
     Rows come in blocks of as many as there are channels, so that no block is larger than the
     traces themselves; columns in blocks of ``size``, or all at once.
     """
-    columns, out = traces.transpose(0, 1), traces.new_empty(len(asked), len(traces))
+    out = traces.new_empty(len(asked), len(traces))
+    columns = traces.transpose(0, 1)
+    if traces.dtype in (torch.float16, torch.bfloat16):  # which `cdist` doesn't know
+        columns = columns.float()
     size = size or len(traces)
     for first in range(0, len(asked), traces.shape[2]):
         rows = slice(first, first + traces.shape[2])
@@ -120,7 +123,10 @@ def trace_distance(traces: Tensor, asked: Tensor, size: int | None = None) -> Te
         for start in range(0, len(traces), size):
             far = slice(start, start + size)
             each = torch.cdist(near, columns[:, far], compute_mode=EXACT)
-            torch.mean(each, 0, out=out[rows, far])
+            if each.dtype == out.dtype:
+                torch.mean(each, 0, out=out[rows, far])
+            else:
+                out[rows, far] = each.mean(0)
     return out
 
 

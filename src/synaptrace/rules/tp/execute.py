@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.optim import Optimizer
 
-from synaptrace.engine import maps, train
+from synaptrace.engine import train
 from synaptrace.engine.describe import overridden
 from synaptrace.errors import UserError
+from synaptrace.native import maps
 from synaptrace.rules.tp import blocks
 from synaptrace.rules.tp import step as plain
 

@@ -32,8 +32,8 @@ Locality: local in space and time; no feedback or auxiliary matrices but S; no w
 not update-locked; "batch" needs a batch, "class" does not.
 Memory between steps: u, s, z of B + C rows a layer; during a step, beyond that, at most five
 tensors of the largest layer's B + C rows and what one convolution call takes (on a matrix unit,
-engine/convolve.py, also six bytes a weight for its parts). With more than 512 class rows a step
-goes over them in blocks of 512 (tp_blocks.py), and beside A, P, E and D, which are B×C, its work
+native/convolve.py, also six bytes a weight for its parts). With more than 512 class rows a step
+goes over them in blocks of 512 (blocks.py), and beside A, P, E and D, which are B×C, its work
 space no longer grows with C. None grows with T.
 """
 
@@ -71,9 +71,11 @@ class TracesPropagation(Rule):
         temperature: τ, by which similarities are divided, or "auto".
         margin: M of the temperature "auto".
         engine: what it runs on: "native", compiled; "torch", the steps below; "auto", the native
-            one where it can be used. Results are the same up to rounding. In a dense network it
-            does whole sequences, after which of the state only labels, logits, losses and rates
-            remain; in a convolutional one, a layer's work between its two convolutions.
+            one where it can be used (in a dense network: by the exact rule, no subclass that steps
+            otherwise, with at most 512 class rows). Results are the same up to rounding. In a
+            dense network it does whole sequences, after which of the state only labels, logits,
+            losses and rates remain; in a convolutional one, a layer's work between
+            its two convolutions.
         generator: draws the label projection.
 
     Raises:

@@ -1,4 +1,4 @@
-// What Python hands over: plain structures, mirrored field by field in library.py.
+// What Python hands over: plain structures, mirrored field by field in structures.py.
 // Every array is contiguous; a matrix is (outputs, inputs) as PyTorch keeps it.
 #pragma once
 #include <cstddef>
@@ -28,6 +28,7 @@ struct Job {
     int64_t capacity;  // the most rows that memory is laid out for
     int64_t every;     // steps between two updates
     int64_t threads;
+    int64_t level;     // number of the instruction set, see dispatch.hpp
     int64_t count_classes;    // 1: log n enters (contrast "batch"), 0: it doesn't ("class")
     const void *events;       // (T, B, inputs)
     const int64_t *lengths;   // (B,) in steps, or null

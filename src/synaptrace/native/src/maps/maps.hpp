@@ -1,17 +1,17 @@
 // What the layers of a convolutional network do to their maps, in PyTorch's channels-last order:
-// (rows, height, width, channels) in memory. Structures are mirrored field by field in maps.py.
+// (rows, height, width, channels) in memory. Structures are mirrored field by field in structures.py.
 #pragma once
 #include <cstdint>
 
 struct Fire {  // v → s and σ'(v − θ), u → the membrane after the reset
     int64_t is_double, rows, size;  // size: numbers in a row
     int64_t samples;                // the first rows, whose threshold is the first one
-    int64_t hard, surrogate;        // as in job.hpp
+    int64_t hard, surrogate;        // as in tp/job.hpp
     double threshold, other_threshold, beta, scale;
     void *v;  // in: input current; out: σ'
     void *u;  // in: u of the step before; out: u
     void *s;  // out
-    int64_t threads;
+    int64_t threads, level;  // level: number of the instruction set, see dispatch.hpp
 };
 
 struct Spread {  // g = σ' ⊙ (the transpose of max-pooling) δ, in place of σ'
@@ -19,19 +19,10 @@ struct Spread {  // g = σ' ⊙ (the transpose of max-pooling) δ, in place of �
     const void *delta;   // (rows, height / pool, width / pool, channels)
     const void *spikes;  // (rows, height, width, channels)
     void *slope;         // the same; in: σ', out: g
-    int64_t threads;
+    int64_t threads, level;  // level: number of the instruction set, see dispatch.hpp
 };
 
-struct Maps {
+struct Maps {  // one compilation of maps.cpp for one instruction set: a row's work, float32 and float64
     void (*fire[2])(const Fire &job, int64_t row);
     void (*spread[2])(const Spread &job, int64_t row);
 };
-
-// Calls task(data, i) for i < tasks on PyTorch's own threads where they can be found (others would
-// wait for them to stop spinning), else on new ones.
-void parallel(int64_t threads, int64_t tasks, void (*task)(const void *, int64_t), const void *data);
-
-template <class F>
-void share(int64_t threads, int64_t tasks, const F &task) {
-    parallel(threads, tasks, [](const void *f, int64_t i) { (*static_cast<const F *>(f))(i); }, &task);
-}

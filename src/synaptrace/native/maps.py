@@ -8,60 +8,31 @@ tensors have.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_double, c_int64, c_void_p
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from synaptrace.engine.library import SURROGATES, address, find, why
+from synaptrace.native.library import SURROGATES, address, loaded, why
+from synaptrace.native.structures import Fire, Spread
 from synaptrace.neuron import LIF
 
-if TYPE_CHECKING:
-    from synaptrace.network import Network
+
+class Layered(Protocol):
+    """What `obstacle` asks of a network."""
+
+    @property
+    def layers(self) -> Iterable[Any]: ...
+    @property
+    def readout(self) -> Any: ...
 
 
-class Fire(ctypes.Structure):
-    _fields_ = (
-        *((name, c_int64) for name in ("is_double", "rows", "size", "samples", "hard")),
-        ("surrogate", c_int64),
-        *((name, c_double) for name in ("threshold", "other_threshold", "beta", "scale")),
-        *((name, c_void_p) for name in ("v", "u", "s")),
-        ("threads", c_int64),
-    )
-
-
-class Spread(ctypes.Structure):
-    _fields_ = (
-        *((name, c_int64) for name in ("is_double", "rows", "height", "width", "channels")),
-        ("pool", c_int64),
-        *((name, c_void_p) for name in ("delta", "spikes", "slope")),
-        ("threads", c_int64),
-    )
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled library with its signatures, or None."""
-    found, _ = find()
-    if found is None or not hasattr(found, "synaptrace_maps_sizes"):
-        return None
-    found.synaptrace_maps_sizes.argtypes = [c_int64]
-    found.synaptrace_maps_sizes.restype = c_int64
-    sizes = tuple(map(found.synaptrace_maps_sizes, (0, 1)))
-    if sizes != (ctypes.sizeof(Fire), ctypes.sizeof(Spread)):
-        return None
-    for function, job in ((found.synaptrace_fire, Fire), (found.synaptrace_spread, Spread)):
-        function.argtypes, function.restype = [ctypes.POINTER(job)], None
-    return found
-
-
-def obstacle(net: Network) -> str | None:
+def obstacle(net: Layered) -> str | None:
     """Why the maps of ``net`` can't be worked on here; None where they can."""
     like = net.readout.weight
-    if why() or library() is None:
-        return why() or "it belongs to another version: install again"
+    if why():
+        return why()
     if any(len(layer.shape) != 3 for layer in net.layers):
         return "it has no maps, or not in all layers"
     if like.device.type != "cpu" or like.dtype not in (torch.float32, torch.float64):
@@ -83,8 +54,7 @@ def fire(
     Returns:
         u, s and σ', of v's shape and layout.
     """
-    found = library()
-    assert found is not None
+    library, level = loaded()
     v, u = channels_last(v), channels_last(u)
     s = torch.empty_like(v)
     job = Fire(
@@ -92,24 +62,24 @@ def fire(
         hard=neuron.reset == "hard", surrogate=SURROGATES[type(neuron.surrogate)],
         threshold=neuron.threshold, other_threshold=other, beta=neuron.beta,
         scale=neuron.surrogate.scale,
-        v=place(v, v), u=place(u, v), s=place(s, v), threads=torch.get_num_threads(),
+        v=place(v, v), u=place(u, v), s=place(s, v),
+        threads=torch.get_num_threads(), level=level,
     )  # fmt: skip
-    found.synaptrace_fire(ctypes.byref(job))
+    library.synaptrace_fire(ctypes.byref(job))
     return u, s, v
 
 
 def spread(delta: Tensor, spikes: Tensor, slope: Tensor, pool: int) -> Tensor:
     """σ' ⊙ (the transpose of max-pooling by ``pool``) δ, in place of σ' (rows, C, H, W)."""
-    found = library()
-    assert found is not None
+    library, level = loaded()
     delta, spikes, slope = map(channels_last, (delta, spikes, slope))
     rows, channels, height, width = slope.shape
     job = Spread(
         is_double=slope.dtype == torch.float64, rows=rows, height=height, width=width,
         channels=channels, pool=pool, delta=place(delta, slope), spikes=place(spikes, slope),
-        slope=place(slope, slope), threads=torch.get_num_threads(),
+        slope=place(slope, slope), threads=torch.get_num_threads(), level=level,
     )  # fmt: skip
-    found.synaptrace_spread(ctypes.byref(job))
+    library.synaptrace_spread(ctypes.byref(job))
     return slope
 
 

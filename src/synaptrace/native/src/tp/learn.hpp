@@ -1,14 +1,12 @@
-// Traces Propagation on a block of steps: target stream, errors, gradients, Adam.
+// Traces Propagation on a block of steps: target stream and errors, by the equations of contrast.hpp.
 //
-//     E   = (softmax(Z Yᵀ + log n) − P) / B        P = softmax(log n − D(Y of the layer below))
-//     g^z = E Y ⊙ σ'        g^y = Eᵀ Z ⊙ σ'        ∂W = g^zᵀ s^z + g^yᵀ s^y
+//     g^z = δ^z ⊙ σ'        g^y = δ^y ⊙ σ'        ∂W = g^zᵀ s^z + g^yᵀ s^y
 //     ∂W_o = (softmax(m) − y)ᵀ Z_L / B
 #pragma once
+#include "contrast.hpp"
 #include "forward.hpp"
 
 namespace {
-
-constexpr double SHIFT = 1e-9;  // added to differences of traces, as the published code does
 
 // TARGETS: all layers of a few classes through the block.
 template <class T>
@@ -51,36 +49,16 @@ void target_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
     }
 }
 
-// A row of P: softmax over classes of log n − D, D given in `p`.
-template <class T>
-void target_row(const Work<T> &w, const T *log_n, T *p) {
-    T most = -INFINITY, total = 0;
-    for (idx c = 0; c < w.rows; ++c) most = std::max(most, p[c] = log_n[c] - p[c]);
-    for (idx c = 0; c < w.rows; ++c) total += p[c] = std::exp(p[c] - most);
-    for (idx c = 0; c < w.rows; ++c) p[c] /= total;
-}
-
-// TARGETS too: log n of step k, and P of layer 1, whose D is that of the one-hot labels' traces.
+// TARGETS too: log n of step k, and P of layer 1, from the one-hot labels' traces.
 template <class T>
 void label_targets(const Work<T> &w, const Block &block, idx k) {
-    const Job &job = *w.job;
     const idx t = block.first + k;
     T *log_n = w.log_n + k * w.capacity, *p = w.part[0].p + k * w.capacity * w.capacity;
-    idx running = 0;
-    for (idx c = 0; c < w.rows; ++c) log_n[c] = T(0);
-    for (idx b = 0; b < w.batch; ++b)
-        if (w.alive(b, t)) ++running, log_n[job.row[b]] += T(1);
-    w.running[k] = running;
-    for (idx c = 0; c < w.rows; ++c)
-        log_n[c] = job.count_classes && running ? std::log(log_n[c]) : T(0);
-
-    const double lam = w.part[0].layer->lam, steps = static_cast<double>(t + 1);
-    const double trace = lam == 1 ? steps : (1 - std::pow(lam, steps)) / (1 - lam);
-    const T apart = static_cast<T>(std::sqrt(2.0) * trace);
-    const T same = static_cast<T>(SHIFT * std::sqrt(static_cast<double>(w.classes)));
-    for (idx i = 0; i < w.rows; ++i) {
-        for (idx c = 0; c < w.rows; ++c) p[i * w.capacity + c] = i == c ? same : apart;
-        target_row(w, log_n, p + i * w.capacity);
+    w.running[k] = log_counts(w, t, log_n);
+    const LabelDistance<T> d = label_distance<T>(w.part[0].layer->lam, t + 1, w.classes);
+    for (idx i = 0; i < w.rows; ++i, p += w.capacity) {
+        for (idx c = 0; c < w.rows; ++c) p[c] = i == c ? d.same : d.apart;
+        target_distribution(log_n, w.rows, p);
     }
 }
 
@@ -88,53 +66,23 @@ void label_targets(const Work<T> &w, const Block &block, idx k) {
 template <class T>
 void distance_row(const Work<T> &w, const Block &block, idx k, idx l, idx i) {
     const Part<T> &below = w.part[l - 1];
-    const idx t = block.first + k;
     T *p = w.part[l].p + (k * w.capacity + i) * w.capacity;
-    const T *one = w.trace(l - 1, t, w.batch + i), shift = static_cast<T>(SHIFT);
-    for (idx c = 0; c < w.rows; ++c) {
-        const T *other = w.trace(l - 1, t, w.batch + c);
-        constexpr idx lanes = PAD_BYTES / sizeof(T);
-        T part[lanes] = {};
-        idx j = 0;
-        for (; j + lanes <= below.n; j += lanes)
-            for (idx v = 0; v < lanes; ++v) {
-                const T d = (one[j + v] + shift) - other[j + v];
-                part[v] += d * d;
-            }
-        T total = 0;
-        for (; j < below.n; ++j) {
-            const T d = (one[j] + shift) - other[j];
-            total += d * d;
-        }
-        for (idx v = 0; v < lanes; ++v) total += part[v];
-        p[c] = std::sqrt(total);
-    }
-    target_row(w, w.log_n + k * w.capacity, p);
+    trace_distance(w.trace(l - 1, block.first + k, w.batch), below.n, below.width, i, w.rows, p);
+    target_distribution(w.log_n + k * w.capacity, w.rows, p);
 }
 
 // A (rows × C) of a tile becomes E; returns its share of the loss.
 template <class T>
-double contrast(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
-    const T *log_n = w.log_n + k * w.capacity;
+double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
     const T share = T(1) / static_cast<T>(w.batch);
     double loss = 0;
     for (idx r = 0; r < tile.n; ++r, e += w.capacity) {
         const idx b = tile.first + r;
-        if (!w.alive(b, t)) {
-            for (idx c = 0; c < w.rows; ++c) e[c] = T(0);
-            continue;
-        }
         const T *p = w.part[l].p + (k * w.capacity + w.job->row[b]) * w.capacity;
-        T most = -INFINITY, total = 0, entropy = 0;
-        for (idx c = 0; c < w.rows; ++c) most = std::max(most, e[c] += log_n[c]);
-        for (idx c = 0; c < w.rows; ++c) total += std::exp(e[c] - most);
-        const T log_total = most + std::log(total);
-        for (idx c = 0; c < w.rows; ++c) {
-            const T log_probability = e[c] - log_total;
-            if (!(p[c] <= T(0))) entropy -= p[c] * (log_probability - log_n[c]);
-            e[c] = (std::exp(log_probability) - p[c]) * share;
-        }
-        loss += entropy * share;
+        if (w.alive(b, t))
+            loss += contrast_error(w.log_n + k * w.capacity, p, share, w.rows, e);
+        else
+            for (idx c = 0; c < w.rows; ++c) e[c] = T(0);
     }
     return loss;
 }
@@ -186,12 +134,9 @@ void sample_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
 
             T *e = part.e + (k * w.batch + tile.first) * w.capacity;
             const T *y = w.trace(l, t, w.batch);
-            products(tile.n, w.rows, width, w.trace(l, t, tile.first), width, y, width, e,
-                     w.capacity);
-            losses[l] += contrast(w, k, l, tile, t, e);
-            std::memset(scratch.delta, 0, tile.n * width * sizeof(T));
-            add_product<T>(tile.n, width, w.rows, {e, w.capacity, 1}, y, width, scratch.delta,
-                           width);
+            similarity(w.trace(l, t, tile.first), tile.n, y, w.rows, width, e, w.capacity);
+            losses[l] += tile_error(w, k, l, tile, t, e);
+            sample_errors(e, w.capacity, tile.n, y, w.rows, width, scratch.delta);
             T *g = w.grad(l, k, tile.first);
             for (idx i = 0; i < tile.n * width; ++i) g[i] *= scratch.delta[i];
         }
@@ -212,9 +157,8 @@ template <class T>
 void fold(const Work<T> &w, const Block &block, idx k, idx l, idx from, const Scratch<T> &scratch) {
     const Part<T> &part = w.part[l];
     const idx some = std::min(COLUMNS, part.width - from), t = block.first + k;
-    std::memset(scratch.fold, 0, w.rows * COLUMNS * sizeof(T));
-    add_product<T>(w.rows, some, w.batch, {part.e + k * w.batch * w.capacity, 1, w.capacity},
-                   w.trace(l, t, 0) + from, part.width, scratch.fold, COLUMNS);
+    target_errors(part.e + k * w.batch * w.capacity, w.capacity, w.rows, w.trace(l, t, 0) + from,
+                  w.batch, part.width, some, scratch.fold);
     for (idx c = 0; c < w.rows; ++c) {
         T *g = w.grad(l, k, w.batch + c) + from;
         const T *delta = scratch.fold + c * COLUMNS;

@@ -8,23 +8,14 @@ bits. So the matrix unit, which knows bfloat16 alone, gives the sums of float32.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int64, c_void_p
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from synaptrace.engine import maps
-from synaptrace.engine.library import address
-
-
-class Convolution(ctypes.Structure):
-    _fields_ = (
-        *((name, c_int64) for name in ("rows", "height", "width", "inputs", "outputs")),
-        *((name, c_void_p) for name in ("x", "g", "out", "parts", "work")),
-        ("threads", c_int64),
-    )
+from synaptrace.native import library, maps
+from synaptrace.native.library import address
+from synaptrace.native.structures import Convolution
 
 
 class Packed(NamedTuple):
@@ -34,38 +25,23 @@ class Packed(NamedTuple):
     outputs: int
 
 
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled library, where this processor has what it takes; else None."""
-    found = maps.library()
-    if found is None or not hasattr(found, "synaptrace_convolution"):
-        return None
-    found.synaptrace_convolution.restype = c_int64
-    if found.synaptrace_convolution() != ctypes.sizeof(Convolution):
-        return None
-    job = ctypes.POINTER(Convolution)
-    found.synaptrace_convolution_bytes.argtypes = [job, c_int64]
-    found.synaptrace_convolution_bytes.restype = c_int64
-    found.synaptrace_convolution_pack.argtypes = [job, c_void_p, c_void_p]
-    found.synaptrace_convolution_pack.restype = None
-    for function in (found.synaptrace_convolution_forward, found.synaptrace_convolution_gradient):
-        function.argtypes, function.restype = [job], c_int64
-    return found
-
-
 def usable(like: Tensor) -> bool:
     """Whether convolutions in the dtype and on the device of ``like`` can be done here."""
-    return like.dtype == torch.float32 and like.device.type == "cpu" and library() is not None
+    if like.dtype != torch.float32 or like.device.type != "cpu" or library.why():
+        return False
+    found, level = library.loaded()
+    return bool(found.synaptrace_level_convolves(level))
 
 
 def pack(weight: Tensor) -> Packed:
     """``weight`` (outputs, inputs, 3, 3) in parts."""
-    found = library()
-    assert found is not None
+    found, level = library.loaded()
     outputs, inputs = weight.shape[:2]
     numbers = 3 * 9 * -(-outputs // 32) * 32 * -(-inputs // 32) * 32
     parts = torch.empty(numbers, dtype=torch.bfloat16)
-    job = Convolution(inputs=inputs, outputs=outputs, threads=torch.get_num_threads())
+    job = Convolution(
+        inputs=inputs, outputs=outputs, threads=torch.get_num_threads(), level=level
+    )  # fmt: skip
     weight = maps.channels_last(weight)
     source, target = maps.place(weight, weight), address(parts, torch.bfloat16)
     found.synaptrace_convolution_pack(ctypes.byref(job), source, target)
@@ -107,8 +83,7 @@ def describe(x: Tensor, outputs: int) -> Convolution:
 
 def run(what: str, job: Convolution) -> bool:
     """Do it; False where the input isn't exact in bfloat16, and nothing is to be used."""
-    found = library()
-    assert found is not None
+    found, job.level = library.loaded()
     size = found.synaptrace_convolution_bytes(ctypes.byref(job), what == "gradient")
     work = torch.empty(size + 64, dtype=torch.uint8)
     job.work = (address(work, torch.uint8) + 63) // 64 * 64

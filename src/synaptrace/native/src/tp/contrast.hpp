@@ -1,0 +1,114 @@
+// The contrast of Traces Propagation, a function an equation, on rows of numbers: Z are traces of
+// samples, Y of the target stream's C rows, both (rows, width) with padding.
+//
+//     similarity             A = Z Yᵀ
+//     log_counts             log n_c
+//     label_distance         D of layer 1, between traces of one-hot labels
+//     trace_distance         D of a deeper layer, between the target stream's traces below
+//     target_distribution    P = softmax(log n − D)
+//     contrast_error         E = (softmax(A + log n) − P) / B, and the loss
+//     sample_errors          δ^z = E Y
+//     target_errors          δ^y = Eᵀ Z
+#pragma once
+#include "work.hpp"
+
+namespace {
+
+constexpr double SHIFT = 1e-9;  // added to differences of traces, as the published code does
+
+// a (samples × classes, rows `stride` apart)
+template <class T>
+void similarity(const T *z, idx samples, const T *y, idx classes, idx width, T *a, idx stride) {
+    products(samples, classes, width, z, width, y, width, a, stride);
+}
+
+// log n of all rows at step t, zeros where counts don't enter; returns how many samples run.
+template <class T>
+idx log_counts(const Work<T> &w, idx t, T *log_n) {
+    idx running = 0;
+    for (idx c = 0; c < w.rows; ++c) log_n[c] = T(0);
+    for (idx b = 0; b < w.batch; ++b)
+        if (w.alive(b, t)) ++running, log_n[w.job->row[b]] += T(1);
+    for (idx c = 0; c < w.rows; ++c)
+        log_n[c] = w.job->count_classes && running ? std::log(log_n[c]) : T(0);
+    return running;
+}
+
+template <class T>
+struct LabelDistance {
+    T same, apart;  // between a label's trace and itself, and another's
+};
+
+template <class T>
+LabelDistance<T> label_distance(double lam, idx steps, idx classes) {
+    const double n = static_cast<double>(steps);
+    const double trace = lam == 1 ? n : (1 - std::pow(lam, n)) / (1 - lam);
+    return {static_cast<T>(SHIFT * std::sqrt(static_cast<double>(classes))),
+            static_cast<T>(std::sqrt(2.0) * trace)};
+}
+
+// Row i of D, between y's rows of n neurons.
+template <class T>
+void trace_distance(const T *y, idx n, idx width, idx i, idx rows, T *d) {
+    const T *one = y + i * width, shift = static_cast<T>(SHIFT);
+    for (idx c = 0; c < rows; ++c) {
+        const T *other = y + c * width;
+        constexpr idx lanes = PAD_BYTES / sizeof(T);
+        T part[lanes] = {};
+        idx j = 0;
+        for (; j + lanes <= n; j += lanes)
+            for (idx v = 0; v < lanes; ++v) {
+                const T apart = (one[j + v] + shift) - other[j + v];
+                part[v] += apart * apart;
+            }
+        T total = 0;
+        for (; j < n; ++j) {
+            const T apart = (one[j] + shift) - other[j];
+            total += apart * apart;
+        }
+        for (idx v = 0; v < lanes; ++v) total += part[v];
+        d[c] = std::sqrt(total);
+    }
+}
+
+// A row of P in place of a row of D.
+template <class T>
+void target_distribution(const T *log_n, idx rows, T *p) {
+    T most = -INFINITY, total = 0;
+    for (idx c = 0; c < rows; ++c) most = std::max(most, p[c] = log_n[c] - p[c]);
+    for (idx c = 0; c < rows; ++c) total += p[c] = std::exp(p[c] - most);
+    for (idx c = 0; c < rows; ++c) p[c] /= total;
+}
+
+// A row of E in place of a row of A; `share` is 1 / B. Returns the row's part of the loss.
+template <class T>
+double contrast_error(const T *log_n, const T *p, T share, idx rows, T *e) {
+    T most = -INFINITY, total = 0, entropy = 0;
+    for (idx c = 0; c < rows; ++c) most = std::max(most, e[c] += log_n[c]);
+    for (idx c = 0; c < rows; ++c) total += std::exp(e[c] - most);
+    const T log_total = most + std::log(total);
+    for (idx c = 0; c < rows; ++c) {
+        const T log_probability = e[c] - log_total;
+        if (!(p[c] <= T(0))) entropy -= p[c] * (log_probability - log_n[c]);
+        e[c] = (std::exp(log_probability) - p[c]) * share;
+    }
+    return entropy * share;
+}
+
+// delta (samples × width) of e (samples × rows, rows `stride` apart)
+template <class T>
+void sample_errors(const T *e, idx stride, idx samples, const T *y, idx rows, idx width, T *delta) {
+    std::memset(delta, 0, samples * width * sizeof(T));
+    add_product<T>(samples, width, rows, {e, stride, 1}, y, width, delta, width);
+}
+
+// delta (rows × COLUMNS) for `some` neurons, z starting at the first of them.
+template <class T>
+void target_errors(
+    const T *e, idx stride, idx rows, const T *z, idx samples, idx width, idx some, T *delta
+) {
+    std::memset(delta, 0, rows * COLUMNS * sizeof(T));
+    add_product<T>(rows, some, samples, {e, 1, stride}, z, width, delta, COLUMNS);
+}
+
+}  // namespace

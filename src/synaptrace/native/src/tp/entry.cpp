@@ -1,0 +1,57 @@
+// Entry points of a sequence: what every thread does, phase after phase.
+#include "../dispatch.hpp"
+#include "../threads.hpp"
+#include "flush.hpp"
+#include "job.hpp"
+
+namespace {
+
+const Kernels &kernels_of(const Job &job) { return target(job.level).kernels[job.is_double]; }
+
+// All threads count steps and updates alike.
+void work(
+    const Job &job, const Kernels &kernels, const void *memory, Rounds &rounds, int64_t thread,
+    int64_t size
+) {
+    const FlushTiny flush;
+    const auto phase = [&](Phase name, const Block &block) {
+        const int64_t tasks = kernels.tasks(memory, name, block);
+        if (!tasks) return;
+        rounds.share(size, tasks, [&](int64_t i) { kernels.task(memory, name, block, i, thread); });
+    };
+    Block block{0, 0, false, 0};
+    phase(PACK, block);
+    if (!job.learn) return phase(INFER, block);
+    const int64_t most = kernels.block_steps(job);
+    while (block.first < job.steps) {
+        const int64_t to_update = job.every - block.first % job.every;
+        const int64_t to_end = job.steps - block.first;
+        block.steps = most < to_update ? most : to_update;
+        if (to_end < block.steps) block.steps = to_end;
+        // The update after the last step is the caller's.
+        block.update = block.steps == to_update && block.steps < to_end;
+        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, GRADIENTS}) phase(name, block);
+        block.first += block.steps;
+        block.updates += block.update;
+    }
+    phase(UNPACK, block);
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT int64_t synaptrace_bytes(const Job *job) {
+    return static_cast<int64_t>(kernels_of(*job).bytes(*job));
+}
+
+// Runs a whole sequence in `memory`, which starts on 64 bytes and was zeros before its first use.
+EXPORT void synaptrace_run(const Job *job, void *memory) {
+    const Kernels &kernels = kernels_of(*job);
+    kernels.open(*job, memory);
+    Rounds rounds;
+    crew(job->threads, [&](int64_t thread, int64_t size) {
+        work(*job, kernels, memory, rounds, thread, size);
+    });
+    kernels.close(memory);
+}
