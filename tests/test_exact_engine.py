@@ -197,18 +197,18 @@ def test_a_learning_rate_schedule_leaves_the_engine_in_place() -> None:
 
 
 class OtherDistance(st.TracesPropagation):
-    def _label_distance(self) -> Tensor:
-        return 3 * super()._label_distance()
+    def label_distance(self) -> Tensor:
+        return 3 * super().label_distance()
 
 
 class OtherCounts(st.TracesPropagation):
-    def _log_counts(self, running: Tensor) -> Tensor:
-        return super()._log_counts(running) * 0.5
+    def log_counts(self, running: Tensor | None) -> Tensor:
+        return super().log_counts(running) * 0.5
 
 
-class OtherReadout(st.TracesPropagation):
-    def _readout(self, x: Tensor, alive: Any, running: Tensor | None) -> Tensor:
-        return super()._readout(x, alive, running) * 2
+class OtherWeights(st.TracesPropagation):
+    def sample_weight(self, running: Tensor | None) -> Any:
+        return super().sample_weight(running) * 2
 
 
 class OtherUpdate(st.TracesPropagation):
@@ -217,7 +217,7 @@ class OtherUpdate(st.TracesPropagation):
         super()._update(optimizer)
 
 
-@pytest.mark.parametrize("kind", [OtherDistance, OtherCounts, OtherReadout, OtherUpdate])
+@pytest.mark.parametrize("kind", [OtherDistance, OtherCounts, OtherWeights, OtherUpdate])
 def test_a_subclass_is_heard(kind: type[st.TracesPropagation]) -> None:
     made = []
     for which in ("auto", "torch"):
@@ -234,8 +234,8 @@ def test_a_method_put_on_an_instance_is_heard() -> None:
     made = []
     for which in ("auto", "torch"):
         rule = rule_of(which)
-        plain = rule._label_distance
-        rule._label_distance = lambda plain=plain: 3 * plain()
+        plain = rule.label_distance
+        rule.label_distance = lambda plain=plain: 3 * plain()
         current = rule.net.layers[1].current
         rule.net.layers[1].current = lambda *a, current=current, **k: 2 * current(*a, **k)
         rule.sequence(spiking.events(rule.net), spiking.labels())

@@ -105,7 +105,7 @@ def learn(rule: TracesPropagation, i: int, rows: slice, x: Tensor, e: Tensor) ->
             x_bar, s_bar = presynaptic.factors(how, state, i, beta, inputs, previous, rows)
             rule.operations[i].accumulate(g, x_bar, s_bar)
         else:
-            g = g * presynaptic.label_factor(rule.presynaptic, beta, rule.time + 1)
+            g = presynaptic.label_error(rule.presynaptic, beta, rule.time + 1, g)
             rule.label.accumulate(g, inputs, previous)
     v.copy_(reset(layer.neuron, v, s, threshold))
     previous.copy_(s)

@@ -55,8 +55,8 @@ def factors(
     return x_bar, s_bar
 
 
-def label_factor(presynaptic: Presynaptic, beta: float, steps: int) -> float:
-    """ȳ / y after ``steps`` steps: Σ βᵏ, or 1."""
+def label_error(presynaptic: Presynaptic, beta: float, steps: int, g: Tensor) -> Tensor:
+    """g ȳ / y after ``steps`` steps, by which ∂S = gᵀ ȳ: ȳ is Σ βᵏ y, or y."""
     if not presynaptic.eligibility:
-        return 1.0
-    return float(steps) if beta == 1 else (1 - beta**steps) / (1 - beta)
+        return g
+    return g * (steps if beta == 1 else (1 - beta**steps) / (1 - beta))

@@ -79,8 +79,8 @@ def learn(
     x_bar, s_bar = presynaptic.factors(rule.presynaptic, rule.state, i, beta, x, previous[:through])
     does.accumulate(g[:through], x_bar, s_bar)
     if i == 0 and rule.train_label:
-        y_bar = presynaptic.label_factor(rule.presynaptic, beta, rule.time + 1)
-        rule.label_operations.accumulate(g[n:] * y_bar, rule.targets.class_of_row, previous[n:])
+        g_label = presynaptic.label_error(rule.presynaptic, beta, rule.time + 1, g[n:])
+        rule.label_operations.accumulate(g_label, rule.targets.class_of_row, previous[n:])
 
 
 def read_out(
