@@ -55,6 +55,8 @@ def build(
         net,
         train_label=settings.get("train_label", False),
         label_threshold=settings.get("label_theta"),
+        eligibility=settings.get("eligibility", False),
+        temperature=settings.get("temperature", 1.0),
     )
     values = {k.removeprefix("init/"): v for k, v in arrays.items() if k.startswith("init/")}
     owned = {k: values.pop(k) for k in list(values) if k.startswith("label.")}

@@ -270,11 +270,11 @@ def test_a_target_stream_too_long_to_keep(
         optimizer = torch.optim.Adam(rule.net.parameters(), lr=1e-3, eps=1e-3)
         for _ in range(2):
             rule.sequence(events, torch.arange(6) % 5, optimizer=optimizer, every=every)
-    assert native[1]._memory.stream is None
+    assert native[1].kept.stream is None
     assert (native[1].rates > 0.01).all()
     compare(native, plain, 1e-9)
     native[1].sequence(events[1:], torch.arange(6) % 5)
-    assert native[1]._memory.stream is not None
+    assert native[1].kept.stream is not None
 
 
 @built

@@ -197,18 +197,18 @@ def test_a_learning_rate_schedule_leaves_the_engine_in_place() -> None:
 
 
 class OtherDistance(st.TracesPropagation):
-    def _label_distance(self) -> Tensor:
-        return 3 * super()._label_distance()
+    def label_distance(self) -> Tensor:
+        return 3 * super().label_distance()
 
 
 class OtherCounts(st.TracesPropagation):
-    def _log_counts(self, running: Tensor) -> Tensor:
-        return super()._log_counts(running) * 0.5
+    def log_counts(self, running: Tensor | None) -> Tensor:
+        return super().log_counts(running) * 0.5
 
 
-class OtherReadout(st.TracesPropagation):
-    def _readout(self, x: Tensor, alive: Any, running: Tensor | None) -> Tensor:
-        return super()._readout(x, alive, running) * 2
+class OtherWeights(st.TracesPropagation):
+    def sample_weight(self, running: Tensor | None) -> Any:
+        return super().sample_weight(running) * 2
 
 
 class OtherUpdate(st.TracesPropagation):
@@ -217,7 +217,7 @@ class OtherUpdate(st.TracesPropagation):
         super()._update(optimizer)
 
 
-@pytest.mark.parametrize("kind", [OtherDistance, OtherCounts, OtherReadout, OtherUpdate])
+@pytest.mark.parametrize("kind", [OtherDistance, OtherCounts, OtherWeights, OtherUpdate])
 def test_a_subclass_is_heard(kind: type[st.TracesPropagation]) -> None:
     made = []
     for which in ("auto", "torch"):
@@ -234,8 +234,8 @@ def test_a_method_put_on_an_instance_is_heard() -> None:
     made = []
     for which in ("auto", "torch"):
         rule = rule_of(which)
-        plain = rule._label_distance
-        rule._label_distance = lambda plain=plain: 3 * plain()
+        plain = rule.label_distance
+        rule.label_distance = lambda plain=plain: 3 * plain()
         current = rule.net.layers[1].current
         rule.net.layers[1].current = lambda *a, current=current, **k: 2 * current(*a, **k)
         rule.sequence(spiking.events(rule.net), spiking.labels())
@@ -271,13 +271,13 @@ def test_more_class_rows_than_a_block_are_not_held_class_by_class(contrast: str)
     rule = st.TracesPropagation(net, contrast=contrast)  # type: ignore[arg-type]
     labels = torch.arange(600)
     rule.sequence(torch.ones(2, 600, 6), labels)
-    assert rule._memory.work is None
+    assert rule.kept.work is None
     few = torch.arange(600) % 100  # the engine, laid out for a block's rows and not for 600
     if contrast == "batch":
         rule.sequence(torch.ones(2, 600, 6), few)
-        work = rule._memory.work
+        work = rule.kept.work
         assert work is not None
-        assert rule._memory.layout[4] == 512
+        assert rule.kept.layout[4] == 512
     rule.engine = "native"
     with pytest.raises(UserError, match="at most 512 class rows"):
         rule.sequence(torch.ones(2, 600, 6), labels)

@@ -10,7 +10,7 @@ import synaptrace as st
 from synaptrace.memory import Meter
 from synaptrace.native import maps
 from synaptrace.network import Network
-from synaptrace.rules import tp_blocks
+from synaptrace.rules.tp import blocks
 from synaptrace.study import ledger
 from synaptrace.study.contenders import AS_PUBLISHED, contender
 
@@ -95,7 +95,7 @@ def classifier(kind: str, classes: int, **options: Any) -> Network:
     return st.mlp(50, [100, 60], classes, neuron=neuron, recurrent=kind == "recurrent", **extra)
 
 
-def peak(net: Network, batch: int, block: int = tp_blocks.BLOCK, **options: Any) -> int:
+def peak(net: Network, batch: int, block: int = blocks.BLOCK, **options: Any) -> int:
     """The most bytes that a step makes beyond the state, once there are gradients."""
     rule = tp(net, block, contrast="class", **options)
     rule.start(torch.arange(batch))
@@ -133,5 +133,5 @@ def test_the_count_knows_the_blocks(kind: str, label: str) -> None:
 
 def test_the_published_form_is_held_whole() -> None:
     spec = classifier("dense", 10).spec
-    found = ledger.line(spec, contender(AS_PUBLISHED), batch=tp_blocks.BLOCK + 1, steps=2)
+    found = ledger.line(spec, contender(AS_PUBLISHED), batch=blocks.BLOCK + 1, steps=2)
     assert found.difference == pytest.approx(0.0, abs=0.02)

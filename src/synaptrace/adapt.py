@@ -257,7 +257,7 @@ def operations(rule: Rule, steps: int, batch: int) -> int | None:
     if not isinstance(rule, TracesPropagation):
         return None
     net, total = rule.net, 0
-    present = len(rule.state["classes"][0])
+    present = len(rule.targets.class_of_row)
     for i, layer in enumerate(net.layers):
         own = 0 if layer.recurrent is None else layer.recurrent.numel()
         size = (layer.weight.numel() + own) * math.prod(layer.shape[1:])

@@ -87,6 +87,8 @@ class Settles(nn.Module):
 
     weight: Tensor
     standardise: bool
+    pixels: int
+    channels: int
     deferred: list[Tensor] | None = None
 
     def take(self, gradient: Tensor) -> None:
@@ -102,11 +104,20 @@ class Settles(nn.Module):
         else:
             self.deferred.append(gradient)
 
+    def rows(self, out: Tensor) -> Tensor:
+        """Maps (rows, *out_shape) as vectors (rows, features), in the order they lie in memory."""
+        raise NotImplementedError
+
     @torch.no_grad()
     def settle(self) -> None:
         """Add what was put off to ``.grad``."""
         if self.deferred:
             add_gradient(self.weight, standardise_gradient(self.weight, self.deferred.pop()))
+
+    def points(self, trace: Tensor) -> Tensor:
+        """A trace (rows, *out_shape) as (rows, pixels, channels), in the order it lies in memory;
+        one pixel where dense."""
+        return self.rows(trace).view(-1, self.pixels, self.channels)
 
     def rest(self, rows: int, shape: Shape) -> Tensor:
         """Zeros (rows, *shape), laid out as the layer's own results are."""

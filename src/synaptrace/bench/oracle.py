@@ -51,7 +51,7 @@ class Oracle:
         for name, value in self.parameters.items():
             value.requires_grad_(name != "label.recurrent")
         self.parameters["label.weight"].requires_grad_(rule.train_label)
-        self.label_threshold, self.by_class = rule.label_threshold, rule.contrast == "class"
+        self.label_threshold, self.by_class = rule.label_threshold, rule.contrast.kind == "class"
         self.shape = net.layers[0].shape
         self.pools = [pool for _, pool in net.spec.get("channels", [])]
         self.depth = len(net.layers)

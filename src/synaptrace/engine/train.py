@@ -20,7 +20,7 @@ EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_ho
 """Hooks that PyTorch calls at the steps of all optimizers."""
 
 if TYPE_CHECKING:
-    from synaptrace.rules.tp import TracesPropagation
+    from synaptrace.rules.tp.rule import TracesPropagation
 
 
 @dataclass
@@ -39,7 +39,7 @@ def obstacle(
     reason = unfit(rule.net, events)
     if reason is not None:
         return reason
-    if len(rule.state["classes"][0]) > rule.block:
+    if len(rule.targets) > rule.block:
         return f"it has at most {rule.block} class rows"
     like = rule.net.readout.weight
     label = [w for w in (rule.label.weight, rule.label.recurrent) if w is not None]
@@ -125,8 +125,9 @@ def sequence(
         job.every = min(every, job.steps)
     kept: list[Any] = [kernels, events]  # alive until the job is done
 
-    (row,), (classes,), (labels,) = (rule.state[k] for k in ("row", "classes", "labels"))
-    job.rows, job.count_classes = len(classes), rule.contrast == "batch"
+    targets, (labels,) = rule.targets, rule.state["labels"]
+    row, classes = targets.row_of_sample, targets.class_of_row
+    job.rows, job.count_classes = len(classes), rule.contrast.kind == "batch"
     job.capacity = min(job.batch, job.classes, rule.block) if job.count_classes else job.classes
     dtype, whole = net.readout.weight.dtype, torch.int64
     labels, row, classes = (each.contiguous() for each in (labels, row, classes))

@@ -147,8 +147,11 @@ class Rule(nn.Module):
 
     # What a rule fills in.
 
+    def _open(self, labels: Tensor) -> None:
+        """Add to ``self.state`` what describes a new batch, whatever then runs it."""
+
     def _start(self, labels: Tensor) -> None:
-        """Fill ``self.state`` for a new batch."""
+        """Add to ``self.state`` what `_step` goes on from: neurons at rest, empty traces."""
         raise NotImplementedError
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
@@ -186,6 +189,15 @@ class Rule(nn.Module):
         Raises:
             UserError: labels or lengths that don't fit.
         """
+        self._begin(labels, steps, lengths, generator)
+        with torch.no_grad():
+            self._start(self.state["labels"][0])
+
+    def _begin(
+        self, labels: Tensor, steps: int | None, lengths: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> None:  # fmt: skip
+        """What every way of running a batch begins with."""
         like = self._settle_dtype()
         labels = whole("labels", labels, "(B,) int64").to(like.device)
         if labels.dim() != 1 or not len(labels):
@@ -204,7 +216,7 @@ class Rule(nn.Module):
         }
         self.time, self.steps, self.generator, self.open = 0, steps, generator, True
         with torch.no_grad():
-            self._start(labels)
+            self._open(labels)
 
     def add_class(self, *, generator: torch.Generator | None = None) -> None:
         """Follow `Network.add_class`: what the rule holds for each class gets one more.
@@ -326,8 +338,10 @@ class Rule(nn.Module):
             raise UserError("events: a sequence needs at least one step")
         if every is not None and every < 1:
             raise UserError(f"every: {every} is not a positive number of steps")
-        self.start(labels, steps=len(events), lengths=lengths, generator=generator)
+        self._begin(labels, len(events), lengths, generator)
         if not self._whole(events, optimizer, every):
+            with torch.no_grad():
+                self._start(self.state["labels"][0])
             with self._exact(), self._holding():
                 for t, x in enumerate(events, 1):
                     self.step(x)
@@ -415,6 +429,10 @@ class Rule(nn.Module):
             saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
         return saved
 
+    def _restored(self, name: str) -> str | None:
+        """The present name of what a state dict calls ``name``; None where it is kept no more."""
+        return name
+
     def _lasting(self) -> dict[str, list[Tensor]]:
         return {name: self.state[name] for name in self.lasting if name in self.state}
 
@@ -428,7 +446,10 @@ class Rule(nn.Module):
         result = super().load_state_dict(own, *args, **kwargs)
         kept: dict[str, dict[int, Tensor]] = {"lengths": {}}
         for key in state_dict.keys() - own.keys():
-            name, index = key.removeprefix(PREFIX).rsplit(".", 1)
+            old, index = key.removeprefix(PREFIX).rsplit(".", 1)
+            name = self._restored(old)
+            if name is None:
+                continue
             value = state_dict[key].to(self.net.readout.weight.device, copy=True)
             kept.setdefault(name, {})[int(index)] = value
         time = kept.pop("time", None)

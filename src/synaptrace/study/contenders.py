@@ -15,6 +15,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
+from synaptrace.rules.tp.targets import Targets
 from synaptrace.yaml_files import Text
 
 AS_PUBLISHED = "tp:as-published"
@@ -37,8 +38,8 @@ class PerSample(TracesPropagation):
     def _whole(self, *arguments: Any) -> bool:
         return False  # the native engine knows class rows alone
 
-    def _rows(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return labels, torch.arange(len(labels), device=labels.device)
+    def _choose(self, labels: Tensor) -> Targets:
+        return Targets(labels, torch.arange(len(labels), device=labels.device))
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,10 @@ def tp(c: Case, o: Options) -> Kept:
         auxiliary=label + first.recurrent,
         trained=label if o["train_label"] else 0,
         matrices=1 if o["train_label"] else 0,
-        records=(5 if o["contrast"] == "batch" else 3) * c.batch
+        records=(4 if o["contrast"] == "batch" else 2) * c.batch
         + 2 * len(c.layers)
         + 1
-        + 4 * classes
-        + 2 * min(c.batch, classes),
+        + 3 * classes,
     )
 
 

@@ -29,8 +29,8 @@ PURPOSES = (
 
 STATES = ("membrane", "spikes", "adaptation", "readout", "logits", "classifier_membrane")
 RECORDS = (
-    "labels", "lengths", "losses", "rates", "loss", "threshold", "row", "classes", "log_n", "asked",
-    "target", "seed", "partner", "sign", "echo_labels", "score",
+    "labels", "lengths", "losses", "rates", "loss", "row_of_sample", "class_of_row", "log_counts",
+    "seed", "partner", "sign", "echo_labels", "score",
 )  # fmt: skip
 """Names in a rule's state that are no traces: neurons' states, and what describes the batch."""
 
@@ -101,7 +101,10 @@ class Watch:
             kind = "neuron state" if name in STATES else "records" if name in RECORDS else "traces"
             yield kind, kept
         yield "input", [x]
-        yield "work space", [*rule.kernels, *getattr(rule, "label_kernels", ())]
+        yield (
+            "work space",
+            [*rule.kernels, *(o.weight for o in getattr(rule, "_label_operations", ()))],
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synaptrace.rules import tp_blocks
+from synaptrace.rules.tp import blocks
 from synaptrace.study.sizes import Case
 from synaptrace.study.work_parts import kernels, unpooling, update
 
@@ -13,7 +13,7 @@ from synaptrace.study.work_parts import kernels, unpooling, update
 def traces_propagation(c: Case, o: Mapping[str, Any]) -> int:
     """All rows at once, or in blocks where there are more than a block of classes."""
     classes = {"batch": c.present, "class": c.classes, "sample": 0}[o["contrast"]]
-    return tp_in_blocks(c, o, classes) if classes > tp_blocks.BLOCK else tp(c, o)
+    return tp_in_blocks(c, o, classes) if classes > blocks.BLOCK else tp(c, o)
 
 
 def tp_in_blocks(c: Case, o: Mapping[str, Any], classes: int) -> int:
@@ -22,7 +22,7 @@ def tp_in_blocks(c: Case, o: Mapping[str, Any], classes: int) -> int:
     but where it is standardised, whose copy is made from two of its size. (The readout's gradient
     stays as it is.)"""
     label, given = c.classes * c.layers[0].neurons, o["train_label"]
-    block, chained = tp_blocks.BLOCK, 3 * label if given and c.standardised else 0
+    block, chained = blocks.BLOCK, 3 * label if given and c.standardised else 0
     pairs, apart = c.batch * classes, min(c.batch, classes) * classes
     moments: list[float] = [3 * apart]
     below = 0

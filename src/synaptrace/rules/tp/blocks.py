@@ -1,6 +1,6 @@
 """A step of Traces Propagation for very many classes: over the rows in blocks, exact.
 
-What a step of `rules.tp` makes beside the state has as many rows as there are samples and classes.
+What `step` makes beside the state has as many rows as there are samples and classes.
 But rows meet in A and D only; all else is each row's own. So a layer goes over its rows twice, a
 block at a time, and what it makes for a block is gone before the next one:
 
@@ -22,43 +22,48 @@ import torch
 from torch import Tensor
 
 from synaptrace.neuron import reset
-from synaptrace.rules.contrast import cross_entropy, trace_distance
+from synaptrace.rules.tp import presynaptic
+from synaptrace.rules.tp.contrast import (
+    contrast_error,
+    similarity,
+    target_distribution,
+    temperature,
+    trace_distance,
+)
+from synaptrace.rules.tp.step import read_out
 
 if TYPE_CHECKING:
-    from synaptrace.rules.tp import TracesPropagation
+    from synaptrace.rules.tp.rule import TracesPropagation
 
 BLOCK = 512
 """Rows of a block; with as many target rows or fewer a step takes all at once."""
 
 
 def step(rule: TracesPropagation, x: Tensor, running: Tensor | None) -> Tensor:
-    """`TracesPropagation._step`, in blocks of ``rule.block`` rows."""
-    state, n = rule.state, rule.batch
-    (asked,), (target,), (classes,) = state["asked"], state["target"], state["classes"]
-    dtype = rule.net.readout.weight.dtype
-    alive = 1.0 / n if running is None else running[:, None].to(dtype) / n
-    log_n = state["log_n"][0] if running is None else rule._log_counts(running)
-    distance = rule._label_distance()
+    """`step.step`, in blocks of ``rule.block`` rows."""
+    state, targets, n = rule.state, rule.targets, rule.batch
+    weight, log_n = rule.sample_weight(running), rule.log_counts(running)
+    distance, all_rows = rule.label_distance(), n + len(targets)
 
     for i, layer in enumerate(rule.net.layers):
-        for rows in blocks(n, n + len(classes), rule.block):
+        for rows in blocks(n, all_rows, rule.block):
             fire(rule, i, rows, x)
-        z = layer.rows(state["trace"][i])
-        a = torch.addmm(log_n, z[:n], z[n:].t(), alpha=1 / layer.pixels).log_softmax(1)
-        p = (log_n - distance).softmax(1)[target]
+        z, y = layer.points(state["trace"][i]).tensor_split([n])
+        tau = temperature(rule.contrast, y)
+        a = similarity(z, y) / tau
+        p = targets.of_samples(target_distribution(distance, log_n))
         del distance
-        e = (a.exp() - p).mul_(alive)
-        rule._record(i, cross_entropy(p, a - log_n, alive), None, running)
+        e, loss = contrast_error(a, p, log_n, weight)
         del a, p
-        e.div_(layer.pixels)
-        for rows in blocks(n, n + len(classes), rule.block):
+        e.div_(tau).div_(layer.pixels)
+        for rows in blocks(n, all_rows, rule.block):
             learn(rule, i, rows, x, e)
         del e
-        rule._record(i, None, state["spikes"][i][:n], running)
-        distance = trace_distance(z[n:].view(-1, layer.pixels, layer.channels), asked, rule.block)
+        rule._record(i, loss, state["spikes"][i][:n], running)
+        distance = trace_distance(y, targets.wanted, rule.block)
 
     del distance
-    return rule._readout(rule.net.layers[-1].pool(state["spikes"][-1][:n]), alive, running)
+    return read_out(rule, rule.net.layers[-1].pool(state["spikes"][-1][:n]), weight, running)
 
 
 def blocks(n: int, rows: int, size: int) -> Iterator[slice]:
@@ -72,34 +77,35 @@ def blocks(n: int, rows: int, size: int) -> Iterator[slice]:
 def fire(rule: TracesPropagation, i: int, rows: slice, x: Tensor) -> None:
     """The first pass of layer i: v in the place of u, and the trace of this step."""
     layer, by_label = rule.net.layers[i], not i and rows.start >= rule.batch
+    does = rule.label_operations if by_label else rule.operations[i]
     u, previous, trace = (rule.state[k][i][rows] for k in ("membrane", "spikes", "trace"))
-    inputs = heard(rule, i, rows, x)
-    if by_label:
-        current = rule.label.current(inputs, previous, rule.label_kernels[0])
-    else:
-        current = layer.current(inputs, previous, rule.kernels[i], packed=rule.packed[i])
+    current = does.current(heard(rule, i, rows, x), previous)
     v = torch.add(current, u, alpha=layer.neuron.beta, out=u)
     s = (v >= (rule.label_threshold if by_label else layer.neuron.threshold)).to(v.dtype)
     torch.add(layer.pool(s), trace, alpha=layer.neuron.lam, out=trace)
 
 
 def learn(rule: TracesPropagation, i: int, rows: slice, x: Tensor, e: Tensor) -> None:
-    """The second pass of layer i: gradients from E / pixels, then u and s of this step."""
+    """The second pass of layer i: gradients from E / pixels / τ, then u and s of this step."""
     layer, n, by_label = rule.net.layers[i], rule.batch, not i and rows.start >= rule.batch
     v, previous = (rule.state[k][i][rows] for k in ("membrane", "spikes"))
     threshold = rule.label_threshold if by_label else layer.neuron.threshold
     s = (v >= threshold).to(v.dtype)
     if rule.train_label or not by_label:
-        z, inputs = layer.rows(rule.state["trace"][i]), heard(rule, i, rows, x)
+        z, beta = layer.rows(rule.state["trace"][i]), layer.neuron.beta
         if rows.start < n:
             delta = e[rows] @ z[n:]
         else:
             delta = e[:, rows.start - n : rows.stop - n].t() @ z[:n]
-        psi = layer.neuron.surrogate(v - threshold)
-        g = layer.spread(layer.maps(delta), s, psi, rule.fused)
+        slope = layer.neuron.surrogate(v - threshold)
+        g = rule.operations[i].membrane_error(layer.maps(delta), s, slope)
+        inputs = heard(rule, i, rows, x)
         if not by_label:
-            layer.accumulate(g, inputs, previous, fused=rule.fused)
+            how, state = rule.presynaptic, rule.state
+            x_bar, s_bar = presynaptic.factors(how, state, i, beta, inputs, previous, rows)
+            rule.operations[i].accumulate(g, x_bar, s_bar)
         else:
+            g = presynaptic.label_error(rule.presynaptic, beta, rule.time + 1, g)
             rule.label.accumulate(g, inputs, previous)
     v.copy_(reset(layer.neuron, v, s, threshold))
     previous.copy_(s)
@@ -111,4 +117,4 @@ def heard(rule: TracesPropagation, i: int, rows: slice, x: Tensor) -> Tensor:
         return rule.net.layers[i - 1].pool(rule.state["spikes"][i - 1][rows])
     if rows.start < rule.batch:
         return x[rows]
-    return rule.state["classes"][0][rows.start - rule.batch : rows.stop - rule.batch]
+    return rule.targets.class_of_row[rows.start - rule.batch : rows.stop - rule.batch]

@@ -1,0 +1,5 @@
+"""Traces Propagation, a file for each idea; README.md says where to begin."""
+
+from synaptrace.rules.tp.rule import TracesPropagation
+
+__all__ = ["TracesPropagation"]
