@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace.engine import infer
+from synaptrace import inference
 from synaptrace.errors import UserError
 from synaptrace.layers import NO_POOL, Conv, Dense, Layer, Pool, Shape
 from synaptrace.native import convolve, maps
@@ -150,7 +150,7 @@ class Network(nn.Module):
         the native engine computes them where it can, the same up to rounding.
         """
         lengths = None if lengths is None else lengths.to(torch.int64)
-        fast = None if torch.is_grad_enabled() else infer.forward(self, events, lengths)
+        fast = None if torch.is_grad_enabled() else inference.forward(self, events, lengths)
         if fast is not None:
             return fast.logits
         kernels, readout = [layer.kernel() for layer in self.layers], self.readout.kernel()
@@ -191,7 +191,7 @@ class Network(nn.Module):
         """
         if not confidence > 0:
             raise UserError(f"confidence: {confidence} is not positive")
-        fast = infer.forward(self, events, lengths, confidence)
+        fast = inference.forward(self, events, lengths, confidence)
         if fast is not None:
             return fast.logits.argmax(1), fast.ends
         steps, batch = events.shape[:2]
