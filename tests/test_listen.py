@@ -9,10 +9,11 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import sounds
-from synaptrace import cli, listen
+from synaptrace import cli
 from synaptrace.data import wav
 from synaptrace.data.audio import Features, Mel
 from synaptrace.errors import UserError
+from synaptrace.keyword import listen
 from synaptrace.memory import storage_bytes
 from synaptrace.network import mlp
 from synaptrace.neuron import LIF
