@@ -117,6 +117,6 @@ def test_another_library_is_loaded_where_one_is_named(
     monkeypatch.setenv(library.LIBRARY, str(copy))
     fresh = library.find.__wrapped__
     assert fresh()[0]._name == str(copy)
-    copy.unlink()
-    with pytest.raises(UserError, match=r"SYNAPTRACE_LIBRARY: other\.so can't be loaded"):
+    monkeypatch.setenv(library.LIBRARY, str(tmp_path / "gone.so"))
+    with pytest.raises(UserError, match=r"SYNAPTRACE_LIBRARY: gone\.so can't be loaded"):
         fresh()
