@@ -264,8 +264,8 @@ def test_a_readout_at_everyones_rate_is_as_in_one_group(rule: str, update: str) 
     def trained(lr_readout: float | None) -> list[torch.Tensor]:
         net, _ = toy.make()
         fit(
-            net, rules.build(net, rule, generator=generator(0, "rule")), toy.Toy(), epochs=2, lr=0.5**7, lr_final=0.5**7,
-            lr_readout=lr_readout, update=update, progress=False,
+            net, rules.build(net, rule, generator=generator(0, "rule")), toy.Toy(), epochs=2,
+            lr=0.5**7, lr_final=0.5**7, lr_readout=lr_readout, update=update, progress=False,
         )  # fmt: skip
         return [weight.detach() for weight in net.parameters()]
 
