@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 import sounds
 from synaptrace import cli, listen
-from synaptrace.data import wav
-from synaptrace.data.audio import Features, Mel
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features, Mel
 from synaptrace.errors import UserError
 from synaptrace.memory import storage_bytes
 from synaptrace.network import mlp

@@ -8,7 +8,7 @@ import torch
 
 import sounds
 from synaptrace import cli, data, recorder
-from synaptrace.data import wav
+from synaptrace.data.audio import wav
 from synaptrace.errors import UserError
 
 RATE = 8000

@@ -5,8 +5,8 @@ import torch
 
 import sounds
 from synaptrace import shots
-from synaptrace.data import fsdd
-from synaptrace.data.audio import Features
+from synaptrace.data.audio.features import Features
+from synaptrace.data.sets import fsdd
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 

@@ -17,8 +17,8 @@ import torch
 
 from synaptrace import shots
 from synaptrace.adapt import Keep, adapt
-from synaptrace.data import folder
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 from synaptrace.study import tuned
