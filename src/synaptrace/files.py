@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,30 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
     replace_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file. Raises UserError naming it where it can't be read."""
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed while writing ``path`` have left beside it."""
+    for leftover in path.parent.glob(f".{escape(path.stem)}-????????{escape(path.suffix)}"):
+        leftover.unlink(missing_ok=True)
+
+
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8. Raises UserError naming it where it can't be read."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: can't be read ({error}); delete it, or its folder") from error
-    return found
+        if file.is_fifo() or file.is_char_device():  # would be waited for, or read for ever
+            raise OSError("it is no regular file")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: can't be read ({error})") from error
+
+
+def parse_json(text: str, where: object) -> Any:
+    """What JSON text holds. Raises UserError naming ``where`` it is from."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: can't be read ({error})") from None
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file. Raises UserError naming it where it can't be read."""
+    return parse_json(read_text(file), file)
