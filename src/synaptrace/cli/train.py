@@ -93,7 +93,7 @@ def described(summary: dict[str, Any]) -> list[str]:
     if "seeds" in summary:
         lines = [f"{len(summary['seeds'])} seeds: mean ± sample s.d."]
         for key, value in summary.items():
-            if isinstance(value, dict) and key != "seconds":
+            if isinstance(value, dict) and key not in ("seconds", "samples"):
                 sd = "" if value["sd"] is None else f" ± {100 * value['sd']:.2f}"
                 each = " ".join(f"{100 * one:.2f}" for one in value["values"])
                 lines.append(f"{key:<26} {100 * value['mean']:.2f}{sd} %   ({each})")
