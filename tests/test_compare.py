@@ -8,8 +8,9 @@ import pytest
 
 import toy
 from synaptrace import cli
+from synaptrace.compare import plan as compare
+from synaptrace.compare import table
 from synaptrace.errors import UserError
-from synaptrace.study import compare, table
 from synaptrace.training import run as runs
 
 SMALL = {
@@ -213,7 +214,7 @@ def test_nothing_can_choose_among_rates_without_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = toy.Toy(sizes={"train": 8, "test": 8})
-    monkeypatch.setattr("synaptrace.study.compare.load_data", lambda _: data)
+    monkeypatch.setattr("synaptrace.compare.plan.load_data", lambda _: data)
     with pytest.raises(UserError, match="no validation samples to choose among 2 rates by"):
         compare.train(make(tmp_path / "c", "tp"), progress=False)
     assert not (tmp_path / "c").exists()

@@ -10,16 +10,16 @@ from torch import Tensor
 
 import golden
 import synaptrace as st
-from synaptrace import engine
-from synaptrace.engine import infer, stream
+from synaptrace import inference
 from synaptrace.errors import UserError
 from synaptrace.native import library
 from synaptrace.neuron import SURROGATES
+from synaptrace.rules.tp import target_spikes
 from synaptrace.training.evaluate import run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "each_level")
 
-built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
+built = pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}")
 DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
 LAX = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Made = tuple[st.Network, st.TracesPropagation]
@@ -262,7 +262,7 @@ def test_a_target_stream_too_long_to_keep(
     native, plain = twins(
         3, (30, [20, 12], 5), neuron=neuron, recurrent=True, readout_decay=1.0, standardise=False
     )
-    monkeypatch.setattr(stream, "MOST", 4 * 40 * 20 * 5 - 1)
+    monkeypatch.setattr(target_spikes, "MOST", 4 * 40 * 20 * 5 - 1)
     g = torch.Generator().manual_seed(1)
     events = torch.bernoulli(torch.full((40, 6, 30), 0.2, dtype=torch.float64), generator=g)
     for _, rule in (native, plain):
@@ -348,7 +348,7 @@ def test_without_the_library_the_plain_path_runs(monkeypatch: pytest.MonkeyPatch
 @given(situations())
 def test_inference_has_the_same_logits_and_spikes(situation: dict[str, Any]) -> None:
     net, events, lengths = situation["made"][1][0], situation["events"], situation["lengths"]
-    fast = infer.forward(net, events, lengths)
+    fast = inference.forward(net, events, lengths)
     assert fast is not None
     with torch.no_grad():
         logits, spikes = run(net, events, lengths)
@@ -377,12 +377,12 @@ def test_early_decisions_are_the_same(situation: dict[str, Any], confidence: flo
 @built
 def test_inference_leaves_what_it_has_not_to_the_plain_path() -> None:
     net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3)
-    assert infer.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
-    assert infer.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
+    assert inference.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
+    assert inference.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
     adaptive = st.mlp(4, [3], 2, neuron=st.LIF(adaptation=0.5))
-    assert infer.forward(adaptive, torch.ones(3, 2, 4)) is None
+    assert inference.forward(adaptive, torch.ones(3, 2, 4)) is None
     with pytest.raises(UserError, match="doesn't fit"):
-        infer.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
+        inference.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
 
 
 @built

@@ -10,7 +10,7 @@ import torch
 
 import toy
 from synaptrace.errors import UserError
-from synaptrace.training import board, checkpoint, schedule
+from synaptrace.training import checkpoint, schedule, tensorboard
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
 from synaptrace.training.loop import Diverged, fit
@@ -244,7 +244,7 @@ def test_data_that_do_not_fit(tmp_path: Path) -> None:
 def test_tensorboard_is_asked_for_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "find_spec", lambda _: None)
+    monkeypatch.setattr(tensorboard, "find_spec", lambda _: None)
     with pytest.raises(UserError, match="TensorBoard is not installed"):
         train(run=tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()

@@ -5,12 +5,12 @@ import torch
 from torch.nn import functional as F
 
 import synaptrace as st
-from synaptrace import engine, layers
+from synaptrace import layers
 from synaptrace.native import convolve, library, maps
 from synaptrace.neuron import fire
 
 pytestmark = [
-    pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}"),
+    pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}"),
     pytest.mark.usefixtures("each_level"),
 ]
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (4, 70, 6, 5), (2, 16, 9, 9)]

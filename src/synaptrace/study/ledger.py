@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from synaptrace import network
+from synaptrace import build as networks
 from synaptrace.bench.measure import Job, peak_memory
+from synaptrace.compare.rule_variants import Contender, contender
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
 from synaptrace.study import count, sizes
-from synaptrace.study.contenders import Contender, contender
-from synaptrace.study.lines import tabbed
 from synaptrace.study.memory import PURPOSES, Measured, measure
+from synaptrace.text_table import tabbed
 from synaptrace.training.state import adam
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ class Line:
 def make(spec: Spec, one: Contender) -> tuple[Network, Rule]:
     """The network and the rule, from a fixed seed."""
     draws = generator(0, "memory")
-    net = network.build(spec, generator=draws)
+    net = networks.build(spec, generator=draws)
     return net, one.build(net, draws)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synaptrace import data, network, rules
+from synaptrace import build as networks
+from synaptrace import data, rules
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset, Meta
 from synaptrace.drawing import attempt
@@ -42,7 +43,7 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
     else:
         model["in_shape"] = meta.shape
     spec = {**model, "classes": len(meta.classes), "neuron": config.neuron}
-    net = network.build(spec, generator=draws)
+    net = networks.build(spec, generator=draws)
     return net, rules.build(net, **config.rule, generator=draws)
 
 
@@ -117,7 +118,7 @@ def once(
         config=config.model_dump(),
     )  # fmt: skip
     if pictures:
-        from synaptrace.study import plots
+        from synaptrace import plots
 
         attempt(lambda: plots.learning_curve(run))
         attempt(lambda: plots.embedding(net, dataset, run / plots.EMBEDDING))
@@ -142,7 +143,7 @@ class Trained:
         Raises:
             UserError: they can't be read, or have changed since.
         """
-        from synaptrace.study import tuned
+        from synaptrace.keyword import tuned
 
         record = tuned.read(self.run)
         if record is not None:

@@ -18,7 +18,8 @@ from synaptrace.memory import peak_memory
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule, check_network
 from synaptrace.seeds import generator
-from synaptrace.training import board, checkpoint, schedule
+from synaptrace.training import checkpoint, schedule
+from synaptrace.training import tensorboard as board
 from synaptrace.training.evaluate import Batch, evaluate
 from synaptrace.training.run import BEST, LAST, read_summary, write_summary
 from synaptrace.training.state import State, describe

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.optim import Optimizer
 
-from synaptrace.engine import train
-from synaptrace.engine.describe import overridden
 from synaptrace.errors import UserError
+from synaptrace.inference import overridden
 from synaptrace.native import maps
 from synaptrace.rules.tp import blocks
+from synaptrace.rules.tp import native as train
 from synaptrace.rules.tp import step as plain
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import sounds
-from synaptrace import shots
 from synaptrace.data import fsdd
 from synaptrace.data.audio import Features
 from synaptrace.errors import UserError
+from synaptrace.keyword import fewshot
 from synaptrace.seeds import generator
 
 
@@ -23,7 +23,7 @@ def digits(tmp_path_factory):
 
 
 def test_support_and_query_share_nothing_and_cut_every_word_alike(digits):
-    user = shots.user(digits, "bob")
+    user = fewshot.user(digits, "bob")
     assert sorted(user.support + user.query) == sorted(digits.index["test"].tolist())
     assert digits.labels[user.support].bincount().tolist() == [16] * 10
     assert digits.labels[user.query].bincount().tolist() == [4] * 10
@@ -33,28 +33,28 @@ def test_support_and_query_share_nothing_and_cut_every_word_alike(digits):
 
 
 def test_shots_are_nested_and_hang_on_the_seed(digits):
-    support = shots.user(digits, "bob").support
-    few = [shots.draw(digits, support, number, seed=1) for number in (1, 5, 40)]
+    support = fewshot.user(digits, "bob").support
+    few = [fewshot.draw(digits, support, number, seed=1) for number in (1, 5, 40)]
     for rows, number in zip(few, (1, 5, 16), strict=True):
         assert digits.labels[rows].bincount().tolist() == [number] * 10
     assert set(few[0]) < set(few[1]) < set(few[2])
-    assert few[2] == shots.draw(digits, support, None, seed=2) == sorted(support)
-    assert few[1] != shots.draw(digits, support, 5, seed=2)
+    assert few[2] == fewshot.draw(digits, support, None, seed=2) == sorted(support)
+    assert few[1] != fewshot.draw(digits, support, 5, seed=2)
     # in whatever order the rows come
-    assert few[1] == shots.draw(digits, support[::-1], 5, seed=1)
+    assert few[1] == fewshot.draw(digits, support[::-1], 5, seed=1)
 
 
 def test_a_speaker_must_have_been_held_out(digits):
     with pytest.raises(UserError, match=r"ann's samples are trained on; train with --data\.hold"):
-        shots.user(digits, "ann")
+        fewshot.user(digits, "ann")
     with pytest.raises(UserError, match="no speaker 'theo'; it has ann, bob, eve"):
-        shots.user(digits, "theo")
+        fewshot.user(digits, "theo")
 
 
 def test_a_view_leaves_the_data_set_alone(digits):
     before, labels = dict(digits.meta.sizes), digits.labels.clone()
     classes = [*map(str, range(9, -1, -1)), "ten"]
-    seen = shots.view(digits, {"query": [3, 1], "none": []}, batch_size=1, classes=classes)
+    seen = fewshot.view(digits, {"query": [3, 1], "none": []}, batch_size=1, classes=classes)
     assert seen.meta.sizes == {"query": 2}
     assert seen.meta.classes == tuple(classes)
     assert seen.meta.split_hash != digits.meta.split_hash
@@ -71,13 +71,13 @@ def test_a_view_leaves_the_data_set_alone(digits):
 def test_a_view_can_have_the_features_of_another_training_set(digits):
     spec = Features.from_spec(digits.meta.features).spec
     doubled = spec | {"deviation": [2 * d for d in spec["deviation"]]}
-    seen = shots.view(digits, {"query": [0]}, features=doubled)
+    seen = fewshot.view(digits, {"query": [0]}, features=doubled)
     (events, *_), (half, *_) = (d.gather(torch.tensor([0])) for d in (digits, seen))
     torch.testing.assert_close(half, events / 2)
     assert seen.meta.features == doubled
     other = spec | {"mel": spec["mel"] | {"rate": 16000}}
     with pytest.raises(UserError, match="other mel bands than the network was trained with"):
-        shots.view(digits, {"query": [0]}, features=other)
+        fewshot.view(digits, {"query": [0]}, features=other)
 
 
 def test_all_other_speakers_can_train(digits):

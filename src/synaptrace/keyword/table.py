@@ -1,4 +1,4 @@
-"""The table and the figure of a fine-tuning study (`personal`)."""
+"""The table and the figure of a fine-tuning study (`study`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synaptrace import text_table
 from synaptrace.drawing import figure, save
-from synaptrace.study import lines
-from synaptrace.study.tuned import Cell
+from synaptrace.keyword.tuned import Cell
 
 # state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
 # Adam's moments; stored: utterances to be heard again or rehearsed, the weights' copy of an anchor.
@@ -79,15 +79,15 @@ def spread(numbers: Sequence[float]) -> str:
 
 def terminal(rows: Sequence[Row]) -> str:
     """Tab-separated, a header line first."""
-    return lines.tabbed([COLUMNS, *map(cells, rows)])
+    return text_table.tabbed([COLUMNS, *map(cells, rows)])
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    return lines.as_csv([COLUMNS, *map(cells, rows)])
+    return text_table.as_csv([COLUMNS, *map(cells, rows)])
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    return lines.markdown([COLUMNS, *map(cells, rows)])
+    return text_table.markdown([COLUMNS, *map(cells, rows)])
 
 
 def speakers(rows: Sequence[Row], part: str) -> str:
@@ -100,7 +100,7 @@ def speakers(rows: Sequence[Row], part: str) -> str:
             own = [[f for f in found if f["speaker"] == name] for name in names]
             title = "before" if when == "before" else label(cell)
             made.append([title, *(both(values(f, when, part)) for f in [*own, found])])
-    return lines.markdown(made)
+    return text_table.markdown(made)
 
 
 def label(cell: Cell) -> str:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import sounds
-from synaptrace import cli, data, recorder
+from synaptrace import cli, data
 from synaptrace.data import wav
 from synaptrace.errors import UserError
+from synaptrace.keyword import record
 
 RATE = 8000
 
@@ -22,7 +23,7 @@ def loop(root, takes, words=("yes", "no"), count=2, answers=None):
         asked.append(prompt.split()[0])
         return replies.pop(0) if replies else ""
 
-    written = recorder.record(root, words, count, RATE, lambda: left.pop(0), ask, told.append)
+    written = record.record(root, words, count, RATE, lambda: left.pop(0), ask, told.append)
     return written, asked, told
 
 

@@ -15,15 +15,14 @@ from typing import Any
 
 import torch
 
-from synaptrace import shots
-from synaptrace.adapt import Keep, adapt
 from synaptrace.data import folder
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
+from synaptrace.keyword import fewshot, tuned
+from synaptrace.keyword.adapt import Keep, adapt
+from synaptrace.keyword.study import AT_ONCE, digest, known_data, learner, measure
+from synaptrace.keyword.tuned import Cell
 from synaptrace.seeds import generator
-from synaptrace.study import tuned
-from synaptrace.study.personal import AT_ONCE, digest, known_data, learner, measure
-from synaptrace.study.tuned import Cell
 from synaptrace.training import job
 from synaptrace.training import run as runs
 
@@ -120,21 +119,21 @@ def sight(
     own = recordings(words, trained)
     fresh = [word for word in own.meta.classes if word not in trained.classes]
     classes = [*trained.classes, *fresh]
-    own = shots.view(own, {}, classes=classes, features=trained.features)
+    own = fewshot.view(own, {}, classes=classes, features=trained.features)
     support, query = parts(own)
-    rows = shots.draw(own, support, cell.shots, seed)
+    rows = fewshot.draw(own, support, cell.shots, seed)
 
     old = known_data(
         trained, data_path
     )  # not Trained.load_data: a fine-tuned run may be tuned again
     known, test = old.index["train"].tolist(), old.index.get("test", torch.empty(0)).tolist()
-    old = shots.view(
+    old = fewshot.view(
         old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
     )
     keep = Keep.parse(cell.keep)
-    buffer = shots.draw(old, known, keep.rehearse, seed) if keep.rehearse else []
+    buffer = fewshot.draw(old, known, keep.rehearse, seed) if keep.rehearse else []
     both = joined(own, old, buffer)
-    seen = shots.view(both, {"train": rows, "query": query}, batch_size=AT_ONCE)
+    seen = fewshot.view(both, {"train": rows, "query": query}, batch_size=AT_ONCE)
     return Sight(seen, old, rows, range(len(own.labels), len(both.labels)), fresh)
 
 
@@ -165,7 +164,7 @@ def parts(data: ArrayDataset) -> tuple[list[int], list[int]]:
     counts = data.labels.bincount()
     few = [row for row in everything if counts[data.labels[row]] < ENOUGH]
     many = [row for row in everything if counts[data.labels[row]] >= ENOUGH]
-    support, query = shots.cut(data, many) if many else ([], [])
+    support, query = fewshot.cut(data, many) if many else ([], [])
     return sorted(few + support), query
 
 

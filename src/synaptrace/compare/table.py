@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synaptrace import text_table
 from synaptrace.drawing import figure, plain, save
-from synaptrace.study import lines
 
 COLUMNS = (
     "rule", "test %", "± s.d.", "seeds", "picked validation %", "lr", "s/epoch", "state KiB",
@@ -90,15 +90,15 @@ def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 def terminal(rows: Sequence[dict[str, Any]]) -> str:
     """Tab-separated, a header line first."""
-    return lines.tabbed([COLUMNS, *ordered(rows)])
+    return text_table.tabbed([COLUMNS, *ordered(rows)])
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    return lines.as_csv([COLUMNS, *ordered(rows)])
+    return text_table.as_csv([COLUMNS, *ordered(rows)])
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    return lines.markdown([COLUMNS, *ordered(rows)])
+    return text_table.markdown([COLUMNS, *ordered(rows)])
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:

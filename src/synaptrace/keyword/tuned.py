@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from synaptrace import shots
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
+from synaptrace.keyword import fewshot
 from synaptrace.training import job
 
 if TYPE_CHECKING:
-    from synaptrace.study.personal import Case, Plan
+    from synaptrace.keyword.study import Case, Plan
 
 RECORD = "tuned.json"
 
@@ -99,24 +99,24 @@ def dataset(record: Record, trained: job.Trained) -> ArrayDataset:
         UserError: they can't be read, or have changed since.
     """
     base, path = trained.run / record.base, trained.config.data["path"]
-    from synaptrace.study import own, personal
+    from synaptrace.keyword import own_words, study
 
     if record.words is None:
         plan, case = _plan(record, base, path)
-        seen = personal.sight(plan, case, record.cell).seen
+        seen = study.sight(plan, case, record.cell).seen
         trained.verify(seen.meta)
         index = {split: rows.tolist() for split, rows in seen.index.items()}
     else:
-        sees = own.sight(
+        sees = own_words.sight(
             job.trained(base, path), Path(record.words), record.cell, record.seed, path
         )
         seen, others = sees.seen, sees.old.index.get("general", torch.empty(0)).tolist()
         trained.verify(seen.meta)
         index = {split: rows.tolist() for split, rows in seen.index.items()}
         index["general"] = list(range(len(seen.labels), len(seen.labels) + len(others)))
-        seen = own.joined(seen, sees.old, others)
+        seen = own_words.joined(seen, sees.old, others)
     index["test"] = index.pop("query", [])
-    return shots.view(seen, index, batch_size=personal.AT_ONCE)
+    return fewshot.view(seen, index, batch_size=study.AT_ONCE)
 
 
 def resume(run: Path, data_path: str | None = None) -> dict[str, Any]:
@@ -128,22 +128,22 @@ def resume(run: Path, data_path: str | None = None) -> dict[str, Any]:
     record = read(run)
     assert record is not None
     base, data_path = run / record.base, data_path or record.data_path
-    from synaptrace.study import own, personal
+    from synaptrace.keyword import own_words, study
 
     if record.words is not None:
-        return own.once(run, base, Path(record.words), record.cell, record.seed, data_path)
+        return own_words.once(run, base, Path(record.words), record.cell, record.seed, data_path)
     plan, case = _plan(record, base, data_path)
-    return personal.once(plan, case, record.cell, run)
+    return study.once(plan, case, record.cell, run)
 
 
 def _plan(record: Record, base: Path, data_path: str | None) -> tuple[Plan, Case]:
     """The study of one fine-tuning, and its case."""
-    from synaptrace.study import personal
+    from synaptrace.keyword import study
 
     case = (str(record.speaker), record.seed)
     config = job.trained(base, data_path).config
     cells = (record.cell,)
-    made = personal.Plan(
+    made = study.Plan(
         config, (case,), cells, base, record.word, record.judge, {case: base}, data_path
     )
     return made, case

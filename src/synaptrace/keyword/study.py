@@ -27,18 +27,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from synaptrace import rules, shots
-from synaptrace.adapt import Keep, adapt, check
+from synaptrace import rules
 from synaptrace.config import Config
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.files import read_json, write_atomic
+from synaptrace.keyword import fewshot, tuned
+from synaptrace.keyword.adapt import Keep, adapt, check
+from synaptrace.keyword.tuned import Cell
 from synaptrace.names import printed
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.study import tuned
-from synaptrace.study.tuned import Cell
 from synaptrace.training import job
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
@@ -326,17 +326,17 @@ def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
         known_data(trained, plan.data_path)  # which verifies that they are the same
     data = load(plan.settings(case, word=True))
     classes = [*trained.classes, *([] if plan.word is None else [plan.word])]
-    data = shots.view(data, _lists(data), classes=classes, features=trained.features)
-    user = shots.user(data, speaker)
+    data = fewshot.view(data, _lists(data), classes=classes, features=trained.features)
+    user = fewshot.user(data, speaker)
     support, judged, others = user.support, user.query, user.general
     if plan.judge == "support":
-        support, judged = shots.cut(data, support)
+        support, judged = fewshot.cut(data, support)
         others = data.index["validation"].tolist() if "validation" in data.index else []
     new = None if plan.word is None else data.meta.classes.index(plan.word)
     if new is not None:
         support = [row for row in support if int(data.labels[row]) == new]
-    rows, keep = shots.draw(data, support, cell.shots, seed), Keep.parse(cell.keep)
-    buffer = shots.draw(data, user.known, keep.rehearse, seed) if keep.rehearse else []
+    rows, keep = fewshot.draw(data, support, cell.shots, seed), Keep.parse(cell.keep)
+    buffer = fewshot.draw(data, user.known, keep.rehearse, seed) if keep.rehearse else []
     if new is not None:
         buffer = [row for row in buffer if int(data.labels[row]) != new]
     parts = {"query": judged, "general": others}
@@ -344,7 +344,7 @@ def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
         parts["new"] = [row for row in judged if int(data.labels[row]) == new]
         for part in ("query", "general"):
             parts[part] = [row for row in parts[part] if int(data.labels[row]) != new]
-    seen = shots.view(data, parts | {"train": rows}, batch_size=AT_ONCE)
+    seen = fewshot.view(data, parts | {"train": rows}, batch_size=AT_ONCE)
     return Sight(seen, rows, buffer, parts)
 
 

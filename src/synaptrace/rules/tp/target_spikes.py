@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synaptrace.layers import Label
 from synaptrace.neuron import LIF, reset
+from synaptrace.rules.tp.label import Label
 
 MOST = 2**26
 """Bytes that a stream may take: 1,800 steps of 20 classes and 450 neurons."""

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 from torch.optim import optimizer as hooks
 
-from synaptrace.engine import stream
-from synaptrace.engine.describe import contiguous, describe, layout, unfit
+from synaptrace.inference import contiguous, describe, layout, unfit
 from synaptrace.layers import add_gradient, standardise_gradient
 from synaptrace.native import library
 from synaptrace.native.library import Matrix, address
+from synaptrace.rules.tp import target_spikes as stream
 
 EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks)
 """Hooks that PyTorch calls at the steps of all optimizers."""
