@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -99,7 +100,7 @@ class State:
             leftover.unlink()  # a kill left it half-written
         path = self.run / LAST
         tensors, meta = checkpoint.load(path)
-        same_settings(meta, self.about, path)
+        same_settings(meta, self.about, path, defaults(self.rule))
         for part, module in self.modules.items():
             checkpoint.restore(module, checkpoint.part(tensors, part), path)
         moments = checkpoint.part(tensors, "optimizer")
@@ -179,10 +180,23 @@ def describe(
     return plain
 
 
-def same_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Raises UserError, naming the first difference, unless both describe the same training."""
+def defaults(rule: Rule) -> dict[str, Any]:
+    """The options of a rule's constructor that have a default."""
+    parameters = inspect.signature(type(rule)).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def same_settings(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], path: Path,
+    rule_defaults: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Raises UserError, naming the first difference, unless both describe the same training.
+
+    An option of the rule that ``stored`` doesn't know came later and had its default.
+    """
     for part in ("network", "rule", "data", "train"):
         for key in stored[part].keys() | wanted[part].keys():
-            was, is_ = stored[part].get(key), wanted[part].get(key)
+            later = rule_defaults.get(key) if part == "rule" else None
+            was, is_ = stored[part].get(key, later), wanted[part].get(key)
             if was != is_:
                 raise UserError(f"{path}: trained with {part} {key} {was!r}, not {is_!r}")
