@@ -174,6 +174,14 @@ def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> N
     assert plan.configs["tp"].train["update"] == "sequence"
 
 
+def test_a_readout_may_have_a_rate_of_its_own(tmp_path: Path) -> None:
+    own = "tp:train.lr_readout=2e-2"
+    plan = make(tmp_path, "tp", own)
+    assert [plan.config(task).train["lr"] for task in plan.first(own)] == [1e-3, 1e-2]
+    assert plan.config(plan.first(own)[0]).train["lr_readout"] == 2e-2
+    assert "lr_readout" not in plan.configs["tp"].train  # as in comparisons made before it
+
+
 def test_a_presets_options_of_a_rule_are_nobodys(tmp_path: Path) -> None:
     plan = compare.plan(["tp", "tp:contrast=class"], preset="fsdd", out=tmp_path)
     assert [config.rule["contrast"] for config in plan.configs.values()] == ["batch", "class"]

@@ -19,7 +19,7 @@ from synaptrace import inference
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense, Layer, Shape
 from synaptrace.native import convolve, maps
-from synaptrace.neuron import adapt, reset, spike
+from synaptrace.neuron import adapt, advance
 
 
 class State(NamedTuple):
@@ -113,12 +113,11 @@ class Network(nn.Module):
         for i, (layer, kernel) in enumerate(zip(self.layers, kernels, strict=True)):
             u, previous = state.membrane[i], state.spikes[i]
             fast = packed[i] if packed else None
-            v = driven = layer.current(x, previous, kernel, packed=fast) + layer.neuron.beta * u
+            current = layer.current(x, previous, kernel, packed=fast)
             if self.adaptive:
                 adaptation.append(adapt(layer.neuron, state.adaptation[i], previous))
-                driven = v - layer.neuron.adaptation * adaptation[i]
-            s = spike(layer.neuron, driven)
-            membranes.append(reset(layer.neuron, v, s))
+            u, s = advance(layer.neuron, current, u, adaptation[i] if self.adaptive else None)
+            membranes.append(u)
             spikes.append(s)
             x = layer.pool(s)
         logits = self.readout_decay * state.logits + nn.functional.linear(

@@ -39,6 +39,8 @@ from synaptrace.rules.base import Rule
 from synaptrace.training import run as runs
 
 RATES = (1e-3, 3e-3, 1e-2)
+RATED = ("train.lr", "train.lr_final")
+"""Settings that follow from the rates that are tried."""
 DIVERGED = "diverged.txt"
 ABOUT, COSTS = "comparison.json", "costs.json"
 
@@ -129,13 +131,13 @@ def plan(
         raise UserError("--rules: needs at least one rule, each once")
     base = dict(overrides or {})
     for key in base:
-        if key.startswith(("rule.", "train.lr")):
+        if key.startswith("rule.") or key in RATED:
             raise UserError(f"--{key}: a comparison takes --rules name:option=value and --rates")
     configs: dict[str, Config] = {}
     grids: dict[str, tuple[float, ...]] = {}
     for label in contenders:
         own, grid = contender(label)
-        if any(key.startswith("train.lr") for key in own):
+        if any(key in RATED for key in own):
             raise UserError(f"--rules: {label!r}: learning rates are name:rates=1e-4/3e-4")
         found = resolve(preset=preset, file=file, overrides={**base, **own})
         said = nested(own)["rule"]  # a preset's rule may be this one, with options nobody named

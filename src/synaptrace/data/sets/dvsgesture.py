@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from synaptrace.data import cache, npy, splits
-from synaptrace.data.augment import shift as shift_frames
 from synaptrace.data.cache import Array, Cache, Sample
-from synaptrace.data.events import Recording, check, read_aedat3
-from synaptrace.data.frames import Frames, resize
+from synaptrace.data.events.augment import shift as shift_frames
+from synaptrace.data.events.formats import Recording, check, read_aedat3
+from synaptrace.data.events.frames import Frames, resize
+from synaptrace.data.events.recorded import FrameDataset
 from synaptrace.data.inputs import read_bytes
 from synaptrace.data.lists import read as read_lists
-from synaptrace.data.recorded import FrameDataset
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 

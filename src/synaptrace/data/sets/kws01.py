@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synaptrace.data import cache, splits, spoken
-from synaptrace.data.audio import central
+from synaptrace.data import cache, splits
+from synaptrace.data.audio import clips as spoken
+from synaptrace.data.audio.features import central
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.inputs import read_bytes, reason

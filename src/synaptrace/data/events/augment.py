@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.data.frames import Events
+from synaptrace.data.events.frames import Events
 
 
 def shift(events: Tensor, generator: torch.Generator, pixels: int) -> Tensor:

@@ -19,14 +19,16 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from synaptrace.data import cache, npy, splits, spoken, wav
-from synaptrace.data.audio import Mel
+from synaptrace.data import cache, npy, splits
+from synaptrace.data.audio import clips as spoken
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Mel
 from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
-from synaptrace.data.events import Recording, check
-from synaptrace.data.frames import Frames
+from synaptrace.data.events.formats import Recording, check
+from synaptrace.data.events.frames import Frames
+from synaptrace.data.events.recorded import EventDataset
 from synaptrace.data.inputs import afford
-from synaptrace.data.recorded import EventDataset
 from synaptrace.data.source import Source, find
 from synaptrace.errors import UserError
 

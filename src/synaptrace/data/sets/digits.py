@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.data import splits
-from synaptrace.data.augment import shift as shift_events
-from synaptrace.data.camera import Camera, saccades
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.events.augment import shift as shift_events
+from synaptrace.data.simulate.camera import Camera, saccades
 from synaptrace.data.source import Source
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator

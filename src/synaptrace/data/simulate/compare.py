@@ -1,7 +1,7 @@
 """`python -m synaptrace.bench camera`: simulated recordings beside real ones of the same images.
 
 The real ones are N-MNIST's training recordings 1 to 500, those that the camera is fitted to; with
-``--fit`` it is fitted to them anew first, and the constants of `synaptrace.data.atis` are printed.
+``--fit`` it is fitted to them anew first, and the constants of `atis` are printed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.bench.calibrate import Recordings, calibrate
-from synaptrace.data import atis, nmnist, nmnist_sim
-from synaptrace.data.nmnist import SACCADES, SENSOR
-from synaptrace.data.nmnist_sim import FITTED
+from synaptrace.data.sets import nmnist
+from synaptrace.data.sets.nmnist import SACCADES, SENSOR
+from synaptrace.data.simulate import atis, nmnist_sim
+from synaptrace.data.simulate.fit import Recordings, calibrate
+from synaptrace.data.simulate.nmnist_sim import FITTED
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 
@@ -114,7 +115,7 @@ def cosine(one: Tensor, two: Tensor) -> float:
 
 
 def rounded(value: Any) -> Any:
-    """To the digits that `synaptrace.data.atis` keeps: 2 decimals of a list, 3 digits of others."""
+    """To the digits that `atis` keeps: 2 decimals of a list, 3 digits of others."""
     if isinstance(value, dict):
         return {name: float(f"{each:.3g}") for name, each in value.items()}
     return tuple(round(each, 2) for each in value)

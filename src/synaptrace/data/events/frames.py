@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.data.events import Recording
+from synaptrace.data.events.formats import Recording
 from synaptrace.data.inputs import afford
 from synaptrace.errors import UserError
 

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.data import atis
-from synaptrace.data.camera import place
-from synaptrace.data.nmnist import SACCADES, SENSOR
+from synaptrace.data.sets.nmnist import SACCADES, SENSOR
+from synaptrace.data.simulate import atis
+from synaptrace.data.simulate.camera import place
 from synaptrace.seeds import generator
 
 Array = NDArray[Any]
@@ -216,7 +216,7 @@ def simulate(images: Tensor, fit: Linear, **settings: Any) -> Tensor:
 
 
 def calibrate(real: Recordings, say: Say = print) -> dict[str, Any]:
-    """All steps: what `synaptrace.data.atis` holds, by name."""
+    """All steps: what `atis` holds, by name."""
     off, on = quiet_rates(real)
     say(f"events of a quiet pixel per second\tOFF {off:.3f}\tON {on:.3f}")
     some = real.some(100)

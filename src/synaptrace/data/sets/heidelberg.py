@@ -16,9 +16,9 @@ import numpy as np
 
 from synaptrace.data import cache, splits
 from synaptrace.data.cache import Cache, Sample
-from synaptrace.data.frames import Frames
+from synaptrace.data.events.frames import Frames
+from synaptrace.data.events.recorded import EventDataset
 from synaptrace.data.inputs import afford, check_file, reason
-from synaptrace.data.recorded import EventDataset
 from synaptrace.data.source import Source
 from synaptrace.errors import UserError
 

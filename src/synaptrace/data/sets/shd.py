@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synaptrace.data import heidelberg
 from synaptrace.data.cache import Cache
-from synaptrace.data.recorded import EventDataset
+from synaptrace.data.events.recorded import EventDataset
+from synaptrace.data.sets import heidelberg
 from synaptrace.data.source import Download, Source
 
 SOURCE = Source(

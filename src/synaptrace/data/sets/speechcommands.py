@@ -18,8 +18,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from synaptrace.data import splits, spoken, wav
-from synaptrace.data.audio import Mel
+from synaptrace.data import splits
+from synaptrace.data.audio import clips as spoken
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synaptrace.data import augment, cache, splits
+from synaptrace.data import cache, splits
 from synaptrace.data.cache import Cache, Sample
-from synaptrace.data.events import read_aedat2
-from synaptrace.data.frames import Frames, resize
-from synaptrace.data.recorded import FrameDataset
+from synaptrace.data.events import augment
+from synaptrace.data.events.formats import read_aedat2
+from synaptrace.data.events.frames import Frames, resize
+from synaptrace.data.events.recorded import FrameDataset
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 from synaptrace.seeds import derive

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.data import encode
+from synaptrace.data.audio import encode
 from synaptrace.errors import UserError
 
 FLOOR = 1e-6

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synaptrace.data.align import align as align_events
-from synaptrace.data.augment import drop as drop_events
-from synaptrace.data.augment import shift_events, warp_events
 from synaptrace.data.cache import Cache
 from synaptrace.data.dataset import Augment, Batch, Meta, check_labels, group
-from synaptrace.data.frames import Events, Frames
+from synaptrace.data.events.align import align as align_events
+from synaptrace.data.events.augment import drop as drop_events
+from synaptrace.data.events.augment import shift_events, warp_events
+from synaptrace.data.events.frames import Events, Frames
 from synaptrace.errors import UserError
 
 Array = NDArray[Any]

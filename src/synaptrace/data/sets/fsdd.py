@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from synaptrace.data import spoken, wav
-from synaptrace.data.audio import Mel
+from synaptrace.data.audio import clips as spoken
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.source import Download, Source, find

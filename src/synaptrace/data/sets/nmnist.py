@@ -14,11 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from synaptrace.data import cache, splits
-from synaptrace.data.align import align as align_events
 from synaptrace.data.cache import Array, Cache, Sample
-from synaptrace.data.events import Recording, read_bin
-from synaptrace.data.frames import Frames, alone
-from synaptrace.data.recorded import EventDataset
+from synaptrace.data.events.align import align as align_events
+from synaptrace.data.events.formats import Recording, read_bin
+from synaptrace.data.events.frames import Frames, alone
+from synaptrace.data.events.recorded import EventDataset
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 

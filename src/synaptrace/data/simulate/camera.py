@@ -16,7 +16,7 @@ memory of every pixel: M falls, and ON events come where nothing moves.
 
 The image is interpolated between pixels (bilinear), or blurred by the lens: then a pixel sees the
 image's squares smeared by a Gaussian. `saccades` makes straight moves between corners, each with
-a bell-shaped speed; `synaptrace.data.atis` has the path that N-MNIST's camera really took.
+a bell-shaped speed; `atis` has the path that N-MNIST's camera really took.
 
 Sources: Lichtsteiner, Posch, Delbruck, IEEE J. Solid-State Circuits 43(2):566 (2008), the pixel;
 Nozaki, Delbruck, IEEE Trans. Electron Devices 64(8):3239 (2017), its leak; Orchard et al., Front.

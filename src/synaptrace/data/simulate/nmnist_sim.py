@@ -1,6 +1,6 @@
 """MNIST seen by a simulated camera, as N-MNIST's camera saw it: train simulated, test real.
 
-The 60,000 training images go through the camera of `synaptrace.data.atis`, which is fitted to
+The 60,000 training images go through the camera of `atis`, which is fitted to
 N-MNIST's recordings 1 to 500. The first 1,000 images are left out: real recordings of them are
 what the simulation was fitted to and may be tested on. With ``real``, a folder of N-MNIST, the
 test is real: its official test set, or, where the copy has none, recordings 501 to 1,000 of the
@@ -22,11 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synaptrace.data import atis, cache, idx, nmnist, splits
+from synaptrace.data import cache, splits
 from synaptrace.data.cache import Array, Cache, Sample
 from synaptrace.data.dataset import Batch
-from synaptrace.data.frames import Frames
-from synaptrace.data.recorded import EventDataset
+from synaptrace.data.events.frames import Frames
+from synaptrace.data.events.recorded import EventDataset
+from synaptrace.data.sets import nmnist
+from synaptrace.data.simulate import atis, idx
 from synaptrace.data.source import Download, Source
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synaptrace.data.frames import Events
+from synaptrace.data.events.frames import Events
 
 Array = NDArray[Any]
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synaptrace.data import cache, splits, wav
-from synaptrace.data.audio import Features, Mel, centre
+from synaptrace.data import cache, splits
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features, Mel, centre
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError

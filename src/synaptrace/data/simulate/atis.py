@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from synaptrace.data.camera import Camera
-from synaptrace.data.nmnist import SACCADES, SENSOR
+from synaptrace.data.sets.nmnist import SACCADES, SENSOR
+from synaptrace.data.simulate.camera import Camera
 
 PAUSES = (80.0, 105.0, 195.0, 220.0)
 """Milliseconds where one move has ended and the next has not begun, twice: shifts change there."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from synaptrace import data
-from synaptrace.data import picture
 from synaptrace.data.cache import Cache
 from synaptrace.data.dataset import SPLITS, Dataset
+from synaptrace.data.events import picture
 from synaptrace.data.fetch import fetch as fetch_files
 from synaptrace.data.source import Source
 from synaptrace.names import printed
