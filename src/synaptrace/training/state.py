@@ -14,7 +14,7 @@ from uuid import uuid4
 import torch
 from torch import nn
 
-from synaptrace import __version__
+from synaptrace import __version__, rules
 from synaptrace.data.dataset import Meta
 from synaptrace.errors import UserError
 from synaptrace.files import sweep
@@ -234,15 +234,24 @@ def describe(
     return plain
 
 
+def defaults(rule: str) -> dict[str, Any]:
+    """The options of a rule that have a default; none are known of a contributed one."""
+    options = rules.options(rule).values() if rule in rules.NAMES else ()
+    return {p.name: p.default for p in options if p.default is not p.empty}
+
+
 def same_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     """Raises UserError, naming the first difference, unless both describe the same training.
 
     Of the settings in config.yaml those count that both have: another version may have others.
+    An option of the rule that ``stored`` doesn't know came later and had its default.
     """
+    later = defaults(wanted["rule"]["name"])
     schema.check(schema.Checkpoint, stored, path)
     for part in ("network", "rule", "data", "train"):
         for key in stored[part].keys() | wanted[part].keys():
-            differ(path, part, key, stored[part].get(key), wanted[part].get(key))
+            unknown = later.get(key) if part == "rule" else None
+            differ(path, part, key, stored[part].get(key, unknown), wanted[part].get(key))
     old, new = stored["config"] or {}, wanted["config"] or {}
     for part in old.keys() & new.keys():
         was, now = old[part], new[part]
