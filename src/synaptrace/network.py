@@ -100,20 +100,20 @@ class Network(nn.Module):
         Returns:
             logits (B, classes), and the state for the next step.
         """
-        kernels = [layer.kernel() for layer in self.layers]
-        return self._step(x, state, kernels, self.readout.kernel())
+        weights = [layer.forward_weight() for layer in self.layers]
+        return self._step(x, state, weights, self.readout.forward_weight())
 
     def _step(
-        self, x: Tensor, state: State | None, kernels: Sequence[Tensor], readout: Tensor,
+        self, x: Tensor, state: State | None, weights: Sequence[Tensor], readout: Tensor,
         packed: Sequence[convolve.Packed | None] = (),
     ) -> tuple[Tensor, State]:  # fmt: skip
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
         membranes, spikes, adaptation = [], [], []
-        for i, (layer, kernel) in enumerate(zip(self.layers, kernels, strict=True)):
+        for i, (layer, weight) in enumerate(zip(self.layers, weights, strict=True)):
             u, previous = state.membrane[i], state.spikes[i]
             fast = packed[i] if packed else None
-            current = layer.current(x, previous, kernel, packed=fast)
+            current = layer.current(x, previous, weight, packed=fast)
             if self.adaptive:
                 adaptation.append(adapt(layer.neuron, state.adaptation[i], previous))
             u, s = advance(layer.neuron, current, u, adaptation[i] if self.adaptive else None)
@@ -152,15 +152,16 @@ class Network(nn.Module):
         fast = None if torch.is_grad_enabled() else inference.forward(self, events, lengths)
         if fast is not None:
             return fast.logits
-        kernels, readout = [layer.kernel() for layer in self.layers], self.readout.kernel()
+        weights = [layer.forward_weight() for layer in self.layers]
+        readout = self.readout.forward_weight()
         packed: list[convolve.Packed | None] = []
         if not torch.is_grad_enabled() and maps.obstacle(self) is None:
-            packed = [layer.pack(k) for layer, k in zip(self.layers, kernels, strict=True)]
+            packed = [layer.pack(k) for layer, k in zip(self.layers, weights, strict=True)]
         state = self.initial_state(events.shape[1])
         for t, x in enumerate(events):
             running = None if lengths is None else t < lengths
             before = state.logits
-            logits, state = self._step(mask(x, running), state, kernels, readout, packed)
+            logits, state = self._step(mask(x, running), state, weights, readout, packed)
             if running is not None:
                 state = state._replace(logits=torch.where(running[:, None], logits, before))
         return state.logits

@@ -60,23 +60,23 @@ class Conv(Settles):
     def _pooled(self, n: int) -> int:
         return {"none": n, "aavg": self.size}.get(self.kind, n // self.size)
 
-    def kernel(self) -> Tensor:
+    def forward_weight(self) -> Tensor:
         """The weight that the forward pass uses, in the compute dtype."""
         weight = standardise(self.weight) if self.standardise else self.weight
         return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
     def current(
-        self, x: Tensor, spikes: Tensor, kernel: Tensor, *, packed: convolve.Packed | None = None
+        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.Packed | None = None
     ) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
         fast = None if packed is None else convolve.forward(x, packed)
         if fast is not None:
             return fast
-        return F.conv2d(x.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
+        return F.conv2d(x.to(weight.dtype), weight, padding=1).to(self.weight.dtype)
 
-    def pack(self, kernel: Tensor) -> convolve.Packed | None:
-        """The kernel for the matrix unit, where there is one that pays."""
-        return convolve.pack(kernel) if self._matrix_unit(kernel) else None
+    def pack(self, weight: Tensor) -> convolve.Packed | None:
+        """The forward weight for the matrix unit, where there is one that pays."""
+        return convolve.pack(weight) if self._matrix_unit(weight) else None
 
     def _matrix_unit(self, like: Tensor) -> bool:
         """Whether there is a matrix unit, and inputs enough to fill it."""
@@ -120,9 +120,9 @@ class Conv(Settles):
         channels, height, width = self.out_shape
         return rows.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
-    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+    def back(self, g: Tensor, weight: Tensor) -> Tensor:
         """The transpose of `current`: g (rows, channels, H, W) → (rows, C, H, W)."""
-        return F.conv_transpose2d(g.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
+        return F.conv_transpose2d(g.to(weight.dtype), weight, padding=1).to(self.weight.dtype)
 
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor, *, fused: bool = False) -> None:
         """Add ∂W, the sum over rows and places, to ``.grad``: g (rows, channels, H, W)."""

@@ -56,20 +56,20 @@ class Dense(Settles):
         self.weight = initial((outputs, inputs), standardise, gain, generator)
         self.recurrent = initial((outputs, outputs), False, 1.0, generator) if recurrent else None
 
-    def kernel(self) -> Tensor:
+    def forward_weight(self) -> Tensor:
         """The weight that the forward pass uses, in the compute dtype."""
         weight = standardise(self.weight) if self.standardise else self.weight
         return weight.to(self.compute or weight.dtype)
 
     def current(
-        self, x: Tensor, spikes: Tensor, kernel: Tensor, *, packed: object = None
+        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: object = None
     ) -> Tensor:
         """Input current (rows, outputs) from x (rows, …) and the layer's spikes of step t−1."""
-        current = F.linear(x.flatten(1).to(kernel.dtype), kernel).to(self.weight.dtype)
+        current = F.linear(x.flatten(1).to(weight.dtype), weight).to(self.weight.dtype)
         return current if self.recurrent is None else current.addmm(spikes, self.recurrent.t())
 
-    def pack(self, kernel: Tensor) -> None:
-        """A dense layer has no other form of its kernel."""
+    def pack(self, weight: Tensor) -> None:
+        """A dense layer has no other form of its forward weight."""
 
     def pool(self, spikes: Tensor) -> Tensor:
         """The layer's output; a dense layer doesn't pool."""
@@ -91,9 +91,9 @@ class Dense(Settles):
         """The inverse of `rows`."""
         return rows.view(-1, *self.out_shape)
 
-    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+    def back(self, g: Tensor, weight: Tensor) -> Tensor:
         """The transpose of `current`: g (rows, outputs) → the error of its input (rows, inputs)."""
-        return (g.to(kernel.dtype) @ kernel).to(self.weight.dtype)
+        return (g.to(weight.dtype) @ weight).to(self.weight.dtype)
 
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor, *, fused: bool = False) -> None:
         """Add ∂W = gᵀ x, and ∂R = gᵀ s', to ``.grad``: g (rows, outputs), spikes of step t−1."""

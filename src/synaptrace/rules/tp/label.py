@@ -15,10 +15,10 @@ class Label(Dense):
     """
 
     def current(
-        self, classes: Tensor, spikes: Tensor, kernel: Tensor, *, packed: object = None
+        self, classes: Tensor, spikes: Tensor, weight: Tensor, *, packed: object = None
     ) -> Tensor:
         """Current (rows, *shape) of the rows' classes (rows,)."""
-        current = kernel.t()[classes].to(self.weight.dtype)
+        current = weight.t()[classes].to(self.weight.dtype)
         if self.recurrent is not None:
             current = current.addmm(spikes, self.recurrent.t())
         return current.view(-1, *self.shape)

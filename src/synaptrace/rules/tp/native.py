@@ -60,11 +60,11 @@ def sequence(
     """
     net, label = rule.net, rule.label
     events = contiguous(net, events)
-    kernels = [layer.kernel().detach() for layer in [*net.layers, net.readout]]
-    job = describe(net, kernels, events, learn=True)
+    weights = [layer.forward_weight().detach() for layer in [*net.layers, net.readout]]
+    job = describe(net, weights, events, learn=True)
     if optimizer is not None and every is not None:
         job.every = min(every, job.steps)
-    kept: list[Any] = [kernels, events]  # alive until the job is done
+    kept: list[Any] = [weights, events]  # alive until the job is done
 
     targets, (labels,) = rule.targets, rule.state["labels"]
     row, classes = targets.row_of_sample, targets.class_of_row
@@ -79,9 +79,9 @@ def sequence(
     job.label_threshold = rule.label_threshold
     if rule.train_label or not stream.keeps(label, job.steps):
         memory.stream = None
-        kernel = label.kernel().detach()
-        kept.append(kernel)
-        job.label.weight = address(kernel, dtype)
+        weight = label.forward_weight().detach()
+        kept.append(weight)
+        job.label.weight = address(weight, dtype)
         if label.recurrent is not None:
             job.label_recurrent.weight = address(label.recurrent, dtype)
     else:

@@ -195,9 +195,10 @@ class TracesPropagation(Rule):
         self._label_operations = []  # the old one goes first
         super()._refresh()
         layers, native = [*self.net.layers, self.net.readout], execute.maps_natively(self)
-        self.operations = operations.make(layers, self.kernels, native)
+        self.operations = operations.make(layers, self.forward_weights, native)
         with torch.no_grad():
-            self._label_operations = operations.make([self.label], [self.label.kernel()], False)
+            weight = self.label.forward_weight()
+            self._label_operations = operations.make([self.label], [weight], False)
 
     def _restored(self, name: str) -> str | None:
         """What a kept tensor's name is now; None where it is no longer kept."""
