@@ -57,10 +57,10 @@ def test_the_error_goes_back_through_the_pooling_to_the_first_spike(size, pool, 
     spikes = (drawn(*size, dtype=dtype) > 0).to(dtype)
     slope = drawn(*size, dtype=dtype, seed=1)
     delta = drawn(size[0], *layer.out_shape, dtype=dtype, seed=2)
-    expected = layer.spread(delta, spikes, slope.clone())
+    expected = layer.membrane_error(delta, spikes, slope.clone())
     assert spikes.any()
     assert expected.any()
-    assert torch.equal(layer.spread(delta, spikes, slope, fused=True), expected)
+    assert torch.equal(layer.membrane_error(delta, spikes, slope, fused=True), expected)
 
 
 @pytest.mark.usefixtures("matrix_unit")

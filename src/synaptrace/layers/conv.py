@@ -105,10 +105,12 @@ class Conv(Settles):
             out = aten._adaptive_avg_pool2d_backward(delta, spikes)
         return out
 
-    def spread(self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False) -> Tensor:
+    def membrane_error(
+        self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False
+    ) -> Tensor:
         """g = p*(δ) ⊙ ψ in place of ψ; ``fused`` in one pass where the native engine can."""
         if fused and self.kind == "max":
-            return maps.spread(delta, spikes, psi, self.size)
+            return maps.membrane_error(delta, spikes, psi, self.size)
         return psi.mul_(self.unpool(delta, spikes))
 
     def rows(self, out: Tensor) -> Tensor:

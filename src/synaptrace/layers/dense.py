@@ -79,7 +79,9 @@ class Dense(Settles):
         """The transpose of `pool`."""
         return delta
 
-    def spread(self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False) -> Tensor:
+    def membrane_error(
+        self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False
+    ) -> Tensor:
         """g = p*(δ) ⊙ ψ in place of ψ."""
         return psi.mul_(delta)
 
