@@ -105,7 +105,7 @@ class Network(nn.Module):
 
     def _step(
         self, x: Tensor, state: State | None, weights: Sequence[Tensor], readout: Tensor,
-        packed: Sequence[convolve.Packed | None] = (),
+        packed: Sequence[convolve.AmxWeight | None] = (),
     ) -> tuple[Tensor, State]:  # fmt: skip
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
@@ -154,7 +154,7 @@ class Network(nn.Module):
             return fast.logits
         weights = [layer.forward_weight() for layer in self.layers]
         readout = self.readout.forward_weight()
-        packed: list[convolve.Packed | None] = []
+        packed: list[convolve.AmxWeight | None] = []
         if not torch.is_grad_enabled() and maps.obstacle(self) is None:
             packed = [layer.pack(k) for layer, k in zip(self.layers, weights, strict=True)]
         state = self.initial_state(events.shape[1])

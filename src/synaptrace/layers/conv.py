@@ -66,7 +66,7 @@ class Conv(Settles):
         return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
     def current(
-        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.Packed | None = None
+        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.AmxWeight | None = None
     ) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
         fast = None if packed is None else convolve.forward(x, packed)
@@ -74,7 +74,7 @@ class Conv(Settles):
             return fast
         return F.conv2d(x.to(weight.dtype), weight, padding=1).to(self.weight.dtype)
 
-    def pack(self, weight: Tensor) -> convolve.Packed | None:
+    def pack(self, weight: Tensor) -> convolve.AmxWeight | None:
         """The forward weight for the matrix unit, where there is one that pays."""
         return convolve.pack(weight) if self._matrix_unit(weight) else None
 
