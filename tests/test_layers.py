@@ -97,7 +97,7 @@ def test_a_pool_that_cannot_be(pool: tuple[str, int]) -> None:
 def test_what_was_put_off_holds_no_graph() -> None:
     layer = Dense(4, 3, neuron=st.LIF(), standardise=True)
     layer.deferred = []
-    layer.take(torch.ones(3, 4))
-    layer.settle()
+    layer.add_gradient(torch.ones(3, 4))
+    layer.flush()
     assert layer.weight.grad is not None
     assert layer.weight.grad.grad_fn is None

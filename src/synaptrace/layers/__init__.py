@@ -13,7 +13,7 @@ network is called.
 from synaptrace.layers.conv import NO_POOL, Conv, Pool
 from synaptrace.layers.dense import Dense
 from synaptrace.layers.gradients import (
-    Settles,
+    DeferredGradient,
     Shape,
     add_gradient,
     add_product,
@@ -28,10 +28,10 @@ Layer = Dense | Conv
 __all__ = [
     "NO_POOL",
     "Conv",
+    "DeferredGradient",
     "Dense",
     "Layer",
     "Pool",
-    "Settles",
     "Shape",
     "add_gradient",
     "add_product",

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.errors import UserError
-from synaptrace.layers.gradients import Settles, Shape, initial, standardise
+from synaptrace.layers.gradients import DeferredGradient, Shape, initial, standardise
 from synaptrace.native import convolve, maps
 from synaptrace.neuron import LIF
 
@@ -17,7 +17,7 @@ Pool = tuple[str, int]
 NO_POOL: Pool = ("none", 1)
 
 
-class Conv(Settles):
+class Conv(DeferredGradient):
     """A 3×3 convolution with padding 1, pooled after the spike; never recurrent.
 
     Parameter: ``weight`` (channels, input channels, 3, 3).
@@ -133,10 +133,10 @@ class Conv(Settles):
         if fused and self._matrix_unit(x):
             gradient = convolve.gradient(g, x)
             if gradient is not None:
-                return self.take(gradient)
+                return self.add_gradient(gradient)
         dtype = self.compute or self.weight.dtype
         gradient = torch.ops.aten.convolution_backward(
             g.to(dtype), x.to(dtype), self.weight.to(dtype), None,
             [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False],
         )[1].to(self.weight.dtype)  # fmt: skip
-        self.take(gradient)
+        self.add_gradient(gradient)

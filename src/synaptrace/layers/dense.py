@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.layers.gradients import (
-    Settles,
+    DeferredGradient,
     Shape,
     add_product,
     add_synapses,
@@ -19,7 +19,7 @@ from synaptrace.layers.gradients import (
 from synaptrace.neuron import LIF
 
 
-class Dense(Settles):
+class Dense(DeferredGradient):
     """A fully connected layer, with recurrent weights of its own spikes if asked.
 
     Parameters: ``weight`` (outputs, inputs); ``recurrent`` (outputs, outputs) or None.
@@ -102,7 +102,7 @@ class Dense(Settles):
         if self.weight.requires_grad:
             dtype, x = self.compute or self.weight.dtype, x.flatten(1)
             if self.standardise:
-                self.take((g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype))
+                self.add_gradient((g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype))
             else:
                 add_product(self.weight, g, x, dtype)
         if self.recurrent is not None:
@@ -114,6 +114,6 @@ class Dense(Settles):
         if not self.standardise:
             add_synapses(self.weight, g, traces)
         elif self.weight.requires_grad:
-            self.take(torch.einsum("bi,bij->ij", g, traces))
+            self.add_gradient(torch.einsum("bi,bij->ij", g, traces))
         if recurrent is not None and self.recurrent is not None:
             add_synapses(self.recurrent, g, recurrent)

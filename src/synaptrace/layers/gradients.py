@@ -78,7 +78,7 @@ def add_synapses(parameter: Tensor, g: Tensor, traces: Tensor) -> None:
         parameter.grad[:, None].baddbmm_(g.t()[:, None], traces.transpose(0, 1))
 
 
-class Settles(nn.Module):
+class DeferredGradient(nn.Module):
     """A layer whose chain rule through the standardisation can be put off.
 
     The rule is linear while the weights don't change, so within a sequence the gradients of the
@@ -91,7 +91,7 @@ class Settles(nn.Module):
     channels: int
     deferred: list[Tensor] | None = None
 
-    def take(self, gradient: Tensor) -> None:
+    def add_gradient(self, gradient: Tensor) -> None:
         """Add ∂W, or the chain rule of ∂Ŵ where weights are standardised, to ``.grad``."""
         if not self.weight.requires_grad:
             return
@@ -109,7 +109,7 @@ class Settles(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Add what was put off to ``.grad``."""
         if self.deferred:
             add_gradient(self.weight, standardise_gradient(self.weight, self.deferred.pop()))

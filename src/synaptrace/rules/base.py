@@ -156,7 +156,7 @@ class Rule(HeldWeights):
         generator: torch.Generator | None,
     ) -> None:  # fmt: skip
         """What every way of running a batch begins with."""
-        like = self._settle_dtype()
+        like = self._follow_dtype()
         labels = whole("labels", labels, "(B,) int64").to(like.device)
         if labels.dim() != 1 or not len(labels):
             raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)}")

@@ -42,19 +42,19 @@ class HeldWeights(Stateful):
             layer.deferred = []
         try:
             yield
-            self._settle()
+            self._flush()
         finally:
             for layer in layers:
                 layer.deferred = None
             self._held, self.forward_weights = False, []
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         """Add what the layers have put off to ``.grad``, while the weights are as they were."""
         for layer in [*self.net.layers, self.net.readout]:
-            layer.settle()
+            layer.flush()
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        self._settle()
+        self._flush()
         optimizer.step()
         optimizer.zero_grad()
         if self._held:

@@ -116,7 +116,7 @@ class Stateful(nn.Module):
                 rate = (each * running).sum() / running.sum().clamp(min=1)
             self.state["rates"][0][layer] += rate
 
-    def _settle_dtype(self) -> Tensor:
+    def _follow_dtype(self) -> Tensor:
         """Follow the network where it has another dtype or device than the rule was made for.
 
         Returns:

@@ -38,6 +38,6 @@ class Label(Dense):
             return
         columns = g.flatten(1).t().to(self.weight.dtype)
         if self.weight.grad is None or self.standardise:
-            self.take(torch.zeros_like(self.weight).index_add_(1, classes, columns))
+            self.add_gradient(torch.zeros_like(self.weight).index_add_(1, classes, columns))
         else:  # these columns alone
             self.weight.grad.index_add_(1, classes, columns)
