@@ -119,7 +119,7 @@ class DeferredGradient(nn.Module):
         one pixel where dense."""
         return self.rows(trace).view(-1, self.pixels, self.channels)
 
-    def rest(self, rows: int, shape: Shape) -> Tensor:
+    def zero_state(self, rows: int, shape: Shape) -> Tensor:
         """Zeros (rows, *shape), laid out as the layer's own results are."""
         zeros = self.weight.new_zeros(rows, *shape)
         return zeros.contiguous(memory_format=torch.channels_last) if zeros.dim() == 4 else zeros

@@ -138,9 +138,9 @@ class TracesPropagation(Rule):
     def _start(self, labels: Tensor) -> None:
         samples, rows, layers = len(labels), len(labels) + len(self.targets), self.net.layers
         self.state |= {
-            "membrane": [layer.rest(rows, layer.shape) for layer in layers],
-            "spikes": [layer.rest(rows, layer.shape) for layer in layers],
-            "trace": [layer.rest(rows, layer.out_shape) for layer in layers],
+            "membrane": [layer.zero_state(rows, layer.shape) for layer in layers],
+            "spikes": [layer.zero_state(rows, layer.shape) for layer in layers],
+            "trace": [layer.zero_state(rows, layer.out_shape) for layer in layers],
             "log_counts": [self._counted(labels.new_ones(samples))],
         } | presynaptic.start(self.presynaptic, self.net, samples, rows)
 
