@@ -62,9 +62,9 @@ class SpikingClassifiers(SampleStream):
         out = out.flatten(1)
         current = classifier.current(out, out, classifier.forward_weight())
         u[i], spikes, psi = fire(classifier.neuron, current, u[i])
-        off, share = spikes - self._one_hot(), self._share(running)
-        self._record(i, (off.square() * share).sum() / self.classes, None, running)
-        return off.mul_(share).mul_(2 / self.classes), psi
+        off, weight = spikes - self._one_hot(), self.sample_weight(running)
+        self._record(i, (off.square() * weight).sum() / self.classes, None, running)
+        return off.mul_(weight).mul_(2 / self.classes), psi
 
 
 class ELL(SpikingClassifiers):

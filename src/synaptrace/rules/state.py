@@ -44,6 +44,12 @@ class Stateful(nn.Module):
     def batch(self) -> int:
         return len(self.state["labels"][0])
 
+    def sample_weight(self, running: Tensor | None) -> Tensor | float:
+        """What a sample counts in the loss, (B, 1) or a number: 1/B, and 0 once it has ended."""
+        if running is None:
+            return 1.0 / self.batch
+        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
+
     @property
     def losses(self) -> Tensor:
         """Mean loss of each hidden layer and, last, the readout over the steps so far, (L+1,)."""

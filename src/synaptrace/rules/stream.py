@@ -100,14 +100,14 @@ class SampleStream(Rule):
         Returns:
             logits (B, classes), an ended sample's as they were; and the error e (B, classes).
         """
-        state, net, share = self.state, self.net, self._share(running)
+        state, net, weight = self.state, self.net, self.sample_weight(running)
         (labels,), (before,), out = state["labels"], state["logits"], out.flatten(1)
         z = state["readout_trace"][0].mul_(net.readout_decay).add_(out)
         drive = net.readout.current(out, out, self.forward_weights[-1])
         logits = drive.add_(before, alpha=net.readout_decay)
         log_softmax = logits.log_softmax(1)
-        self._record(-1, -(log_softmax.gather(1, labels[:, None]) * share).sum(), None, running)
-        e = (log_softmax.exp() - self._one_hot()).mul_(share)
+        self._record(-1, -(log_softmax.gather(1, labels[:, None]) * weight).sum(), None, running)
+        e = (log_softmax.exp() - self._one_hot()).mul_(weight)
         net.readout.accumulate(e, z, z)
         return logits if running is None else logits.where(running[:, None], before), e
 
@@ -115,12 +115,6 @@ class SampleStream(Rule):
         """y, (B, classes)."""
         y = torch.zeros_like(self.state["logits"][0])
         return y.scatter_(1, self.state["labels"][0][:, None], 1.0)
-
-    def _share(self, running: Tensor | None) -> Tensor | float:
-        """A sample's share of the loss: 1/B, and 0 once it has ended, (B, 1)."""
-        if running is None:
-            return 1.0 / self.batch
-        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
 
     def _instant(
         self, e: Tensor, fired: Sequence[Fired], weights: Sequence[Tensor] | None = None

@@ -171,12 +171,6 @@ class TracesPropagation(Rule):
         """Of layer i: the number of rows with the neuron's own threshold, and the others'."""
         return self.batch, self.net.layers[i].neuron.threshold if i else self.label_threshold
 
-    def sample_weight(self, running: Tensor | None) -> Tensor | float:
-        """What each sample counts, (B, 1) or a number: 1/B, 0 where it has ended."""
-        if running is None:
-            return 1.0 / self.batch
-        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
-
     def log_counts(self, running: Tensor | None) -> Tensor:
         """log n_c of the samples that haven't ended, (C,)."""
         return self.state["log_counts"][0] if running is None else self._counted(running)
