@@ -8,8 +8,9 @@ import pytest
 
 import toy
 from synaptrace import cli
+from synaptrace.compare import plan as compare
+from synaptrace.compare import table
 from synaptrace.errors import UserError
-from synaptrace.study import compare, table
 from synaptrace.training import run as runs
 
 SMALL = {
@@ -173,6 +174,14 @@ def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> N
     assert plan.configs["tp"].train["update"] == "sequence"
 
 
+def test_a_readout_may_have_a_rate_of_its_own(tmp_path: Path) -> None:
+    own = "tp:train.lr_readout=2e-2"
+    plan = make(tmp_path, "tp", own)
+    assert [plan.config(task).train["lr"] for task in plan.first(own)] == [1e-3, 1e-2]
+    assert plan.config(plan.first(own)[0]).train["lr_readout"] == 2e-2
+    assert "lr_readout" not in plan.configs["tp"].train  # as in comparisons made before it
+
+
 def test_a_presets_options_of_a_rule_are_nobodys(tmp_path: Path) -> None:
     plan = compare.plan(["tp", "tp:contrast=class"], preset="fsdd", out=tmp_path)
     assert [config.rule["contrast"] for config in plan.configs.values()] == ["batch", "class"]
@@ -213,7 +222,7 @@ def test_nothing_can_choose_among_rates_without_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = toy.Toy(sizes={"train": 8, "test": 8})
-    monkeypatch.setattr("synaptrace.study.compare.load_data", lambda _: data)
+    monkeypatch.setattr("synaptrace.compare.plan.load_data", lambda _: data)
     with pytest.raises(UserError, match="no validation samples to choose among 2 rates by"):
         compare.train(make(tmp_path / "c", "tp"), progress=False)
     assert not (tmp_path / "c").exists()

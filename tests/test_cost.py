@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import synaptrace as st
 from synaptrace import cli, rules
+from synaptrace.compare.rule_variants import AS_PUBLISHED, contender
 from synaptrace.study import cost, ledger, sizes
-from synaptrace.study.contenders import AS_PUBLISHED, contender
 
 LABELS = (
     *rules.NAMES, AS_PUBLISHED, "tp:contrast=class", "eprop:kappa=0", "stsf:error=global",

@@ -9,11 +9,11 @@ import torch
 import spiking
 import synaptrace as st
 from synaptrace import cli, rules
+from synaptrace.compare.rule_variants import AS_PUBLISHED, DEFAULT, PerSample, contender
 from synaptrace.memory import Meter
 from synaptrace.network import Network
 from synaptrace.rules import Rule, synapse
 from synaptrace.study import count, ledger, work
-from synaptrace.study.contenders import AS_PUBLISHED, DEFAULT, PerSample, contender
 from synaptrace.study.memory import measure
 from synaptrace.training import loop
 

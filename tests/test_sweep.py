@@ -8,8 +8,8 @@ import pytest
 
 import synaptrace as st
 from synaptrace import cli
+from synaptrace.compare.rule_variants import contender
 from synaptrace.study import budget, sweep
-from synaptrace.study.contenders import contender
 from synaptrace.study.setting import Setting
 
 WHERE = Setting(st.mlp(30, [20], 4).spec, batch=8, steps=10)

@@ -7,12 +7,12 @@ import torch
 
 import spiking
 import synaptrace as st
+from synaptrace.compare.rule_variants import AS_PUBLISHED, contender
 from synaptrace.memory import Meter
 from synaptrace.native import maps
 from synaptrace.network import Network
 from synaptrace.rules.tp import blocks
 from synaptrace.study import ledger
-from synaptrace.study.contenders import AS_PUBLISHED, contender
 
 NETWORKS = {
     "dense": lambda: spiking.dense(9, 7),

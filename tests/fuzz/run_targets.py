@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from fuzz.targets import Accepted, arrays, command, walk
-from synaptrace import config, data
-from synaptrace.study import compare, plots, table
+from synaptrace import config, data, plots
+from synaptrace.compare import plan as compare
+from synaptrace.compare import table
 from synaptrace.training import job
 from synaptrace.training import run as runs
 

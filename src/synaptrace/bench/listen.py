@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from synaptrace import listen
-from synaptrace.data import wav
-from synaptrace.data.audio import Features
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.listen import Report, Settings
+from synaptrace.keyword import listen
+from synaptrace.keyword.fewshot import name
+from synaptrace.keyword.listen import Report, Settings
 from synaptrace.memory import storage_bytes
 from synaptrace.seeds import generator
-from synaptrace.shots import name
 from synaptrace.training import job
 from synaptrace.training.evaluate import evaluate
 

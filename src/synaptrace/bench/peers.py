@@ -19,7 +19,7 @@ from synaptrace import native, rules
 from synaptrace.bench import jax_peer, torch_peers
 from synaptrace.bench.cases import Case, Parts, make
 from synaptrace.bench.measure import Job
-from synaptrace.bench.oracle import Oracle
+from synaptrace.rules.tp.reference import Oracle
 
 RATE = 1e-7
 """So low that a network stays as it is, and every repetition does the same work."""

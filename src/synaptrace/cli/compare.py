@@ -36,11 +36,12 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import rules
+    from synaptrace.compare import plan as compare
+    from synaptrace.compare import table
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
     from synaptrace.files import write_atomic
     from synaptrace.names import printed
-    from synaptrace.study import compare, table
 
     names = options.rules.split(",")
     if names == ["all"]:

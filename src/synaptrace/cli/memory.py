@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synaptrace.study.contenders import Contender
+    from synaptrace.compare.rule_variants import Contender
     from synaptrace.study.setting import Setting
 
 
@@ -52,10 +52,10 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
+    from synaptrace.compare.rule_variants import DEFAULT
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
     from synaptrace.study import ledger, setting
-    from synaptrace.study.contenders import DEFAULT
     from synaptrace.training.loop import find_device
 
     for name in ("sweep", "budget", "cost"):
@@ -100,10 +100,10 @@ def run(options: argparse.Namespace) -> int:
 
 def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespace) -> int:
     """Curves as PNG and CSV, and the crossings, printed too."""
+    from synaptrace.compare.rule_variants import contender
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
     from synaptrace.study import sweep as study
-    from synaptrace.study.contenders import contender
 
     tp = contender(study.REFERENCE)
     if tp.label not in [one.label for one in contenders]:

@@ -29,9 +29,9 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
+    from synaptrace import plots
     from synaptrace.errors import UserError
     from synaptrace.names import printed
-    from synaptrace.study import plots
     from synaptrace.training import job
 
     first, *others = options.run_directory

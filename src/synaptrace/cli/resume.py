@@ -23,7 +23,7 @@ example:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace.study import tuned
+    from synaptrace.keyword import tuned
     from synaptrace.training import job
 
     run = options.run_directory

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from synaptrace.compare.rule_variants import Contender
 from synaptrace.errors import UserError
 from synaptrace.study import count, sizes
-from synaptrace.study.contenders import Contender
-from synaptrace.study.lines import tabbed
 from synaptrace.study.setting import Setting
 from synaptrace.study.sweep import setting_at
+from synaptrace.text_table import tabbed
 
 UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 UNITS |= {"KB": 10**3, "kB": 10**3, "MB": 10**6, "GB": 10**9}

@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synaptrace.compare.rule_variants import Contender
 from synaptrace.errors import UserError
 from synaptrace.study import count, sizes
-from synaptrace.study.contenders import Contender
-from synaptrace.study.lines import tabbed
 from synaptrace.study.setting import Setting
 from synaptrace.study.sizes import Case, Layer
 from synaptrace.study.work import Options
+from synaptrace.text_table import tabbed
 
 ADD, MULTIPLY = 0.9e-12, 3.7e-12
 """Joule of a float32 operation."""

@@ -16,14 +16,14 @@ import torch
 
 from synaptrace import build as networks
 from synaptrace.bench.measure import Job, peak_memory
+from synaptrace.compare.rule_variants import Contender, contender
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
 from synaptrace.study import count, sizes
-from synaptrace.study.contenders import Contender, contender
-from synaptrace.study.lines import tabbed
 from synaptrace.study.memory import PURPOSES, Measured, measure
+from synaptrace.text_table import tabbed
 from synaptrace.training.state import adam
 
 CPU = torch.device("cpu")

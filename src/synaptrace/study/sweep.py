@@ -12,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from synaptrace import text_table
+from synaptrace.compare.rule_variants import Contender
 from synaptrace.drawing import figure, save
 from synaptrace.errors import UserError
-from synaptrace.study import count, lines, sizes
-from synaptrace.study.contenders import Contender
+from synaptrace.study import count, sizes
 from synaptrace.study.setting import Setting
 
 GRIDS = {
@@ -128,13 +129,13 @@ def as_csv(axis: str, curves: dict[str, list[dict[str, int]]]) -> str:
         for index, value in enumerate(GRIDS[axis])
         for rule, curve in curves.items()
     ]
-    return lines.as_csv([head, *rows])
+    return text_table.as_csv([head, *rows])
 
 
 def crossings_csv(axis: str, crossed: Sequence[Crossing]) -> str:
     """A line for each crossing."""
     head = ["rule", "quantity", f"from_{axis}", "smaller"]
-    return lines.as_csv([head, *([c.rule, c.quantity, c.at, c.smaller] for c in crossed)])
+    return text_table.as_csv([head, *([c.rule, c.quantity, c.at, c.smaller] for c in crossed)])
 
 
 def draw(

@@ -118,7 +118,7 @@ def once(
         config=config.model_dump(),
     )  # fmt: skip
     if pictures:
-        from synaptrace.study import plots
+        from synaptrace import plots
 
         attempt(lambda: plots.learning_curve(run))
         attempt(lambda: plots.embedding(net, dataset, run / plots.EMBEDDING))
@@ -143,7 +143,7 @@ class Trained:
         Raises:
             UserError: they can't be read, or have changed since.
         """
-        from synaptrace.study import tuned
+        from synaptrace.keyword import tuned
 
         record = tuned.read(self.run)
         if record is not None:

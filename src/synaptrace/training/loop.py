@@ -18,7 +18,8 @@ from synaptrace.memory import peak_memory
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule, check_network
 from synaptrace.seeds import generator
-from synaptrace.training import board, checkpoint, schedule
+from synaptrace.training import checkpoint, schedule
+from synaptrace.training import tensorboard as board
 from synaptrace.training.evaluate import Batch, evaluate
 from synaptrace.training.run import BEST, LAST, read_summary, write_summary
 from synaptrace.training.state import State, describe
@@ -41,6 +42,7 @@ def fit(
     epochs: int = 30,
     lr: float = 3e-3,
     lr_final: float | None = None,
+    lr_readout: float | None = None,
     update: str | int = "sequence",
     ema: float | None = None,
     seed: int = 0,
@@ -63,6 +65,8 @@ def fit(
     Args:
         epochs, lr, lr_final: Adam's learning rate goes from ``lr`` towards ``lr_final`` (lr / 4
             by default, as published) by a cosine over the epochs (`schedule.cosine`).
+        lr_readout: the readout's rate in the first epoch, always the same multiple of the others';
+            None: it learns as they do.
         update: the optimizer steps once a "sequence", every "step", or every so many steps.
         ema: decay of an exponential moving average of the weights, moved after every batch, by
             which the network is evaluated (`schedule.average`); None: no average.
@@ -88,8 +92,8 @@ def fit(
         Diverged: a loss or a weight is not finite.
     """
     check(
-        net, dataset, epochs=epochs, lr=lr, lr_final=lr_final, update=update, ema=ema,
-        device=device, tensorboard=tensorboard,
+        net, dataset, epochs=epochs, lr=lr, lr_final=lr_final, lr_readout=lr_readout, update=update,
+        ema=ema, device=device, tensorboard=tensorboard,
     )  # fmt: skip
     lr_final = lr / 4 if lr_final is None else lr_final
     every, place = schedule.every(update), find_device(device)
@@ -105,7 +109,10 @@ def fit(
         "epochs": epochs, "lr": lr, "lr_final": lr_final, "update": update, "ema": ema,
         "seed": seed, "paper_protocol": paper_protocol,
     }  # fmt: skip
-    state = State(net, rule, lr, ema, describe(net, rule, dataset.meta, options, config), run)
+    if lr_readout is not None:
+        options["lr_readout"] = lr_readout
+    about = describe(net, rule, dataset.meta, options, config)
+    state = State(net, rule, lr, ema, about, run, lr_readout)
     state.begin(resume)
     curves = board.writer(run, state.at.epoch) if tensorboard and run is not None else None
 
@@ -119,8 +126,9 @@ def fit(
         while state.at.epoch < epochs:
             at = state.at
             rate = schedule.cosine(at.epoch, epochs, lr, lr_final)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
+            rates = [rate] if lr_readout is None else [rate, lr_readout * (rate / lr)]
+            for group, own in zip(state.optimizer.param_groups, rates, strict=True):
+                group["lr"] = own
 
             order = generator(seed, "order", at.epoch)
             for index, batch in enumerate(dataset.batches("train", order)):
@@ -160,6 +168,8 @@ def fit(
                 "rates": dict(zip(names, means[len(names) + 1 :], strict=True)),
                 "lr": rate,
             }
+            if lr_readout is not None:
+                line["lr_readout"] = rates[1]
             if paper_protocol:
                 line["test_accuracy_paper_protocol"] = accuracy_on(state.averaged, dataset, "test")
             line["seconds"] = earlier + monotonic() - began
@@ -234,8 +244,8 @@ def accuracy_on(net: Network, dataset: Dataset, split: str) -> float | None:
 
 def check(
     net: Network, dataset: Dataset, *, epochs: int, lr: float, lr_final: float | None = None,
-    update: str | int = "sequence", ema: float | None = None, device: str = "cpu",
-    tensorboard: bool = False, **_: Any,
+    lr_readout: float | None = None, update: str | int = "sequence", ema: float | None = None,
+    device: str = "cpu", tensorboard: bool = False, **_: Any,
 ) -> None:  # fmt: skip
     """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
     check_network(net)
@@ -249,6 +259,10 @@ def check(
     final = lr if lr_final is None else lr_final
     if not (math.isfinite(lr) and lr > 0 and math.isfinite(final) and final >= 0):
         raise UserError(f"train.lr: can't go from {lr} to {lr_final}; rates are positive numbers")
+    if lr_readout is not None and not (math.isfinite(lr_readout) and lr_readout > 0):
+        raise UserError(f"train.lr_readout: {lr_readout} is not a positive number")
+    if lr_readout is not None and not net.readout.weight.requires_grad:
+        raise UserError("train.lr_readout: the readout's weight is frozen")
     if ema is not None and not 0 <= ema < 1:
         raise UserError(f"train.ema: {ema} is not a decay from 0 to below 1")
     schedule.every(update)

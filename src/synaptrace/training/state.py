@@ -21,6 +21,8 @@ from synaptrace.rules.base import Rule
 from synaptrace.training import checkpoint
 from synaptrace.training.run import BEST, LAST, read_metrics, write_metrics
 
+READOUT = "net.readout.weight"
+
 
 @dataclass
 class Progress:
@@ -66,7 +68,7 @@ class State:
 
     def __init__(
         self, net: Network, rule: Rule, lr: float, ema: float | None,
-        about: Mapping[str, Any], run: Path | None,
+        about: Mapping[str, Any], run: Path | None, lr_readout: float | None = None,
     ) -> None:  # fmt: skip
         self.net, self.rule, self.about, self.run = net, rule, about, run
         self.averaged = net if ema is None else copy.deepcopy(net)
@@ -79,8 +81,10 @@ class State:
         }
         if ema is not None:
             self.modules["ema"] = self.averaged
+        if lr_readout is not None:  # a group of its own, the last, as moments go by their place
+            self.trained[READOUT] = self.trained.pop(READOUT)
         self.weights = list(self.trained.values())
-        self.optimizer = adam(self.weights, lr)
+        self.optimizer = adam(self.weights, lr, lr_readout)
         self.at = Progress()
         self.lines: list[dict[str, Any]] = []
         self.picked: checkpoint.Tensors = {}
@@ -155,12 +159,20 @@ class State:
             self.pick()
 
 
-def adam(parameters: list[nn.Parameter], lr: float) -> torch.optim.Adam:
-    """Adam, fused into one pass over the weights where device and dtype allow it."""
+def adam(
+    parameters: list[nn.Parameter], lr: float, lr_last: float | None = None
+) -> torch.optim.Adam:
+    """Adam, fused into one pass over the weights where device and dtype allow it.
+
+    With ``lr_last`` the last parameter has that rate, in a second group.
+    """
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if lr_last is not None:
+        groups = [{"params": parameters[:-1]}, {"params": parameters[-1:], "lr": lr_last}]
     try:
-        return torch.optim.Adam(parameters, lr=lr, fused=True)
+        return torch.optim.Adam(groups, lr=lr, fused=True)
     except RuntimeError:
-        return torch.optim.Adam(parameters, lr=lr)
+        return torch.optim.Adam(groups, lr=lr)
 
 
 def describe(
