@@ -60,7 +60,7 @@ def test_the_step_carries_the_surrogate_back(detach: bool) -> None:
     neuron, (current, u) = st.LIF(threshold=0.3, decay=0.8), drawn(2, 4, 5)
     u.requires_grad_()
     after, s = advance(neuron, current, u, detach_reset=detach)
-    (after + 2 * s).sum().backward()
+    (after + 2 * s).sum().backward()  # type: ignore[no-untyped-call]
     psi = neuron.surrogate((0.8 * u + current).detach() - 0.3)
     through_reset = 0.0 if detach else 0.3 * psi
     assert u.grad is not None
