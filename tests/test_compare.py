@@ -212,8 +212,12 @@ def test_the_last_rate_keeps_its_share_of_the_first(tmp_path: Path) -> None:
 
 
 def test_an_epochs_seconds_are_their_median(tmp_path: Path) -> None:
-    runs.write_metrics(tmp_path / "a", [{"seconds": s} for s in (1.0, 3.0, 103.0)])
-    runs.write_metrics(tmp_path / "b", [{"seconds": s} for s in (2.0, 4.0)])
+    for name, ends in (("a", (1.0, 3.0, 103.0)), ("b", (2.0, 4.0))):
+        lines = [
+            {"epoch": epoch, "train_accuracy": 0.5, "lr": 1e-3, "seconds": end}
+            for epoch, end in enumerate(ends, 1)
+        ]
+        runs.write_metrics(tmp_path / name, lines)
     assert compare.seconds([tmp_path / "a", tmp_path / "b"]) == 2.0  # of 1, 2, 100, 2, 2
     assert compare.seconds([]) is None
 

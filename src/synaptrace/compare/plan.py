@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import statistics
 import sys
@@ -24,18 +25,20 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import Any
 
 from synaptrace.config import Config, nested, options_of, resolve, validate
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
-from synaptrace.files import read_json, write_atomic
+from synaptrace.files import write_atomic
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.training import lock, schema
 from synaptrace.training import run as runs
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -90,7 +93,7 @@ class Plan:
         (Without a validation set there is one rate: see `check`.)
         """
         scores = {
-            task[1]: runs.read_metrics(self.run(task))[-1]["validation_accuracy"] or 0.0
+            task[1]: runs.last_line(self.run(task))["validation_accuracy"] or 0.0
             for task in self.first(label)
             if runs.read_summary(self.run(task)) is not None
         }
@@ -149,9 +152,27 @@ def plan(
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"compare-{configs[contenders[0]].name}-{key}"
     file = out / ABOUT
-    if file.exists() and read_json(file) != about(configs, grids, seeds):
+    if file.exists() and without_threads(file) != about(configs, grids, seeds):
         raise UserError(f"{file}: holds a comparison of other settings; choose another --out")
     return Plan(configs, grids, seeds, out)
+
+
+def without_threads(file: Path) -> dict[str, Any]:
+    """What `ABOUT` says, but for the threads of a training, which are no setting of a plan."""
+    found = schema.read(schema.Comparison, file)
+    return {key: value for key, value in found.items() if key != "threads"}
+
+
+def threads_of(plan: Plan, jobs: int) -> int:
+    """Threads of each training: as many as the comparison began with, else what ``jobs`` leave.
+
+    Another number gives other last bits, so every training of a comparison has the same.
+    """
+    import torch
+
+    file = plan.out / ABOUT
+    stored = schema.read(schema.Comparison, file).get("threads") if file.exists() else None
+    return stored or (1 if jobs > 1 else torch.get_num_threads())
 
 
 def about(
@@ -219,16 +240,26 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
     """Train what isn't trained yet, ``jobs`` at once, each in a process of its own.
 
     Raises:
-        UserError: as `check`, before anything is written; a training's process was killed.
+        UserError: as `check`, before anything is written; a training's process was killed;
+            another process trains the same comparison.
     """
+    check(plan)
+    with lock.held(plan.out):
+        threads = threads_of(plan, jobs)
+        text = json.dumps(
+            about(plan.configs, plan.rates, plan.seeds) | {"threads": threads}, indent=1
+        )
+        write_atomic(plan.out / ABOUT, text + "\n")
+        work(plan, jobs, threads, progress)
+
+
+def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
+    """`train`, once all is checked and the comparison is this process's."""
     from tqdm import tqdm
 
-    check(plan)
-    write = json.dumps(about(plan.configs, plan.rates, plan.seeds), indent=1)
-    write_atomic(plan.out / ABOUT, write + "\n")
     total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
     bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
     running: dict[Future[None], Task] = {}
     began, before = monotonic(), count(plan)
     try:
@@ -236,7 +267,7 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
             for label in plan.configs:
                 for task in plan.due(label):
                     if task not in running.values():
-                        job = pool.submit(once, plan.config(task), plan.run(task), jobs)
+                        job = pool.submit(once, plan.config(task), plan.run(task), threads)
                         running[job] = task
             done = count(plan)
             bar.n = min(done, total)
@@ -279,19 +310,30 @@ def outcome(run: Path) -> str:
     """One run's validation accuracy, or that it diverged."""
     if (run / DIVERGED).exists():
         return "diverged"
-    accuracy = runs.read_metrics(run)[-1]["validation_accuracy"]
+    accuracy = runs.last_line(run)["validation_accuracy"]
     return "done" if accuracy is None else f"validation {accuracy:.1%}"
 
 
-def once(config: Config, run: Path, jobs: int) -> None:
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, be it killed."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def once(config: Config, run: Path, threads: int) -> None:
     """One training, in a process of its own, and what its rule keeps (`COSTS`)."""
     import torch
 
     from synaptrace.training import job
     from synaptrace.training.loop import Diverged
 
-    if jobs > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     dataset = load_data(json.dumps(config.data))
     runs.write_config(run, config.model_dump())
     costs = kept(*job.build(config, dataset), dataset)
@@ -351,7 +393,7 @@ def row(plan: Plan, label: str) -> dict[str, Any]:
         "diverged": [list(task[1:]) for task in tasks if (plan.run(task) / DIVERGED).exists()],
         "outcomes": list(done.values()),
         "seconds_per_epoch": seconds(plan.run(task) for task in done),
-        **(read_json(costs[0]) if costs else {}),
+        **(schema.read(schema.Costs, costs[0]) if costs else {}),
     }
 
 

@@ -31,7 +31,7 @@ from synaptrace import rules
 from synaptrace.config import Config
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.files import read_json, write_atomic
+from synaptrace.files import write_atomic
 from synaptrace.keyword import fewshot, tuned
 from synaptrace.keyword.adapt import Keep, adapt, check
 from synaptrace.keyword.tuned import Cell
@@ -39,7 +39,7 @@ from synaptrace.names import printed
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import job
+from synaptrace.training import job, schema
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
 from synaptrace.training.loop import Diverged, fit
@@ -172,7 +172,7 @@ def plan(
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"finetune-{config.name}-{key}"
     file = out / ABOUT
-    if file.exists() and read_json(file) != json.loads(text):
+    if file.exists() and schema.read(schema.Study, file) != json.loads(text):
         raise UserError(f"{file}: holds a study of other settings; choose another --out")
     first = int(config.train["seed"])
     cases = tuple(product(speakers, range(first, first + seeds)))

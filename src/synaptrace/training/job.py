@@ -15,10 +15,11 @@ from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset, Meta
 from synaptrace.drawing import attempt
 from synaptrace.errors import UserError
+from synaptrace.files import sweep
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint
+from synaptrace.training import checkpoint, schema
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged, check, fit
 
@@ -102,7 +103,8 @@ def go_on(config: Config, run: Path, dataset: Dataset, progress: bool = True) ->
 
     def train(seed: int, directory: Path) -> Summary:
         own = config.with_train(seed=seed).model_copy(update={"seeds": 1})
-        runs.write_config(directory, own.model_dump())
+        if not (directory / runs.CONFIG).exists():
+            runs.write_config(directory, own.model_dump())
         return once(own, directory, dataset, progress)
 
     return runs.repeat(run, range(first, first + config.seeds), train)
@@ -120,6 +122,8 @@ def once(
     if pictures:
         from synaptrace import plots
 
+        for picture in (plots.CURVE, plots.EMBEDDING):
+            sweep(run / picture)  # a kill left it half-written
         attempt(lambda: plots.learning_curve(run))
         attempt(lambda: plots.embedding(net, dataset, run / plots.EMBEDDING))
     return summary
@@ -172,8 +176,10 @@ def trained(path: str | Path, data_path: str | None = None) -> Trained:
     """
     file = runs.find(path)
     tensors, meta = checkpoint.load(file)
+    schema.check(schema.Checkpoint, meta, file)
     if meta.get("config") is None:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
+    schema.check(schema.Run, meta["config"], f"{file}: config")
     about = meta["data"]
     return Trained(
         run=runs.home(file),
