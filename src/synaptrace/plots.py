@@ -172,7 +172,7 @@ def filters(net: Network, path: Path) -> Path:
     Raises:
         UserError: a dense network.
     """
-    weight = net.layers[0].kernel().detach().float().cpu()
+    weight = net.layers[0].forward_weight().detach().float().cpu()
     if weight.dim() == 2:
         raise UserError("plot filters: the first layer is dense; only a convolution has filters")
     shown = min(len(weight), 64)

@@ -156,7 +156,7 @@ class Rule(HeldWeights):
         generator: torch.Generator | None,
     ) -> None:  # fmt: skip
         """What every way of running a batch begins with."""
-        like = self._settle_dtype()
+        like = self._follow_dtype()
         labels = whole("labels", labels, "(B,) int64").to(like.device)
         if labels.dim() != 1 or not len(labels):
             raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)}")
@@ -260,17 +260,20 @@ class Rule(HeldWeights):
         every: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A whole sequence at once: the same as the loop over `step`.
+        """A whole sequence at once: the same as the loop over `step`, up to rounding.
 
         Args:
-            events: (T, B, *in_shape).
+            events: (T, B, *in_shape), T at least 1.
             labels, lengths, generator: as for `start`.
-            optimizer: steps every ``every`` steps and after the last one, its gradients cleared
-                afterwards; None leaves the summed gradients in ``.grad``.
-            every: steps between two updates; None updates once, at the end.
+            optimizer: steps every ``every`` time steps and after the last one, its gradients
+                cleared afterwards; None leaves the summed gradients in ``.grad``.
+            every: time steps between two updates; None updates once, at the end.
 
         Returns:
             logits (B, classes) at each sample's end.
+
+        Raises:
+            UserError: no step, an ``every`` below 1; events, labels or lengths that don't fit.
         """
         if not len(events):
             raise UserError("events: a sequence needs at least one step")

@@ -83,7 +83,7 @@ class BPTT(Rule):
             for i, layer in enumerate(net.layers):
                 u, previous = state["membrane"][i], state["spikes"][i]
                 heard = previous.detach() if self.detach_recurrent else previous
-                current, a = layer.current(x, heard, self.kernels[i]), None
+                current, a = layer.current(x, heard, self.forward_weights[i]), None
                 if net.adaptive:
                     a = adapt(layer.neuron, state["adaptation"][i], previous)
                     state["adaptation"][i] = a
@@ -92,7 +92,8 @@ class BPTT(Rule):
                 self._record(i, None, s.detach(), running)
                 x = layer.pool(s)
             x, before = x.flatten(1), state["readout"][0]
-            logits = net.readout.current(x, x, self.kernels[-1]) + net.readout_decay * before
+            current = net.readout.current(x, x, self.forward_weights[-1])
+            logits = current + net.readout_decay * before
             each = F.cross_entropy(logits, labels, reduction="none")
             loss = (each if running is None else each * running).sum() / self.batch
             state["readout"], state["loss"] = [logits], [state["loss"][0] + loss]
@@ -126,8 +127,9 @@ class BPTT(Rule):
         if self.graph:
             return  # one graph, one set of weights
         self.standardising = {}
-        with torch.enable_grad(), saved_tensors_hooks(self._keep_kernel, lambda saved: saved):
-            self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
+        with torch.enable_grad(), saved_tensors_hooks(self._keep_weight, lambda saved: saved):
+            layers = [*self.net.layers, self.net.readout]
+            self.forward_weights = [layer.forward_weight() for layer in layers]
 
     def _keep(self, saved: Tensor) -> Tensor:
         """Note what autograd saves, each tensor once."""
@@ -135,7 +137,7 @@ class BPTT(Rule):
         self.graph.setdefault(saved.data_ptr(), saved)
         return saved
 
-    def _keep_kernel(self, saved: Tensor) -> Tensor:
+    def _keep_weight(self, saved: Tensor) -> Tensor:
         """The same for what stays as long as the weights do."""
         saved = saved.detach()
         self.standardising.setdefault(saved.data_ptr(), saved)

@@ -71,4 +71,4 @@ class ETLP(EProp):
             draw = derive(int(self.state["seed"][0]), "teaching", self.time) / 2**63
             if draw >= self.probability:
                 return iter(())
-        return self._direct(self._one_hot() * self._share(running), fired, self.projection)
+        return self._direct(self._one_hot() * self.sample_weight(running), fired, self.projection)

@@ -122,7 +122,7 @@ class OSTL(SynapseTraces):
         """(i, δ_i, g_i) of each layer."""
         if self.feedback is None:
             return self._instant(e, fired)
-        return self._instant(e, fired, [self.kernels[0], *self.feedback.buffers()])
+        return self._instant(e, fired, [self.forward_weights[0], *self.feedback.buffers()])
 
     def _move(self, i: int, step: Fired) -> Tensor:
         """Move ε of layer i on, (B, H, K), or (B, H, H, K) where it is complete."""

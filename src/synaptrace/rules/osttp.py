@@ -53,4 +53,4 @@ class OSTTP(OSTL):
     def _errors(
         self, e: Tensor, fired: Sequence[Fired], running: Tensor | None
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        return self._direct(self._one_hot() * self._share(running), fired, self.projection)
+        return self._direct(self._one_hot() * self.sample_weight(running), fired, self.projection)

@@ -44,6 +44,12 @@ class Stateful(nn.Module):
     def batch(self) -> int:
         return len(self.state["labels"][0])
 
+    def sample_weight(self, running: Tensor | None) -> Tensor | float:
+        """What a sample counts in the loss, (B, 1) or a number: 1/B, and 0 once it has ended."""
+        if running is None:
+            return 1.0 / self.batch
+        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
+
     @property
     def losses(self) -> Tensor:
         """Mean loss of each hidden layer and, last, the readout over the steps so far, (L+1,)."""
@@ -116,7 +122,7 @@ class Stateful(nn.Module):
                 rate = (each * running).sum() / running.sum().clamp(min=1)
             self.state["rates"][0][layer] += rate
 
-    def _settle_dtype(self) -> Tensor:
+    def _follow_dtype(self) -> Tensor:
         """Follow the network where it has another dtype or device than the rule was made for.
 
         Returns:

@@ -88,12 +88,12 @@ class SynapseTraces(SampleStream):
             all_steps[waiting.steps] = value
         waiting.steps += 1
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         for waiting in self.waiting.values():
             if waiting.steps:
                 waiting.take()
         self.waiting = {}
-        super()._settle()
+        super()._flush()
 
     def tensors(self) -> dict[str, list[Tensor]]:
         kept = super().tensors()

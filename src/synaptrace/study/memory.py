@@ -103,7 +103,7 @@ class Watch:
         yield "input", [x]
         yield (
             "work space",
-            [*rule.kernels, *(o.weight for o in getattr(rule, "_label_operations", ()))],
+            [*rule.forward_weights, *(o.weight for o in getattr(rule, "_label_operations", ()))],
         )
 
 
