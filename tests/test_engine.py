@@ -71,7 +71,12 @@ def test_golden_weights_after_adam_at_every_step(name: str) -> None:
     optimizer = torch.optim.Adam(parameters.values(), lr=float(arrays["online_adam_lr"]))
     rule.sequence(arrays["x"], arrays["labels"], optimizer=optimizer, every=1)
     for key, parameter in parameters.items():
-        assert off(parameter.detach(), arrays[f"online_adam/{key}"]) <= 1e-8
+        grads = torch.stack([arrays[f"grad/{t}/{key}"] for t in range(len(arrays["x"]))])
+        now, expected = parameter.detach(), arrays[f"online_adam/{key}"]
+        # Where a gradient is zero but for rounding, so are Adam's steps: g / ε at most.
+        rounding = (grads != 0).any(0) & (grads.abs().amax(0) < 1e-14)
+        assert off(now[~rounding], expected[~rounding]) <= 1e-8
+        assert off(now, expected) <= (1e-6 if rounding.any() else 1e-8)
         state = optimizer.state[parameter]
         assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
         assert int(state["step"]) == len(arrays["x"])
@@ -131,6 +136,8 @@ def situations(draw: some.DrawFn) -> dict[str, Any]:
         readout_decay=draw(some.sampled_from([0.0, 0.9, 1.0])),
         contrast=draw(some.sampled_from(["batch", "class"])),
         train_label=draw(some.booleans()), label_threshold=draw(some.sampled_from([None, 0.2])),
+        eligibility=draw(some.booleans()), temperature=draw(some.sampled_from([1.0, 3.0, "auto"])),
+        margin=draw(some.sampled_from([0.5, 4.0])),
     )  # fmt: skip
     density = draw(some.sampled_from([0.05, 0.3, 1.0]))
     events = torch.bernoulli(
@@ -207,12 +214,55 @@ def test_weights_after_a_hundred_sequences(every: int | None) -> None:
     compare(*made, 1e-9)
 
 
+VARIANTS: list[dict[str, Any]] = [
+    {"eligibility": True},
+    {"temperature": "auto", "margin": 0.5},
+    {"eligibility": True, "temperature": 3.0, "contrast": "class", "train_label": True},
+    {"eligibility": True, "temperature": "auto", "train_label": True},
+]
+
+
 @built
-def test_the_same_bits_on_one_thread_and_on_three() -> None:
+@pytest.mark.parametrize("every", [None, 1, 7, 40])
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_the_variant_over_several_blocks(options: dict[str, Any], every: int | None) -> None:
+    """75 steps: two blocks of 32 and a rest, or blocks that updates cut short."""
+    made = plain_twins(**options)
+    lengths = torch.tensor([75, 75, 3, 40, 33, 32, 70, 1, 75, 64, 65, 20])
+    for net, rule in made:
+        parameters = golden.named(net, rule).values()
+        optimizer = torch.optim.Adam(parameters, lr=1e-3, eps=1e-3)
+        for i in range(2):
+            given = {"optimizer": optimizer, "every": every, "lengths": lengths if i else None}
+            rule.sequence(spikes(75, 12, i), torch.arange(12) % 6, **given)
+        assert (rule.rates > 0.01).all()
+    compare(*made, 1e-9)
+
+
+@built
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_the_variant_in_float32(options: dict[str, Any]) -> None:
+    made = plain_twins(**options)
+    for net, rule in made:
+        net.float()
+        rule.label.float()
+        rule.sequence(spikes(75, 12).float(), torch.arange(12) % 6)
+    native, plain = made
+    assert torch.equal(*[(rule.rates * 1e4).round() for _, rule in made])
+    for name, theirs in golden.named(*plain).items():
+        ours = golden.named(*native)[name].grad
+        assert ours is not None
+        assert theirs.grad is not None
+        assert float((ours - theirs.grad).abs().max() / theirs.grad.abs().max()) <= 1e-4, name
+
+
+@built
+@pytest.mark.parametrize("options", [{}, *VARIANTS], ids=str)
+def test_the_same_bits_on_one_thread_and_on_three(options: dict[str, Any]) -> None:
     seen = []
     for threads in (1, 3, 3):
         torch.set_num_threads(threads)
-        (net, rule), _ = plain_twins(contrast="class")
+        (net, rule), _ = plain_twins(**{"contrast": "class", **options})
         optimizer = torch.optim.Adam(net.parameters())
         events, labels = spikes(40, 64), torch.arange(64) % 6
         logits = rule.sequence(events, labels, optimizer=optimizer, every=9)

@@ -122,7 +122,7 @@ def matrices(job: Job) -> list[Matrix]:
 def layout(job: Job) -> tuple[int, ...]:
     """What decides how the engine's working memory is laid out."""
     numbers = [job.is_double, job.learn, job.batch, job.classes, job.capacity, job.threads]
-    numbers += [min(job.every, job.steps, 32)]
+    numbers += [min(job.every, job.steps, 32), job.eligibility]
     numbers += [n for i in range(job.layers) for n in (job.layer[i].inputs, job.layer[i].outputs)]
     exists = [p is not None for m in matrices(job) for p in (m.weight, m.grad, m.mean)]
     return (*numbers, *map(int, exists))

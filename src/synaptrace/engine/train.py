@@ -136,6 +136,8 @@ def sequence(
         lengths = lengths.to("cpu", whole).contiguous()
         job.lengths = address(lengths, whole)
     job.label_threshold = rule.label_threshold
+    job.eligibility, tau = rule.presynaptic.eligibility, rule.contrast.temperature
+    job.temperature, job.margin = 0.0 if tau == "auto" else tau, rule.contrast.margin
     if rule.train_label or not stream.keeps(label, job.steps):
         memory.stream = None
         kernel = label.kernel().detach()

@@ -48,7 +48,7 @@ INERT = (
     "_add_class",
 )  # fmt: skip
 """Methods of a rule that have no part in a sequence, which a subclass may have of its own."""
-MIRRORED = ("kind",)
+MIRRORED = ("kind", "temperature", "margin")
 """Settings of `Contrast` that the native engine has; of the others it has the defaults."""
 
 
@@ -84,6 +84,4 @@ def variant(rule: TracesPropagation) -> str | None:
     for each in fields(rule.contrast):
         if each.name not in MIRRORED and getattr(rule.contrast, each.name) != each.default:
             return f"it knows no {each.name}"
-    if rule.presynaptic.eligibility:
-        return "it knows no eligibility"
     return None
