@@ -13,12 +13,12 @@ import synaptrace as st
 import test_rules
 import toy
 from synaptrace import rules
+from synaptrace.cost import count, energy
+from synaptrace.cost.sizes import Case
 from synaptrace.data.loaders import Loaders
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.ottt import OTTT
-from synaptrace.study import cost, count
-from synaptrace.study.sizes import Case
 from synaptrace.training.evaluate import evaluate
 
 
@@ -63,7 +63,7 @@ def test_a_rule_without_a_count_is_named() -> None:
     case = Case.of(spiking.dense().spec, 4, 5) if hasattr(Case, "of") else None
     for ask in (
         lambda: count.count("scaled", {}, case),  # type: ignore[arg-type]
-        lambda: cost.learning("scaled", {}, case, 0.1),  # type: ignore[arg-type]
+        lambda: energy.learning("scaled", {}, case, 0.1),  # type: ignore[arg-type]
     ):
         with pytest.raises(UserError, match="'scaled' has no count"):
             ask()

@@ -35,10 +35,11 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
+    from synaptrace.cost import neurobench
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
     from synaptrace.names import printed
-    from synaptrace.study import neurobench, plots
+    from synaptrace.study import plots
     from synaptrace.training import job
     from synaptrace.training.evaluate import evaluate
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from synaptrace.cost import work
+from synaptrace.cost.sizes import Case
+from synaptrace.cost.work import Options
+from synaptrace.cost.work_parts import kernels as held
 from synaptrace.errors import UserError
-from synaptrace.study import work
-from synaptrace.study.sizes import Case
-from synaptrace.study.work import Options
-from synaptrace.study.work_parts import kernels as held
 
 NUMBER = 4
 """Bytes of a number, float32. Indices have twice as many."""
@@ -259,8 +259,7 @@ def keeps(name: str, o: Options, c: Case) -> Kept:
     """What the rule ``name`` keeps. Raises UserError where nobody has counted it yet."""
     if name not in RULES or name not in work.RULES:
         raise UserError(
-            f"memory: the rule {name!r} has no count; "
-            "give it one in study/count.py and study/work.py"
+            f"memory: the rule {name!r} has no count; give it one in cost/count.py and cost/work.py"
         )
     return RULES[name](c, o)
 

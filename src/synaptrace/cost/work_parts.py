@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synaptrace.study.sizes import Case, Layer
+from synaptrace.cost.sizes import Case, Layer
 
 
 def fired(layer: Layer) -> int:

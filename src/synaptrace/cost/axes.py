@@ -12,11 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from synaptrace.cost import count, sizes
+from synaptrace.cost.workload import Workload
 from synaptrace.drawing import figure, save
 from synaptrace.errors import UserError
-from synaptrace.study import count, lines, sizes
+from synaptrace.study import lines
 from synaptrace.study.contenders import Contender
-from synaptrace.study.setting import Setting
 
 GRIDS = {
     "T": (2, 5, 10, 20, 50, 100, 200, 500, 1000),
@@ -45,7 +46,7 @@ class Crossing:
     """From there on: TP or the rule."""
 
 
-def setting_at(where: Setting, axis: str, value: int) -> Setting:
+def workload_at(where: Workload, axis: str, value: int) -> Workload:
     """``where`` with one size changed.
 
     Raises:
@@ -67,10 +68,10 @@ def setting_at(where: Setting, axis: str, value: int) -> Setting:
         for name in ("decay", "trace_decay"):  # of each layer: the first one's stands for all
             if isinstance(decay := spec["neuron"][name], list | tuple):
                 spec["neuron"] = {**spec["neuron"], name: decay[0]}
-    return Setting(spec, batch, steps)
+    return Workload(spec, batch, steps)
 
 
-def quantities(where: Setting, one: Contender) -> dict[str, int]:
+def quantities(where: Workload, one: Contender) -> dict[str, int]:
     """Bytes of ``own`` and ``kept``."""
     case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
     counted = count.count(one.name, one.options, case)
@@ -104,14 +105,14 @@ def crossings(
 
 
 def sweep(
-    where: Setting, axis: str, contenders: Sequence[Contender], tp: Contender
+    where: Workload, axis: str, contenders: Sequence[Contender], tp: Contender
 ) -> tuple[dict[str, list[dict[str, int]]], list[Crossing]]:
     """Each rule's quantities along ``axis``'s grid, and every crossing with TP."""
     if axis not in GRIDS:
         raise UserError(f"--sweep: {axis!r} is none of {', '.join(GRIDS)}")
 
     def at(value: int, one: Contender) -> dict[str, int]:
-        return quantities(setting_at(where, axis, value), one)
+        return quantities(workload_at(where, axis, value), one)
 
     grid = GRIDS[axis]
     curves = {one.label: [at(value, one) for value in grid] for one in contenders}
@@ -175,7 +176,7 @@ def interpolate(grid: Sequence[int], values: Sequence[int], at: int) -> float:
     return float(values[-1])
 
 
-def title(where: Setting, axis: str) -> str:
+def title(where: Workload, axis: str) -> str:
     """What stays the same along the axis."""
     spec = where.spec
     if spec["kind"] == "mlp":

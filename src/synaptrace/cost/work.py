@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synaptrace.cost.sizes import Case, Layer
+from synaptrace.cost.work_parts import fired, firing, kernels, readout, unpooling, update
+from synaptrace.cost.work_tp import traces_propagation
 from synaptrace.rules import synapse
 from synaptrace.rules.waves import BLOCK
-from synaptrace.study.sizes import Case, Layer
-from synaptrace.study.work_parts import fired, firing, kernels, readout, unpooling, update
-from synaptrace.study.work_tp import traces_propagation
 
 Options = Mapping[str, Any]
 Learn = Callable[[Layer], int]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from synaptrace.cost.sizes import Case
+from synaptrace.cost.work_parts import kernels, unpooling, update
 from synaptrace.rules.tp import blocks
-from synaptrace.study.sizes import Case
-from synaptrace.study.work_parts import kernels, unpooling, update
 
 
 def traces_propagation(c: Case, o: Mapping[str, Any]) -> int:

@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synaptrace.cost import count, sizes
+from synaptrace.cost.sizes import Case, Layer
+from synaptrace.cost.work import Options
+from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
-from synaptrace.study import count, sizes
 from synaptrace.study.contenders import Contender
 from synaptrace.study.lines import tabbed
-from synaptrace.study.setting import Setting
-from synaptrace.study.sizes import Case, Layer
-from synaptrace.study.work import Options
 
 ADD, MULTIPLY = 0.9e-12, 3.7e-12
 """Joule of a float32 operation."""
@@ -152,7 +152,7 @@ def learning(name: str, o: Options, c: Case, rate: float) -> Cost:
 
 
 def costs(
-    where: Setting, contenders: Sequence[Contender], rate: float
+    where: Workload, contenders: Sequence[Contender], rate: float
 ) -> dict[str, dict[str, float]]:
     """Inference first, then what each rule takes to learn from a sample; bytes and Joule."""
     case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)

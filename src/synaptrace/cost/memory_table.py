@@ -16,14 +16,14 @@ import torch
 
 from synaptrace import network
 from synaptrace.bench.measure import Job, peak_memory
+from synaptrace.cost import count, sizes
+from synaptrace.cost.profiling import PURPOSES, Measured, measure
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.study import count, sizes
 from synaptrace.study.contenders import Contender, contender
 from synaptrace.study.lines import tabbed
-from synaptrace.study.memory import PURPOSES, Measured, measure
 from synaptrace.training.state import adam
 
 CPU = torch.device("cpu")

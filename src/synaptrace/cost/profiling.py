@@ -1,7 +1,7 @@
 """What a training takes in memory, measured: every tensor's bytes, by what it is for.
 
 A network and a rule are made, and trained on one sequence and another, with all tensors watched
-(`synaptrace.memory.Meter`). Input is streamed: one frame at a time. At the end of every step of the
+(`synaptrace.cost.meter.Meter`). Input is streamed: one frame at a time. At the end of every step of the
 second sequence what lives is sorted into `PURPOSES` by its owner; what lived at the highest moment
 beyond that is the work space. Not counted, and nothing else: Python objects, the allocator's
 rounding, and buffers within one library call.
@@ -16,7 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from synaptrace.memory import Meter, id_of, storage_bytes
+from synaptrace.cost.meter import Meter
+from synaptrace.memory import id_of, storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.training.state import adam
