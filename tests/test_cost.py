@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import synaptrace as st
 from synaptrace import cli, rules
-from synaptrace.cost import energy, memory_table, sizes
+from synaptrace.cost import count, energy, memory_table, sizes
 from synaptrace.study.contenders import AS_PUBLISHED, contender
 
 LABELS = (
@@ -63,10 +63,12 @@ def test_inference_and_energy_by_hand() -> None:
 
 
 def test_learning_costs_more_than_inference_and_less_where_little_spikes() -> None:
-    case = sizes.case(st.mlp(20, [16, 12], 4), batch=8, steps=5)
+    net = st.mlp(20, [16, 12], 4)
+    case = sizes.case(net, batch=8, steps=5)
     for name in rules.NAMES:
-        options = contender(name).options
-        sparse, busy = (energy.learning(name, options, case, rate) for rate in (0.1, 0.9))
+        one = contender(name)
+        kept = count.count(net.spec, one, 8, 5)
+        sparse, busy = (energy.learning(name, one.options, case, r, kept) for r in (0.1, 0.9))
         assert sparse.energy(1e9) < busy.energy(1e9)
         assert busy.energy(1e9) > energy.inference(case, 0.9).energy(1e9)
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from synaptrace.cost import count, sizes
+from synaptrace.cost import count
 from synaptrace.cost.workload import Workload
 from synaptrace.drawing import figure, save
 from synaptrace.errors import UserError
@@ -73,10 +73,9 @@ def workload_at(where: Workload, axis: str, value: int) -> Workload:
 
 def quantities(where: Workload, one: Contender) -> dict[str, int]:
     """Bytes of ``own`` and ``kept``."""
-    case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
-    counted = count.count(one.name, one.options, case)
+    counted = count.count(where.spec, one, where.batch, where.steps)
     kept = sum(counted[purpose] for purpose in KEPT)
-    trained = counted["gradients"] + counted["optimizer"] - 3 * count.NUMBER * case.weights
+    trained = counted["gradients"] + counted["optimizer"] - 3 * counted["parameters"]
     own = kept + counted["input"] + counted["work space"] + max(trained, 0)
     return {"own": own, "kept": kept}
 
@@ -111,10 +110,13 @@ def sweep(
     if axis not in GRIDS:
         raise UserError(f"--sweep: {axis!r} is none of {', '.join(GRIDS)}")
 
-    def at(value: int, one: Contender) -> dict[str, int]:
-        return quantities(workload_at(where, axis, value), one)
+    grid, known = GRIDS[axis], dict[tuple[int, str], dict[str, int]]()
 
-    grid = GRIDS[axis]
+    def at(value: int, one: Contender) -> dict[str, int]:
+        if (value, one.label) not in known:
+            known[value, one.label] = quantities(workload_at(where, axis, value), one)
+        return known[value, one.label]
+
     curves = {one.label: [at(value, one) for value in grid] for one in contenders}
     rivals = [one for one in contenders if one.label != tp.label]
     crossed = [each for one in rivals for each in crossings(one, tp, grid, at)]

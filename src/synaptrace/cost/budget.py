@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from synaptrace.cost import count, sizes
+from synaptrace.cost import count
 from synaptrace.cost.axes import workload_at
 from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
@@ -45,8 +45,11 @@ def parse(text: str) -> int:
 
 def bytes_of(where: Workload, one: Contender, form: str) -> float:
     """Bytes of a training in one of `FORMS`."""
-    case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
-    counted = count.count(one.name, one.options, case)
+    return in_form(count.count(where.spec, one, where.batch, where.steps), form)
+
+
+def in_form(counted: dict[str, int], form: str) -> float:
+    """The same of bytes by purpose."""
     moments, size = FORMS[form]
     return size * (sum(counted.values()) - (0 if moments else counted["optimizer"]))
 

@@ -13,7 +13,7 @@ and the memory count (`tensors`) read nothing else.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
@@ -27,6 +27,12 @@ from synaptrace.layers import Conv, Dense
 from synaptrace.network import Network, mask
 
 PREFIX = "state."
+PURPOSES = {
+    "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
+    "readout": "neuron state", "logits": "neuron state", "labels": "records",
+    "lengths": "records", "losses": "records", "rates": "records", "auxiliary": "auxiliary",
+}  # fmt: skip
+"""What every rule's tensors are for, by name."""
 
 
 def whole(what: str, numbers: Any, needed: str) -> Tensor:
@@ -115,9 +121,22 @@ class Rule(nn.Module):
     """Options that change no result, of which ``spec`` knows nothing."""
     lasting: ClassVar[tuple[str, ...]] = ()
     """Names in ``state`` that outlive a sequence, for a rule that compares it with the next."""
+    order: str = ""
+    """How what a layer keeps beyond its weights grows, with B samples, T steps, I inputs, H neurons
+    and O classes; a class attribute, an instance's own where options change it."""
+    purposes: ClassVar[Mapping[str, str]] = PURPOSES
+    """What the tensors of `tensors` are for, by name ("neuron state", "records", "auxiliary" or
+    "saved"); one that isn't named is a trace. A subclass adds its own names to these."""
+    telling: Sequence[int] | None = (0, 1)
+    """Steps, from 0, at which memory can be what it was at no earlier one; None: at every one."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.purposes = {
+            name: purpose
+            for each in reversed(cls.__mro__)
+            for name, purpose in vars(each).get("purposes", {}).items()
+        }
         if "__init__" in vars(cls):
             cls.__init__ = noting(cls.__init__)  # type: ignore[method-assign]
 
@@ -411,6 +430,11 @@ class Rule(nn.Module):
     def rates(self) -> Tensor:
         """Spikes per neuron and step of each hidden layer over the steps so far, (L,)."""
         return self.state["rates"][0] / max(self.time, 1)
+
+    def pass_over(self, steps: int) -> None:
+        """Go on as if ``steps`` more had been taken, of which nothing but their number is asked:
+        what memory is counted with, where these steps take none that others don't."""
+        self.time += steps
 
     def tensors(self) -> dict[str, list[Tensor]]:
         """Everything kept between steps by purpose, beyond the network's own parameters."""
