@@ -11,10 +11,10 @@ from torch import Tensor, nn
 import spiking
 import synaptrace as st
 from synaptrace import cli
+from synaptrace.cost import neurobench
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.neuron import LIF, reset, spike
-from synaptrace.study import neurobench
 from synaptrace.training.evaluate import evaluate
 
 AVERAGED = [(5, ("avg", 2)), (4, ("aavg", 2))]

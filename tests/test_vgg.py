@@ -5,7 +5,8 @@ import torch
 
 import synaptrace as st
 from synaptrace.build import VGG
-from synaptrace.memory import Meter, storage_bytes
+from synaptrace.cost.meter import Meter
+from synaptrace.memory import storage_bytes
 
 NEURON = st.LIF(threshold=0.2, decay=0.53, trace_decay=0.98)  # low, so that all layers spike
 

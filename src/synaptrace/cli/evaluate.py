@@ -36,10 +36,10 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import plots
+    from synaptrace.cost import neurobench
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
     from synaptrace.names import printed
-    from synaptrace.study import neurobench
     from synaptrace.training import job
     from synaptrace.training.evaluate import evaluate
 

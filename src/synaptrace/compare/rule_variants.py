@@ -20,9 +20,9 @@ from synaptrace.yaml_files import Text
 
 AS_PUBLISHED = "tp:as-published"
 DEFAULT = (
-    AS_PUBLISHED, "tp", "tp:contrast=class", "bptt", "eprop:kappa=0", "eprop", "ostl", "osttp",
-    "etlp", "decolle", "ottt", "stllr", "tess:regenerate=true", "tess", "lls:regenerate=true",
-    "lls", "espp", "esdrtrl", "ell", "stsf", "readout-only",
+    AS_PUBLISHED, "tp", "tp:contrast=class", "tp:eligibility=true", "bptt", "eprop:kappa=0",
+    "eprop", "ostl", "osttp", "etlp", "decolle", "ottt", "stllr", "tess:regenerate=true", "tess",
+    "lls:regenerate=true", "lls", "espp", "esdrtrl", "ell", "stsf", "readout-only",
 )  # fmt: skip
 """Every rule; e-prop without its filter factorises, and waves need not be kept."""
 

@@ -11,7 +11,7 @@ step to step is ``self.state`` (state.py); held.py says when the forward weights
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,13 @@ from synaptrace.layers import Conv, Dense
 from synaptrace.network import Network, mask
 from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.options import noting
+
+PURPOSES = {
+    "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
+    "readout": "neuron state", "logits": "neuron state", "labels": "records",
+    "lengths": "records", "losses": "records", "rates": "records", "auxiliary": "auxiliary",
+}  # fmt: skip
+"""What every rule's tensors are for, by name."""
 
 
 def whole(what: str, numbers: Any, needed: str) -> Tensor:
@@ -84,9 +91,22 @@ class Rule(HeldWeights):
     """The constructor's JSON-able options, as it was called; a rule need not fill them in."""
     unsaved: ClassVar[tuple[str, ...]] = ()
     """Options that change no result, of which ``spec`` knows nothing."""
+    order: str = ""
+    """How what a layer keeps beyond its weights grows, with B samples, T steps, I inputs, H neurons
+    and O classes; a class attribute, an instance's own where options change it."""
+    purposes: ClassVar[Mapping[str, str]] = PURPOSES
+    """What the tensors of `tensors` are for, by name ("neuron state", "records", "auxiliary" or
+    "saved"); one that isn't named is a trace. A subclass adds its own names to these."""
+    telling: Sequence[int] | None = (0, 1)
+    """Steps, from 0, at which memory can be what it was at no earlier one; None: at every one."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.purposes = {
+            name: purpose
+            for each in reversed(cls.__mro__)
+            for name, purpose in vars(each).get("purposes", {}).items()
+        }
         if "__init__" in vars(cls):
             cls.__init__ = noting(cls.__init__)  # type: ignore[method-assign]
 

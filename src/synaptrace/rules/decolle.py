@@ -21,6 +21,7 @@ Memory between steps: u, s, q (and q_R) of each layer, the readout's z.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,8 @@ class DECOLLE(InputTraces):
         space=True, time=True, auxiliary="G (O·H) and c (O), each layer", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·(I + H) + O·H"
+    purposes: ClassVar = {"seed": "records"}
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,7 @@ class SpikingClassifiers(SampleStream):
     Its parameters are ``classifiers.<i>.weight`` (classes, outputs).
     """
 
+    purposes: ClassVar = {"classifier_membrane": "neuron state"}
     classifiers: Sequence[Dense]
 
     def _add_classifiers(self, generator: torch.Generator | None) -> None:
@@ -80,6 +82,7 @@ class ELL(SpikingClassifiers):
         space=True, time=True, auxiliary="C (O·H), each layer, trained", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·H + O·H"
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__(net)

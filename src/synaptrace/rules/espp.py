@@ -31,7 +31,7 @@ Memory between steps: u, s, q, n, r (and q_R, if recurrent) of each layer, the r
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -65,6 +65,8 @@ class ESPP(InputTraces):
     locality = Locality(
         space=True, time=True, auxiliary="none", update_locked=False, weight_transport="no"
     )
+    order = "B·(I + H)"
+    purposes: ClassVar = dict.fromkeys(("partner", "sign", "echo_labels", "score"), "records")
     lasting = ("echo", "echo_labels")
 
     def __init__(
@@ -81,6 +83,7 @@ class ESPP(InputTraces):
         check_choice("form", form, list(DEFAULTS))
         if form == "sequence":
             dense_only(net, "espp with form='sequence'")
+            self.order = "B·H·I"
         given, self.form = (c_same, c_different, min_input), form
         self.c_same, self.c_different, self.min_input = (
             default if value is None else value

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ class ETLP(EProp):
         space=True, time=True, auxiliary="F (O·H), each layer", update_locked=False,
         weight_transport="no",
     )  # fmt: skip
+    order = "B·(I + H) + O·H"
+    purposes: ClassVar = {"seed": "records"}
 
     def __init__(
         self, net: Network, probability: float = 1.0, *, generator: torch.Generator | None = None

@@ -50,6 +50,7 @@ class LLS(SampleStream):
         space=True, time=True, auxiliary="M (O·d), each layer, or computed", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·H + O·H"
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class LLS(SampleStream):
         self.temperature = temperature
         if regenerate:
             self.locality = replace(self.locality, auxiliary="none (M is computed)")
+            self.order = "B·H"
         self.classifiers = nn.ModuleList(  # type: ignore[assignment]
             Waves(net, i, square=wave == "square", keep=not regenerate)
             for i in range(len(net.layers))

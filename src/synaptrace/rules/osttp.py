@@ -44,6 +44,7 @@ class OSTTP(OSTL):
         space=True, time=True, auxiliary="F (O·H), each layer", update_locked=False,
         weight_transport="no",
     )  # fmt: skip
+    order = "B·H·I + O·H"
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__(net)

@@ -60,6 +60,11 @@ class Stateful(nn.Module):
         """Spikes per neuron and step of each hidden layer over the steps so far, (L,)."""
         return self.state["rates"][0] / max(self.time, 1)
 
+    def pass_over(self, steps: int) -> None:
+        """Go on as if ``steps`` more had been taken, of which nothing but their number is asked:
+        what memory is counted with, where these steps take none that others don't."""
+        self.time += steps
+
     def tensors(self) -> dict[str, list[Tensor]]:
         """Everything kept between steps by purpose, beyond the network's own parameters."""
         kept = {name: list(values) for name, values in self.state.items() if values}

@@ -83,6 +83,7 @@ class STLLR(CausalTraces):
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "B·(I + H)"
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class STLLR(CausalTraces):
             self.locality = replace(
                 self.locality, auxiliary="F (O·H), each layer", weight_transport="no"
             )
+            self.order += " + O·H"
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)

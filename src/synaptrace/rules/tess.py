@@ -48,6 +48,7 @@ class TESS(CausalTraces):
         space=True, time=True, auxiliary="M (O·d), each layer, or computed", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·(I + H) + O·H"
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class TESS(CausalTraces):
         super().__init__(net, lambda_pre, lambda_post, a_pre, a_post)
         if regenerate:
             self.locality = replace(self.locality, auxiliary="none (M is computed)")
+            self.order = "B·(I + H)"
         self.classifiers = nn.ModuleList(  # type: ignore[assignment]
             Waves(net, i, square=True, keep=not regenerate) for i in range(len(net.layers))
         )

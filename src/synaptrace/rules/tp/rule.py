@@ -89,6 +89,8 @@ class TracesPropagation(Rule):
         space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
         weight_transport="no", batch=True,
     )  # fmt: skip
+    order = "(B + min(B, O))·H"
+    purposes: ClassVar = dict.fromkeys(("row_of_sample", "class_of_row", "log_counts"), "records")
     unsaved = ("engine",)
     block: ClassVar[int] = execute.BLOCK
     """With more target rows than this, a step goes over its rows in blocks of as many."""
@@ -112,6 +114,10 @@ class TracesPropagation(Rule):
         self.contrast = Contrast(contrast, temperature, margin)
         self.presynaptic, self.train_label = Presynaptic(eligibility), train_label
         self.locality = replace(self.locality, batch=contrast == "batch")
+        if contrast == "class":
+            self.order = "(B + O)·H"
+        if eligibility:
+            self.order += " + (B + C)·I"
         self.engine, self.kept = engine, execute.Kept()
         self.operations: list[operations.Plain] = []
         self._label_operations: list[operations.Plain] = []
