@@ -1,6 +1,6 @@
 """Recognise words in a stream of sound, frame by frame, with constant memory.
 
-Each hop of samples completes a frame of causal features (`audio.causal_step`), the network takes
+Each hop of samples completes a frame of causal features (`causal_step`), the network takes
 one step, and its readout leaks, as one that sums for ever would never forget. By the level of each
 hop the stream is in one of two states,
 
@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from synaptrace import network
-from synaptrace.data.audio import features as audio
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features, Stream, causal_step
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 
@@ -89,7 +89,7 @@ class Heard(NamedTuple):
 
     samples: Tensor
     """Of a hop that isn't complete yet."""
-    stream: audio.Stream | None = None
+    stream: Stream | None = None
     net: network.State | None = None
     frames: int = 0
     """How many there were."""
@@ -104,7 +104,7 @@ def begin() -> Heard:
     return Heard(torch.zeros(0))
 
 
-def ready(net: Network, features: audio.Features, settings: Settings) -> Network:
+def ready(net: Network, features: Features, settings: Settings) -> Network:
     """The network as it listens: its readout leaks; the weights are shared with ``net``.
 
     Raises:
@@ -123,7 +123,7 @@ def ready(net: Network, features: audio.Features, settings: Settings) -> Network
 
 @torch.no_grad()
 def hear(
-    net: Network, features: audio.Features, classes: Sequence[str], settings: Settings,
+    net: Network, features: Features, classes: Sequence[str], settings: Settings,
     state: Heard, samples: Tensor,
 ) -> tuple[list[Report], Heard]:  # fmt: skip
     """Go on with a stream by ``samples`` (n,), any number of them.
@@ -137,7 +137,7 @@ def hear(
     stride, reports = features.mel.stride, []
     waiting = torch.cat([state.samples, samples])
     for hop in waiting[: len(waiting) // stride * stride].view(-1, stride):
-        events, stream = audio.causal_step(features, state.stream, hop)
+        events, stream = causal_step(features, state.stream, hop)
         _, now = net.step(events, state.net)
         state = state._replace(stream=stream, net=now, frames=state.frames + 1)
         step = stride / features.mel.rate
@@ -204,7 +204,7 @@ def sound(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
 
 
 def listen(
-    net: Network, features: audio.Features, classes: Sequence[str], blocks: Iterable[Tensor],
+    net: Network, features: Features, classes: Sequence[str], blocks: Iterable[Tensor],
     settings: Settings | None = None,
 ) -> Iterator[Report]:  # fmt: skip
     """What is heard in a stream that comes in ``blocks`` (n,); where it ends there is silence."""
