@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import Dataset
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import attempt, figure, plain, save
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv
 from synaptrace.network import Network, mask
@@ -22,6 +22,12 @@ LATE = 10
 """Epochs at the end over whose accuracies `learning_curves` takes mean and standard deviation."""
 MOST = 600
 """Samples in an embedding: enough to see classes, few enough to see points."""
+
+
+def after_training(run: Path, net: Network, dataset: Dataset) -> None:
+    """The pictures that every training leaves in ``run``; a warning for each that fails."""
+    attempt(lambda: learning_curve(run))
+    attempt(lambda: embedding(net, dataset, run / EMBEDDING))
 
 
 def learning_curve(run: Path, path: Path | None = None) -> Path:

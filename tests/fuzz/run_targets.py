@@ -30,7 +30,7 @@ def trained(folder: Path, finished: bool = True) -> None:
     run = folder / "run"
     run.mkdir()
     runs.write_config(run, settings.model_dump())
-    job.once(settings, run, job.load_data(settings), progress=False, pictures=False)
+    job.once(settings, run, job.load_data(settings), progress=False)
     if not finished:
         (run / runs.SUMMARY).unlink()
 

@@ -295,7 +295,7 @@ def once(config: Config, run: Path, jobs: int) -> None:
     costs = kept(*job.build(config, dataset), dataset)
     write_atomic(run / COSTS, json.dumps(costs) + "\n")
     try:
-        job.once(config, run, dataset, progress=False, pictures=False)
+        job.once(config, run, dataset, progress=False)
     except Diverged as error:
         write_atomic(run / DIVERGED, f"{error}\n")
 

@@ -123,9 +123,8 @@ def sight(
     support, query = parts(own)
     rows = fewshot.draw(own, support, cell.shots, seed)
 
-    old = known_data(
-        trained, data_path
-    )  # not Trained.load_data: a fine-tuned run may be tuned again
+    # A fine-tuned run may be tuned again, and what it was tuned to isn't what is rehearsed.
+    old = known_data(trained, data_path)
     known, test = old.index["train"].tolist(), old.index.get("test", torch.empty(0)).tolist()
     old = fewshot.view(
         old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
