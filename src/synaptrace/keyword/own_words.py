@@ -20,7 +20,9 @@ from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot, tuned
 from synaptrace.keyword.adapt import Keep, adapt
-from synaptrace.keyword.study import AT_ONCE, digest, known_data, learner, measure
+from synaptrace.keyword.model import learner, measure
+from synaptrace.keyword.plan import digest
+from synaptrace.keyword.sight import AT_ONCE, known_data
 from synaptrace.keyword.tuned import Cell
 from synaptrace.seeds import generator
 from synaptrace.training import job

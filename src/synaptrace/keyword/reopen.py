@@ -9,7 +9,8 @@ import torch
 
 from synaptrace.data.dataset import ArrayDataset, Dataset
 from synaptrace.keyword import fewshot, own_words, study
-from synaptrace.keyword.study import AT_ONCE, Case, Plan
+from synaptrace.keyword.plan import Case, Plan
+from synaptrace.keyword.sight import AT_ONCE, sight
 from synaptrace.keyword.tuned import Record, read
 from synaptrace.training import job
 
@@ -34,7 +35,7 @@ def dataset(record: Record, trained: job.Trained) -> ArrayDataset:
     base, path = trained.run / record.base, trained.config.data["path"]
     if record.words is None:
         plan, case = _plan(record, base, path)
-        seen = study.sight(plan, case, record.cell).seen
+        seen = sight(plan, case, record.cell).seen
         trained.verify(seen.meta)
         index = {split: rows.tolist() for split, rows in seen.index.items()}
     else:
