@@ -10,12 +10,12 @@ from torch.utils._pytree import tree_leaves
 
 import sounds
 from synaptrace import cli
+from synaptrace.build import mlp
 from synaptrace.data import wav
 from synaptrace.data.audio import Features, Mel
 from synaptrace.errors import UserError
 from synaptrace.keyword import listen
 from synaptrace.memory import storage_bytes
-from synaptrace.network import mlp
 from synaptrace.neuron import LIF
 from synaptrace.seeds import generator
 

@@ -5,12 +5,13 @@ import torch
 from torch.nn import functional as F
 
 import synaptrace as st
-from synaptrace import engine, layers
+from synaptrace import layers
 from synaptrace.native import convolve, library, maps
 from synaptrace.neuron import fire
+from synaptrace.rules.tp import execute
 
 pytestmark = [
-    pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}"),
+    pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}"),
     pytest.mark.usefixtures("each_level"),
 ]
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (4, 70, 6, 5), (2, 16, 9, 9)]
@@ -137,8 +138,8 @@ def test_training_in_float64_is_the_same(contrast: str, pool: str) -> None:
     (plain, slow), (native, fast) = (
         trained(name, torch.float64, contrast, 100, pool) for name in ("torch", "native")
     )
-    assert native.fused
-    assert not plain.fused
+    assert execute.maps_natively(native)
+    assert not execute.maps_natively(plain)
     for one, other in zip(slow, fast, strict=True):
         assert (one - other).abs().max() <= 1e-9
         assert (one.grad - other.grad).norm() <= 1e-9 * one.grad.norm()

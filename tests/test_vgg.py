@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import synaptrace as st
+from synaptrace.build import VGG
 from synaptrace.memory import Meter, storage_bytes
-from synaptrace.network import VGG
 
 NEURON = st.LIF(threshold=0.2, decay=0.53, trace_decay=0.98)  # low, so that all layers spike
 

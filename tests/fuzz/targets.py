@@ -26,10 +26,10 @@ import sounds
 import toy
 from fuzz.mutators import TEXTS, Mutator
 from synaptrace import cli, config, data
+from synaptrace.build import mlp
 from synaptrace.data import kws01, nmnist_sim, splits, wav
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
-from synaptrace.network import mlp
 from synaptrace.training import job, loop
 
 STEPS = 200_000

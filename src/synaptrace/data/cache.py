@@ -82,7 +82,9 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text("utf-8"))
+            self.meta: dict[str, Any] = json.loads(
+                (folder / "meta.json").read_text(encoding="utf-8")
+            )
             for name in ("offsets.npy", "labels.npy", "notes.json"):
                 self._check(name)
             for name, size in self.meta["sizes"].items():
@@ -90,7 +92,7 @@ class Cache:
                     raise ValueError(f"{name} has another size")
             self.offsets: Array = npy.read(folder / "offsets.npy").copy()
             self.labels: Array = npy.read(folder / "labels.npy").copy()
-            notes = json.loads((folder / "notes.json").read_text("utf-8"))
+            notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
             self.notes: dict[str, list[str]] = notes
             self.columns: dict[str, Array] = {
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -311,7 +313,7 @@ def _fill(
         raise UserError("; ".join([f"{key['name']}: there is no readable sample", *skipped[:1]]))
     np.save(folder / "offsets.npy", np.array(offsets, dtype=np.int64), allow_pickle=False)
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int64), allow_pickle=False)
-    (folder / "notes.json").write_text(json.dumps(notes), "utf-8")
+    (folder / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
     sums, sizes = {}, {}
     for file in sorted(folder.iterdir()):
         with file.open("rb") as opened:

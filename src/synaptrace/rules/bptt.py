@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.neuron import adapt, reset, spike
+from synaptrace.neuron import adapt, advance
 from synaptrace.rules.base import Locality, Rule
 
 
@@ -83,14 +83,12 @@ class BPTT(Rule):
             for i, layer in enumerate(net.layers):
                 u, previous = state["membrane"][i], state["spikes"][i]
                 heard = previous.detach() if self.detach_recurrent else previous
-                v = driven = layer.current(x, heard, self.kernels[i]) + layer.neuron.beta * u
+                current, a = layer.current(x, heard, self.kernels[i]), None
                 if net.adaptive:
                     a = adapt(layer.neuron, state["adaptation"][i], previous)
                     state["adaptation"][i] = a
-                    driven = v - layer.neuron.adaptation * a
-                s = spike(layer.neuron, driven)
-                back = s.detach() if self.detach_reset else s
-                state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, back), s
+                u, s = advance(layer.neuron, current, u, a, detach_reset=self.detach_reset)
+                state["membrane"][i], state["spikes"][i] = u, s
                 self._record(i, None, s.detach(), running)
                 x = layer.pool(s)
             x, before = x.flatten(1), state["readout"][0]

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from synaptrace.layers import Dense
 from synaptrace.network import Network
-from synaptrace.neuron import reset
+from synaptrace.neuron import fire
 from synaptrace.rules.base import Locality
 from synaptrace.rules.stream import SampleStream
 
@@ -59,14 +59,12 @@ class SpikingClassifiers(SampleStream):
     def _classify(self, i: int, out: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
         """A step of layer i's classifier on the layer's output: 2 (o − y) / (B O), and ψ_o."""
         classifier, u = self.classifiers[i], self.state["classifier_membrane"]
-        out, neuron = out.flatten(1), classifier.neuron
-        v = classifier.current(out, out, classifier.kernel()).add_(u[i], alpha=neuron.beta)
-        xi = v - neuron.threshold
-        spikes = (xi >= 0).to(v.dtype)
-        u[i] = reset(neuron, v, spikes)
+        out = out.flatten(1)
+        current = classifier.current(out, out, classifier.kernel())
+        u[i], spikes, psi = fire(classifier.neuron, current, u[i])
         off, share = spikes - self._one_hot(), self._share(running)
         self._record(i, (off.square() * share).sum() / self.classes, None, running)
-        return off.mul_(share).mul_(2 / self.classes), neuron.surrogate(xi)
+        return off.mul_(share).mul_(2 / self.classes), psi
 
 
 class ELL(SpikingClassifiers):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense
 from synaptrace.network import Network
-from synaptrace.neuron import LIF, adapt, reset
+from synaptrace.neuron import LIF, adapt, fire
 from synaptrace.rules.base import Rule
 
 
@@ -86,15 +86,13 @@ class SampleStream(Rule):
         """One step of hidden layer i on input x; its state moves on, its rate is recorded."""
         layer, state = self.net.layers[i], self.state
         u, previous = state["membrane"][i], state["spikes"][i]
-        v = layer.current(x, previous, self.kernels[i]).add_(u, alpha=layer.neuron.beta)
-        xi = v - layer.neuron.threshold
+        v, a = layer.current(x, previous, self.kernels[i]), None
         if self.net.adaptive:
             state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
-            xi.sub_(a, alpha=layer.neuron.adaptation)
-        s = (xi >= 0).to(v.dtype)
-        state["membrane"][i], state["spikes"][i] = reset(layer.neuron, v, s), s
+        u, s, psi = fire(layer.neuron, v, u, a=a, keep=True)
+        state["membrane"][i], state["spikes"][i] = u, s
         self._record(i, None, s, running)
-        return Fired(x, previous, v, layer.neuron.surrogate(xi), s, layer.pool(s))
+        return Fired(x, previous, v, psi, s, layer.pool(s))
 
     def _readout(self, out: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
         """The readout's step on the last layer's output: its gradient is added, its loss recorded.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from synaptrace import network
+from synaptrace import build as networks
 from synaptrace.bench.measure import Job, peak_memory
 from synaptrace.compare.rule_variants import Contender, contender
 from synaptrace.errors import UserError
@@ -61,7 +61,7 @@ class Line:
 def make(spec: Spec, one: Contender) -> tuple[Network, Rule]:
     """The network and the rule, from a fixed seed."""
     draws = generator(0, "memory")
-    net = network.build(spec, generator=draws)
+    net = networks.build(spec, generator=draws)
     return net, one.build(net, draws)
 
 

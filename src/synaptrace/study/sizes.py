@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from synaptrace import network
+from synaptrace import build as networks
 from synaptrace.layers import Conv
 from synaptrace.network import Network
 from synaptrace.rules import waves
@@ -126,4 +126,4 @@ def case(net: Network, batch: int, steps: int) -> Case:
 def bare(spec: dict[str, Any]) -> Network:
     """The network of ``spec`` (`Network.spec`) without numbers in it, however large it is."""
     with torch.device("meta"):
-        return network.build(spec)
+        return networks.build(spec)

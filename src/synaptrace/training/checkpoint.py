@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
-from synaptrace.rules.base import PREFIX
+from synaptrace.rules.state import PREFIX
 
 FORMAT = 1
 KEY = "synaptrace"

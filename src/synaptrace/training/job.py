@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synaptrace import data, network, rules
+from synaptrace import build as networks
+from synaptrace import data, rules
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset, Meta
 from synaptrace.errors import UserError
@@ -43,7 +44,7 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
     else:
         model["in_shape"] = meta.shape
     spec = {**model, "classes": len(meta.classes), "neuron": config.neuron}
-    net = network.build(spec, generator=draws)
+    net = networks.build(spec, generator=draws)
     return net, rules.build(net, **config.rule, generator=draws)
 
 

@@ -20,7 +20,8 @@ from typing import Any, Literal, overload
 
 import yaml
 
-from synaptrace import network, rules
+from synaptrace import build as networks
+from synaptrace import rules
 from synaptrace.config import Config, resolve
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
@@ -161,7 +162,7 @@ def load(run: str | Path, rule: bool = False) -> Network | tuple[Network, Rule]:
 def network_of(path: Path, tensors: checkpoint.Tensors, meta: Mapping[str, Any]) -> Network:
     """The network that the content of a checkpoint describes. Raises UserError as `load` does."""
     try:
-        net = network.build(meta["network"])
+        net = networks.build(meta["network"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: its description of the network is broken ({error})") from error
     weights = checkpoint.evaluated(tensors)

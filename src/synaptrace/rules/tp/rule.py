@@ -46,14 +46,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from synaptrace import operations
 from synaptrace.errors import UserError
-from synaptrace.layers import Label
+from synaptrace.layers import operations
 from synaptrace.network import Network
 from synaptrace.rules.base import Locality, Rule
 from synaptrace.rules.tp import contrast as equations
 from synaptrace.rules.tp import execute, presynaptic, targets
 from synaptrace.rules.tp.contrast import Contrast
+from synaptrace.rules.tp.label import Label
 from synaptrace.rules.tp.presynaptic import Presynaptic
 from synaptrace.rules.tp.targets import Targets
 

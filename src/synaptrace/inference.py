@@ -1,4 +1,11 @@
-"""A dense network as the native engine's structures, and what keeps it from being one."""
+"""Dense networks on the native engine: what keeps one from it, the structures that describe it, and
+the sample stream alone, for logits and for spikes to count.
+
+The engine runs sequences without Python between time steps. It reads only the weight rows of active
+inputs and takes at most 32 steps at a time, so memory doesn't grow with T. Results are those of the
+plain path up to rounding, numbers below the normal ones (1e-38 in float32) being taken for zeros,
+and the same bits on any number of threads. `Network.forward` uses it by itself where it can.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +13,13 @@ import ctypes
 import inspect
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from synaptrace.layers import Dense
+from synaptrace.native import library
 from synaptrace.native.library import MAX_LAYERS, SURROGATES, Job, Layer, Matrix, address, why
 
 if TYPE_CHECKING:
@@ -28,6 +36,11 @@ def overridden(what: object, kind: type, *inert: str) -> str | None:
     found = changed(made, kind)
     own = vars(what).keys() & methods(kind).keys()
     return next((name for name in (*found, *sorted(own)) if name not in inert), None)
+
+
+def library_class(net: Network) -> type:
+    """`network.Network` among the classes of ``net``: that module imports this one."""
+    return next(kind for kind in type(net).__mro__ if kind.__module__ == "synaptrace.network")
 
 
 @cache
@@ -52,8 +65,6 @@ def methods(kind: type) -> dict[str, Any]:
 
 def unfit(net: Network, events: Tensor) -> str | None:
     """Why the engine can't run ``net`` on ``events``; None where it can."""
-    from synaptrace import network  # which imports this
-
     if why():
         return why()
     weight = net.readout.weight
@@ -61,7 +72,7 @@ def unfit(net: Network, events: Tensor) -> str | None:
     if any(type(layer) is not Dense for layer in layers):
         return "it has dense layers only"
     own = [overridden(layer, Dense) for layer in layers]
-    own.append(overridden(net, network.Network, "add_class"))
+    own.append(overridden(net, library_class(net), "add_class"))
     if any(own):
         return f"it doesn't know a {next(filter(None, own))} of your own"
     if len(net.layers) > MAX_LAYERS:
@@ -122,7 +133,7 @@ def matrices(job: Job) -> list[Matrix]:
 def layout(job: Job) -> tuple[int, ...]:
     """What decides how the engine's working memory is laid out."""
     numbers = [job.is_double, job.learn, job.batch, job.classes, job.capacity, job.threads]
-    numbers += [min(job.every, job.steps, 32)]
+    numbers += [min(job.every, job.steps, 32), job.eligibility]
     numbers += [n for i in range(job.layers) for n in (job.layer[i].inputs, job.layer[i].outputs)]
     exists = [p is not None for m in matrices(job) for p in (m.weight, m.grad, m.mean)]
     return (*numbers, *map(int, exists))
@@ -131,3 +142,48 @@ def layout(job: Job) -> tuple[int, ...]:
 def contiguous(net: Network, events: Tensor) -> Tensor:
     """events (T, B, …) as (T, B, inputs), contiguous, in the network's dtype."""
     return events.to(net.readout.weight.dtype).flatten(2).contiguous()
+
+
+class Result(NamedTuple):
+    """What a network did with a batch."""
+
+    logits: Tensor
+    """(B, classes) at each sample's end."""
+    spikes: Tensor
+    """(layers,) int64: spikes of each hidden layer, summed over samples up to their ends."""
+    ends: Tensor
+    """(B,) int64: the steps that a sample ran."""
+
+
+@torch.no_grad()
+def forward(
+    net: Network, events: Tensor, lengths: Tensor | None = None, confidence: float = 0.0
+) -> Result | None:
+    """Run the sample stream; None where the engine can't be used.
+
+    Args:
+        events: (T, B, *in_shape).
+        lengths: (B,) in steps.
+        confidence: a sample ends as soon as a class is so probable, 0: it runs to its end.
+
+    Raises:
+        UserError: a shape that doesn't fit.
+    """
+    if not events.shape[:2].numel() or unfit(net, events) is not None:
+        return None
+    net.fit(events[0])
+    events = contiguous(net, events)
+    kernels = [layer.kernel() for layer in [*net.layers, net.readout]]
+    job = describe(net, kernels, events, learn=False)
+    job.confidence, dtype, whole = confidence, kernels[-1].dtype, torch.int64
+    if lengths is not None:
+        lengths = lengths.to("cpu", whole).contiguous()
+        job.lengths = address(lengths, whole)
+    logits = kernels[-1].new_empty(events.shape[1], net.classes)
+    spikes = torch.zeros(len(net.layers), dtype=whole)
+    ends = torch.empty(events.shape[1], dtype=whole)
+    job.logits, job.spikes, job.ends = (
+        address(logits, dtype), address(spikes, whole), address(ends, whole)
+    )  # fmt: skip
+    library.run(job, None, fresh=True)
+    return Result(logits, spikes, ends)

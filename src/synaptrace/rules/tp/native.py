@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
-from torch.optim import optimizer as hooks
+from torch.optim import Optimizer
 
-from synaptrace.engine import stream
-from synaptrace.engine.describe import contiguous, describe, layout, unfit
+from synaptrace.inference import contiguous, describe, layout
 from synaptrace.layers import add_gradient, standardise_gradient
 from synaptrace.native import library
 from synaptrace.native.library import Matrix, address
-
-EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks)
-"""Hooks that PyTorch calls at the steps of all optimizers."""
+from synaptrace.rules.tp import target_spikes as stream
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
@@ -30,61 +26,6 @@ class Memory:
     work: Tensor | None = None
     layout: tuple[int, ...] = ()
     stream: stream.Stream | None = None
-
-
-def obstacle(
-    rule: TracesPropagation, events: Tensor, optimizer: Optimizer | None, every: int | None
-) -> str | None:
-    """Why the engine can't do this sequence; None where it can."""
-    reason = unfit(rule.net, events)
-    if reason is not None:
-        return reason
-    if len(rule.targets) > rule.block:
-        return f"it has at most {rule.block} class rows"
-    like = rule.net.readout.weight
-    label = [w for w in (rule.label.weight, rule.label.recurrent) if w is not None]
-    if not all(fits(w, like) for w in label):
-        return "it needs contiguous weights of one dtype"
-    if not all(fits(p.grad, like) for p, _ in trained(rule) if p.grad is not None):
-        return "it needs contiguous gradients"
-    if optimizer is None or every is None or every >= len(events):
-        return None
-    if rule.label.standardise:
-        return "it updates standardised weights only at the end of a sequence"
-    return not_plain_adam(optimizer, {id(p) for p, _ in trained(rule)})
-
-
-def not_plain_adam(optimizer: Optimizer, known: set[int]) -> str | None:
-    """Why the engine can't take the optimizer's place between steps; None where it can."""
-    if type(optimizer) is not Adam:
-        return f"it has Adam, not {type(optimizer).__name__}, between the steps of a sequence"
-    own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
-    if any(own) or any(EVERYWHERE):
-        return "it calls no hooks of the optimizer"
-    if not (of_pytorch(optimizer.step) and of_pytorch(optimizer.zero_grad)):
-        return "it calls no step or zero_grad but Adam's own"
-    for group in optimizer.param_groups:
-        odd = [k for k in ("amsgrad", "maximize", "differentiable", "capturable") if group[k]]
-        if group["weight_decay"] or odd:
-            return f"it has no Adam with {odd[0] if odd else 'weight_decay'}"
-        if any(id(p) not in known and p.grad is not None for p in group["params"]):
-            return "it knows the network's and the rule's parameters only"
-        for p in group["params"]:
-            moments = [optimizer.state.get(p, {}).get(name) for name in ("exp_avg", "exp_avg_sq")]
-            if not all(fits(each, p) for each in moments if each is not None):
-                return "it needs contiguous moments, in the parameter's dtype"
-    return None
-
-
-def of_pytorch(method: Any) -> bool:
-    """Whether a method is PyTorch's with all that wraps it, as a learning-rate schedule does to
-    see that it was called (which it does see: a sequence ends with a call)."""
-    while method is not None:
-        function = getattr(method, "__func__", method)
-        if not getattr(function, "__globals__", {}).get("__name__", "").startswith("torch."):
-            return False
-        method = getattr(function, "__wrapped__", None)
-    return True
 
 
 def fits(tensor: Tensor, like: Tensor) -> bool:
@@ -112,7 +53,7 @@ def sequence(
     every: int | None,
     memory: Memory,
 ) -> None:
-    """All steps of a sequence that `obstacle` found nothing against, `start` having been called.
+    """All steps of a sequence that `execute` found nothing against, `start` having been called.
 
     Leaves in ``.grad`` what the plain path leaves there: the sum since the last update.
     Of the rule's state only labels, logits, losses and rates remain.
@@ -136,6 +77,8 @@ def sequence(
         lengths = lengths.to("cpu", whole).contiguous()
         job.lengths = address(lengths, whole)
     job.label_threshold = rule.label_threshold
+    job.eligibility, tau = rule.presynaptic.eligibility, rule.contrast.temperature
+    job.temperature, job.margin = 0.0 if tau == "auto" else tau, rule.contrast.margin
     if rule.train_label or not stream.keeps(label, job.steps):
         memory.stream = None
         kernel = label.kernel().detach()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synaptrace.layers import Label
-from synaptrace.neuron import LIF, reset
+from synaptrace.neuron import LIF, integrate, reset, spike
+from synaptrace.rules.tp.label import Label
 
 MOST = 2**26
 """Bytes that a stream may take: 1,800 steps of 20 classes and 450 neurons."""
@@ -63,8 +63,8 @@ def compute(label: Label, threshold: float, steps: int) -> Stream:
     counts, indices = [torch.zeros(1, dtype=torch.int64)], []
     for _ in range(steps):
         v = label.current(every, s.view(-1, *label.shape), kernel).flatten(1)
-        v = v.add_(u, alpha=neuron.beta)
-        s = (v - threshold >= 0).to(v.dtype)
+        v = integrate(neuron, v, u)
+        s = spike(neuron, v, threshold)
         u = reset(neuron, v, s, threshold)
         counts.append(s.sum(1).long())
         indices.append(s.nonzero()[:, 1].to(torch.int32))
