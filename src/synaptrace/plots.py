@@ -149,7 +149,7 @@ def embedding(net: Network, dataset: Dataset, path: Path) -> Path | None:
 
 
 def confusion(matrix: list[list[int]], classes: tuple[str, ...], path: Path, title: str) -> Path:
-    """A confusion matrix, rows labels and columns predictions."""
+    """A confusion matrix (classes, classes) of counts, rows labels and columns predictions."""
     counts = torch.tensor(matrix, dtype=torch.float32)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
     side = max(3.5, 0.35 * len(classes) + 1.5)

@@ -47,7 +47,10 @@ class Plan:
         return self.out / re.sub(r"[^A-Za-z0-9.=-]", "-", label) / f"lr-{rate:g}" / f"seed-{seed}"
 
     def config(self, task: Task) -> Config:
-        """The settings of one training; its last rate is the same share of its first as theirs."""
+        """The settings of one training: `configs`, with its seed and rate.
+
+        The rate goes down to the same share of itself as theirs does.
+        """
         label, rate, seed = task
         given = self.configs[label].train
         final = None if given["lr_final"] is None else rate * (given["lr_final"] / given["lr"])
@@ -101,6 +104,9 @@ def plan(
             aren't named being the rule's own defaults whatever the preset says; one with a
             dot is a setting of another section (espp:train.update=step), and ``rates=1e-4/3e-4``
             is a grid of its own.
+        preset, file, overrides: the settings that all share, as `config.resolve` takes them.
+        rates: learning rates for contenders without a grid of their own.
+        seeds: how many, from train.seed on.
         out: None: a directory below runs/ named by the settings, the same for the same ones.
 
     Raises:

@@ -2,8 +2,8 @@
 
     RUN/finetune-<folder>-<hash>-<hash>_<cell>/   checkpoints, and summary.json at the end
 
-The hashes are of the recordings and of RUN's weights, so other ones make another directory; the
-result is listened with like any run.
+The hashes are of the recordings and of RUN's weights, so that other recordings or weights have a
+directory of their own. It is a run like any other: `listen` takes it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,10 @@ def recordings(path: Path, trained: job.Trained) -> ArrayDataset:
 
 
 def parts(data: ArrayDataset) -> tuple[list[int], list[int]]:
-    """Support and query: every recording of a word that has few, else four fifths and one."""
+    """Support and query: four fifths and one of each word that has `ENOUGH` recordings.
+
+    All recordings of a word that has fewer are support.
+    """
     everything = range(len(data.labels))
     counts = data.labels.bincount()
     few = [row for row in everything if counts[data.labels[row]] < ENOUGH]

@@ -54,8 +54,8 @@ class Plan:
     word: str | None = None
     """A word that the network never heard, and whose shots alone it is given."""
     judge: str = "query"
-    """"query", or "support": a part of the support, and for the others what validated before, to
-    choose settings by."""
+    """"query" reports; "support" is for choosing settings without a look at the query: accuracy is
+    measured on a part of the support, and for the other speakers on the validation set."""
     given: dict[Case, Path] = field(default_factory=dict)
     """Runs that are trained already."""
     data_path: str | None = None
