@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synaptrace.data.speechcommands import WORDS
+from synaptrace.data.sets.speechcommands import WORDS
 
 
 def tone(pitch: float, seconds: float = 0.5, rate: int = 16000, seed: int = 0) -> torch.Tensor:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synaptrace.data.align import HEIGHT, LEAST, PLACES, WIDTH, align
-from synaptrace.data.frames import Events
+from synaptrace.data.events.align import HEIGHT, LEAST, PLACES, WIDTH, align
+from synaptrace.data.events.frames import Events
 
 SENSOR = (34, 34)
 

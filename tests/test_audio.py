@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data.audio import FLOOR, Features, Mel, causal_step, centre
+from synaptrace.data.audio.features import FLOOR, Features, Mel, causal_step, centre
 from synaptrace.errors import UserError
 
 MELS = [Mel(), Mel(rate=8000, hop=20.0)]

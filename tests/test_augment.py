@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from synaptrace.data import augment
-from synaptrace.data.frames import Events, Frames
+from synaptrace.data.events import augment
+from synaptrace.data.events.frames import Events, Frames
 
 
 def gen(seed=0):

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from synaptrace.bench import calibrate, camera
-from synaptrace.bench.calibrate import Linear, Recordings
-from synaptrace.data import atis, digits
+from synaptrace.data.sets import digits
+from synaptrace.data.simulate import atis
+from synaptrace.data.simulate import compare as camera
+from synaptrace.data.simulate import fit as calibrate
+from synaptrace.data.simulate.fit import Linear, Recordings
 from synaptrace.seeds import generator
 
 ROWS = [row + 0.3 for row in atis.ROWS]

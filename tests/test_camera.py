@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from synaptrace.data.camera import DARK, Camera, place, saccades
+from synaptrace.data.simulate.camera import DARK, Camera, place, saccades
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 

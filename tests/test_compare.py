@@ -175,6 +175,14 @@ def test_a_contender_may_have_settings_and_rates_of_its_own(tmp_path: Path) -> N
     assert plan.configs["tp"].train["update"] == "sequence"
 
 
+def test_a_readout_may_have_a_rate_of_its_own(tmp_path: Path) -> None:
+    own = "tp:train.lr_readout=2e-2"
+    plan = make(tmp_path, "tp", own)
+    assert [plan.config(task).train["lr"] for task in plan.first(own)] == [1e-3, 1e-2]
+    assert plan.config(plan.first(own)[0]).train["lr_readout"] == 2e-2
+    assert "lr_readout" not in plan.configs["tp"].train  # as in comparisons made before it
+
+
 def test_a_presets_options_of_a_rule_are_nobodys(tmp_path: Path) -> None:
     plan = compare.plan(["tp", "tp:contrast=class"], preset="fsdd", out=tmp_path)
     assert [config.rule["contrast"] for config in plan.configs.values()] == ["batch", "class"]
@@ -205,8 +213,12 @@ def test_the_last_rate_keeps_its_share_of_the_first(tmp_path: Path) -> None:
 
 
 def test_an_epochs_seconds_are_their_median(tmp_path: Path) -> None:
-    runs.write_metrics(tmp_path / "a", [{"seconds": s} for s in (1.0, 3.0, 103.0)])
-    runs.write_metrics(tmp_path / "b", [{"seconds": s} for s in (2.0, 4.0)])
+    for name, ends in (("a", (1.0, 3.0, 103.0)), ("b", (2.0, 4.0))):
+        lines = [
+            {"epoch": epoch, "train_accuracy": 0.5, "lr": 1e-3, "seconds": end}
+            for epoch, end in enumerate(ends, 1)
+        ]
+        runs.write_metrics(tmp_path / name, lines)
     assert runner.seconds([tmp_path / "a", tmp_path / "b"]) == 2.0  # of 1, 2, 100, 2, 2
     assert runner.seconds([]) is None
 

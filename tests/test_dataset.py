@@ -5,8 +5,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from synaptrace import data
-from synaptrace.data.augment import shift
 from synaptrace.data.dataset import ArrayDataset, group
+from synaptrace.data.events.augment import shift
 from synaptrace.data.loaders import Loaders
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator

@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 import recordings
 from synaptrace import data
-from synaptrace.data import dvscifar10, dvsgesture, splits
+from synaptrace.data import splits
+from synaptrace.data.sets import dvscifar10, dvsgesture
 from synaptrace.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from synaptrace.data.encode import LEAK, delta, lif
+from synaptrace.data.audio.encode import LEAK, delta, lif
 from synaptrace.seeds import generator
 
 

@@ -339,6 +339,20 @@ def test_frozen_weights_and_weights_that_no_optimizer_has() -> None:
 
 
 @built
+def test_a_readout_with_a_rate_of_its_own() -> None:
+    made = plain_twins()
+    start = made[0][0].readout.weight.detach().clone()
+    for net, rule in made:
+        weights = [w for name, w in net.named_parameters() if name != "readout.weight"]
+        groups = [{"params": weights}, {"params": [net.readout.weight], "lr": 3e-2}]
+        optimizer = torch.optim.Adam(groups, lr=1e-3, eps=1e-3)
+        for _ in range(2):
+            rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=1)
+    compare(*made, 1e-9)
+    assert (made[0][0].readout.weight - start).abs().max() > 1e-2
+
+
+@built
 def test_what_an_earlier_backward_left_takes_part_in_the_first_update() -> None:
     made = plain_twins()
     for net, rule in made:

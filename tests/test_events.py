@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recordings
-from synaptrace.data.events import read_aedat2, read_aedat3, read_bin
-from synaptrace.data.frames import Frames
+from synaptrace.data.events.formats import read_aedat2, read_aedat3, read_bin
+from synaptrace.data.events.frames import Frames
 from synaptrace.errors import UserError
 
 REAL = os.environ.get("SYNAPTRACE_TEST_DATA")

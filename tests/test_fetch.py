@@ -13,8 +13,8 @@ import pytest
 
 import recordings
 from synaptrace.data import fetch as fetching
-from synaptrace.data import nmnist
 from synaptrace.data.fetch import fetch
+from synaptrace.data.sets import nmnist
 from synaptrace.data.source import Download, Source
 from synaptrace.errors import UserError
 

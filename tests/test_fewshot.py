@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data import fsdd
-from synaptrace.data.audio import Features
+from synaptrace.data.audio.features import Features
+from synaptrace.data.sets import fsdd
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot
 from synaptrace.seeds import generator

@@ -8,7 +8,7 @@ import torch
 
 import sounds
 from synaptrace import data
-from synaptrace.data import folder
+from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
 
 WORDS = {"no": 300.0, "oui": 900.0, "yes": 2000.0}

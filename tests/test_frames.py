@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synaptrace.data.frames import Events, Frames, resize
+from synaptrace.data.events.frames import Events, Frames, resize
 from synaptrace.errors import UserError
 
 

@@ -6,7 +6,7 @@ import torch
 
 import recordings
 from synaptrace import data
-from synaptrace.data import shd, ssc
+from synaptrace.data.sets import shd, ssc
 from synaptrace.errors import UserError
 
 h5py = pytest.importorskip("h5py", reason="h5py isn't installed")

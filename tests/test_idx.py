@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from synaptrace.data import idx
+from synaptrace.data.simulate import idx
 from synaptrace.errors import UserError
 
 

@@ -6,8 +6,10 @@ import struct
 import numpy as np
 import pytest
 
-from synaptrace.data import idx, inputs, npy, wav
-from synaptrace.data.events import read_aedat2, read_aedat3, read_bin
+from synaptrace.data import inputs, npy
+from synaptrace.data.audio import wav
+from synaptrace.data.events.formats import read_aedat2, read_aedat3, read_bin
+from synaptrace.data.simulate import idx
 from synaptrace.errors import UserError
 
 

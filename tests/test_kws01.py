@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from synaptrace import data
-from synaptrace.data import kws01, splits
+from synaptrace.data import splits
+from synaptrace.data.sets import kws01
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 

@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves
 import sounds
 from synaptrace import cli
 from synaptrace.build import mlp
-from synaptrace.data import wav
-from synaptrace.data.audio import Features, Mel
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features, Mel
 from synaptrace.errors import UserError
 from synaptrace.keyword import listen
 from synaptrace.memory import storage_bytes

@@ -9,11 +9,14 @@ import pytest
 import torch
 
 import toy
+from synaptrace import rules
 from synaptrace.errors import UserError
-from synaptrace.training import checkpoint, schedule, tensorboard
+from synaptrace.seeds import generator
+from synaptrace.training import checkpoint, loop, schedule, tensorboard
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
 from synaptrace.training.loop import Diverged, fit
+from synaptrace.training.state import State
 
 
 def train(data: toy.Toy | None = None, **options: Any) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def test_metrics_and_summary(tmp_path: Path) -> None:
     first, second = runs.read_metrics(tmp_path)
     assert first.keys() == second.keys() == {
         "epoch", "train_accuracy", "validation_accuracy", "losses", "rates", "lr", "seconds",
-        "peak_memory_bytes",
+        "peak_memory_bytes", "run_id",
     }  # fmt: skip
     assert (first["epoch"], second["epoch"]) == (1, 2)
     assert first["losses"].keys() == {"layers.0", "readout"}
@@ -212,6 +215,8 @@ def test_divergence_stops_and_keeps_the_last_good_weights(tmp_path: Path, update
         ({"lr": -1.0}, r"train\.lr"),
         ({"lr": math.nan}, r"train\.lr"),
         ({"lr_final": -1.0}, r"train\.lr"),
+        ({"lr_readout": 0.0}, r"train\.lr_readout"),
+        ({"lr_readout": math.inf}, r"train\.lr_readout"),
         ({"ema": 1.0}, r"train\.ema"),
         ({"update": "daily"}, r"train\.update"),
         ({"device": "abacus"}, r"train\.device: 'abacus' can't be used"),
@@ -221,6 +226,52 @@ def test_options_out_of_range(options: dict[str, Any], message: str, tmp_path: P
     with pytest.raises(UserError, match=message):
         train(run=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_readout_has_a_rate_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[float]] = []
+
+    def learn(state: State, *rest: Any) -> list[float]:
+        groups = state.optimizer.param_groups
+        if not state.at.batch:
+            seen.append([group["lr"] for group in groups])
+        if len(groups) == 2:
+            assert [id(p) for p in groups[1]["params"]] == [id(state.net.readout.weight)]
+        return loop_learn(state, *rest)
+
+    loop_learn = loop.learn
+    monkeypatch.setattr(loop, "learn", learn)
+    net, rule = toy.make(train_label=True)  # a parameter that comes after the readout's
+    options: dict[str, Any] = {"epochs": 3, "lr": 1e-2, "progress": False}
+    fit(net, rule, toy.Toy(), lr_readout=4e-2, run=tmp_path, **options)
+    rates = [schedule.cosine(epoch, 3, 1e-2, 2.5e-3) for epoch in range(3)]
+    assert [pytest.approx([rate, 4 * rate]) for rate in rates] == seen
+    lines = runs.read_metrics(tmp_path)
+    assert [[line["lr"], line["lr_readout"]] for line in lines] == seen
+
+    seen.clear()
+    net, rule = toy.make(train_label=True)
+    fit(net, rule, toy.Toy(), lr_readout=None, **options)
+    assert seen == [[rate] for rate in rates]
+    net.readout.weight.requires_grad_(False)
+    with pytest.raises(UserError, match=r"train\.lr_readout: the readout's weight is frozen"):
+        fit(net, rule, toy.Toy(), lr_readout=4e-2, **options)
+
+
+@pytest.mark.parametrize("update", ["sequence", "step"])
+@pytest.mark.parametrize("rule", ["tp", "eprop"])
+def test_a_readout_at_everyones_rate_is_as_in_one_group(rule: str, update: str) -> None:
+    def trained(lr_readout: float | None) -> list[torch.Tensor]:
+        net, _ = toy.make()
+        fit(
+            net, rules.build(net, rule, generator=generator(0, "rule")), toy.Toy(), epochs=2,
+            lr=0.5**7, lr_final=0.5**7, lr_readout=lr_readout, update=update, progress=False,
+        )  # fmt: skip
+        return [weight.detach() for weight in net.parameters()]
+
+    one = trained(None)
+    assert all(map(torch.equal, one, trained(0.5**7)))
+    assert not torch.equal(one[-1], trained(0.5**5)[-1])
 
 
 def test_data_that_do_not_fit(tmp_path: Path) -> None:

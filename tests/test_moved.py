@@ -10,7 +10,7 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.data import wav
+from synaptrace.data.audio import wav
 from synaptrace.names import printed
 from synaptrace.training import job
 from synaptrace.training import run as runs

@@ -5,7 +5,7 @@ import torch
 
 import recordings
 from synaptrace import data
-from synaptrace.data import nmnist
+from synaptrace.data.sets import nmnist
 from synaptrace.errors import UserError
 
 

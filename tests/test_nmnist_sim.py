@@ -10,8 +10,8 @@ import torch
 import synaptrace as st
 from recordings import bin5, events
 from synaptrace import data
-from synaptrace.bench import camera
-from synaptrace.data import atis, nmnist_sim
+from synaptrace.data.simulate import atis, nmnist_sim
+from synaptrace.data.simulate import compare as camera
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 from test_idx import content

@@ -10,7 +10,7 @@ import sounds
 import test_kws01
 import test_nmnist_sim
 from synaptrace import config
-from synaptrace.data import dvscifar10
+from synaptrace.data.sets import dvscifar10
 from synaptrace.training import job
 
 

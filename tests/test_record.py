@@ -8,7 +8,7 @@ import torch
 
 import sounds
 from synaptrace import cli, data
-from synaptrace.data import wav
+from synaptrace.data.audio import wav
 from synaptrace.errors import UserError
 from synaptrace.keyword import record
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from synaptrace.data.align import align
 from synaptrace.data.cache import Sample, prepare
-from synaptrace.data.frames import Events, Frames
-from synaptrace.data.recorded import EventDataset, FrameDataset
+from synaptrace.data.events.align import align
+from synaptrace.data.events.frames import Events, Frames
+from synaptrace.data.events.recorded import EventDataset, FrameDataset
 from synaptrace.errors import UserError
 
 INDEX = {"train": [0, 2, 4, 6, 8, 9, 11], "validation": [1, 3], "test": [5, 7, 10]}

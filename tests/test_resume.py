@@ -13,9 +13,11 @@ import torch
 import toy
 from synaptrace.errors import UserError
 from synaptrace.training import checkpoint
+from synaptrace.training.loop import fit
 from synaptrace.training.run import BEST, LAST, read_metrics, read_summary
 
-CLOCK = ("seconds", "peak_memory_bytes")
+OWN = ("seconds", "peak_memory_bytes", "run_id")
+"""What differs between two runs of the same training."""
 
 
 PROCESSES = multiprocessing.get_context("forkserver")  # PyTorch is imported once for all
@@ -28,8 +30,8 @@ def start(run: Path, update: str, every_seconds: float, death: str = "") -> Any:
     return process
 
 
-def without_clock(line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in line.items() if key not in CLOCK}
+def without_own(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in OWN}
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -40,13 +42,13 @@ def assert_same(one: Path, other: Path) -> None:
             assert left[key].dtype == right[key].dtype
             assert torch.equal(left[key], right[key]), key
         for each in (about, said):
-            each["progress"] = without_clock(each["progress"])
-        assert about == said
-    metrics = [list(map(without_clock, read_metrics(run))) for run in (one, other)]
+            each["progress"] = without_own(each["progress"])
+        assert without_own(about) == without_own(said)
+    metrics = [list(map(without_own, read_metrics(run))) for run in (one, other)]
     assert metrics[0] == metrics[1]
     assert len(metrics[0]) == 3
     summaries = [read_summary(run) for run in (one, other)]
-    assert without_clock(summaries[0] or {}) == without_clock(summaries[1] or {}) != {}
+    assert without_own(summaries[0] or {}) == without_own(summaries[1] or {}) != {}
     assert sorted(other.glob("checkpoints/*")) == [other / BEST, other / LAST]  # nothing left over
 
 
@@ -91,6 +93,32 @@ def test_killed_from_outside(tmp_path: Path) -> None:
         process = start(directory, "sequence", 0)
         process.join(60)
     assert_same(tmp_path / "whole", run)
+
+
+@pytest.mark.parametrize("update", ["sequence", "step"])
+def test_moments_of_two_groups_come_back(update: str, tmp_path: Path) -> None:
+    class Cut(toy.Toy):
+        def batches(self, split: str, generator: torch.Generator | None = None) -> Any:
+            for batch in super().batches(split, generator):
+                if self.drawn.count(("train", 2)) == 2:
+                    raise KeyboardInterrupt  # in the second epoch
+                yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        toy.train(tmp_path / "cut", update, 0, Cut(), lr_readout=4e-2)
+    toy.train(tmp_path / "cut", update, 0, toy.Toy(), lr_readout=4e-2)
+    toy.train(tmp_path / "whole", update, 0, toy.Toy(), lr_readout=4e-2)
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_run_without_a_rate_of_its_own_goes_on_without(tmp_path: Path) -> None:
+    net, rule = toy.make(train_label=True)
+    options: dict[str, Any] = {"epochs": 1, "lr": 1e-2, "run": tmp_path, "progress": False}
+    fit(net, rule, toy.Toy(), **options)
+    assert "lr_readout" not in checkpoint.load(tmp_path / LAST)[1]["train"]
+    (tmp_path / "summary.json").unlink()
+    with pytest.raises(UserError, match=r"trained with train lr_readout None, not 0\.04"):
+        fit(net, rule, toy.Toy(), **options, resume=True, lr_readout=4e-2)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:

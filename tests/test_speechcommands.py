@@ -5,8 +5,8 @@ import torch
 
 import sounds
 from synaptrace import data
-from synaptrace.data import speechcommands
-from synaptrace.data.speechcommands import CLASSES, WORDS
+from synaptrace.data.sets import speechcommands
+from synaptrace.data.sets.speechcommands import CLASSES, WORDS
 from synaptrace.errors import UserError
 
 

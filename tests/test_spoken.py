@@ -8,9 +8,9 @@ import torch
 
 import sounds
 from synaptrace import data
-from synaptrace.data import fsdd
-from synaptrace.data.audio import Features
-from synaptrace.data.spoken import jitter
+from synaptrace.data.audio.clips import jitter
+from synaptrace.data.audio.features import Features
+from synaptrace.data.sets import fsdd
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 

@@ -10,7 +10,7 @@ import recordings
 import synaptrace as st
 from synaptrace import data
 from synaptrace.bench import data as bench
-from synaptrace.data import dvscifar10
+from synaptrace.data.sets import dvscifar10
 from synaptrace.errors import UserError
 
 

@@ -12,7 +12,8 @@ from matplotlib.image import imread
 import recordings
 from synaptrace import data
 from synaptrace.cli import data as cli
-from synaptrace.data import picture, verbs
+from synaptrace.data import inspect as verbs
+from synaptrace.data.events import picture
 from synaptrace.errors import UserError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data import wav
+from synaptrace.data.audio import wav
 from synaptrace.errors import UserError
 
 SAMPLES = torch.tensor([0.0, 0.5, -0.5, 0.25, -1.0, 0.75])

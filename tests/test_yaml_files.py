@@ -203,3 +203,10 @@ def test_a_runs_settings_keep_their_hash(tmp_path: Path) -> None:
         "ssc": "71a4e55c97b0",
     }  # fmt: skip
     assert {name: digest(resolve(preset=name)) for name in before} == before
+    said = {"train.lr_readout": "null", "rule.temperature": "1.0", "rule.eligibility": "false"}
+    assert digest(resolve(preset="digits", overrides=said)) == before["digits"]
+    more = {"train.lr_readout": "2e-2", "rule.temperature": "auto", "rule.eligibility": "true"}
+    found = resolve(preset="digits", overrides=more)
+    assert found.train["lr_readout"] == 2e-2
+    assert found.rule["temperature"] == "auto"
+    assert found.rule["eligibility"] is True

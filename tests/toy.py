@@ -66,12 +66,14 @@ def make(**options: Any) -> tuple[Network, Rule]:
     return net, build(net, "tp", generator=draws, **options)
 
 
-def train(run: Path, update: str, checkpoint_seconds: float, data: Toy) -> dict[str, Any]:
+def train(
+    run: Path, update: str, checkpoint_seconds: float, data: Toy, lr_readout: float | None = None
+) -> dict[str, Any]:
     """The training that the tests kill and resume: three epochs, averaged weights."""
     net, rule = make(train_label=True)
     return fit(
         net, rule, data, epochs=3, lr=1e-2, update=update, ema=0.9, run=run, resume=True,
-        checkpoint_seconds=checkpoint_seconds, progress=False, threads=1,
+        checkpoint_seconds=checkpoint_seconds, progress=False, threads=1, lr_readout=lr_readout,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from synaptrace import yaml_files
 from synaptrace.errors import UserError, short
 from synaptrace.files import expand_user
-from synaptrace.sections import MODELS, SECTIONS, Mlp, Section
+from synaptrace.sections import LATER, MODELS, SECTIONS, Mlp, Section
 from synaptrace.yaml_files import Text, read_as
 
 Layers = dict[str, Any]
@@ -131,7 +131,10 @@ def options_of(section: str, name: str) -> type[Section]:
 
 
 def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The section's values, checked, defaults filled in. Raises UserError naming the key."""
+    """The section's values, checked, defaults filled in but for those of `LATER`.
+
+    Raises UserError naming the key.
+    """
     if not isinstance(values, Mapping):
         raise UserError(f"{section}: needs keys and values, not {short(values)}")
     given = {
@@ -143,7 +146,7 @@ def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> di
         if (why := unusable(value)) is not None:
             raise UserError(f"{section}.{key}: {short(value)} {why}")
     try:
-        return kind.model_validate(given).model_dump(mode="json")
+        found = kind.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, (section, *first["loc"][:1])))
@@ -156,6 +159,13 @@ def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> di
         reason = ", or ".join(dict.fromkeys(w.removeprefix("Input should be ") for w in whys))
         bad = short(given[str(first["loc"][0])])
         raise UserError(f"{key}: {bad} should be {reason}") from None
+    fields = kind.model_fields
+    later = {
+        key
+        for key in LATER.get(kind.__name__, ()) if key in fields
+        and getattr(found, key) == fields[key].default
+    }  # fmt: skip
+    return found.model_dump(mode="json", exclude=later)
 
 
 def unusable(value: Any) -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from synaptrace.data.dataset import Dataset
 from synaptrace.drawing import attempt, figure, plain, save
 from synaptrace.errors import UserError
+from synaptrace.files import sweep
 from synaptrace.layers import Conv
 from synaptrace.network import Network, mask
 from synaptrace.training.run import read_config, read_metrics
@@ -26,6 +27,8 @@ MOST = 600
 
 def after_training(run: Path, net: Network, dataset: Dataset) -> None:
     """The pictures that every training leaves in ``run``; a warning for each that fails."""
+    for picture in (CURVE, EMBEDDING):
+        sweep(run / picture)  # a kill left it half-written
     attempt(lambda: learning_curve(run))
     attempt(lambda: embedding(net, dataset, run / EMBEDDING))
 

@@ -70,6 +70,9 @@ class Train(Section):
     epochs: int = Field(30, description="passes over the training samples", ge=1)
     lr: float = Field(3e-3, description="Adam's learning rate in the first epoch", gt=0)
     lr_final: float | None = Field(None, description="in the last (cosine); default lr / 4", ge=0)
+    lr_readout: float | None = Field(
+        None, description="the readout's own first rate, on the same schedule; default lr", gt=0
+    )
     update: Literal["sequence", "step"] | int = Field(
         "sequence", description="optimizer steps: sequence, step, or every so many steps"
     )
@@ -96,6 +99,10 @@ class RuleName(Section):
 
     name: str = Field("tp", description="the learning rule")
 
+
+LATER = {"Train": ("lr_readout",), "tp": ("eligibility", "temperature", "margin")}
+"""Options that version 0.1.0 had not, by section or rule. At their defaults they are left out of
+what a run keeps, so that its settings have the same hash as before."""
 
 SECTIONS: dict[str, type[Section]] = {
     "data": Data, "model": Mlp, "neuron": Neuron, "rule": RuleName, "train": Train,

@@ -9,7 +9,8 @@ from fuzz import formats, run_targets, targets
 from fuzz.mutators import BYTES, TEXT, Mutator
 from fuzz.targets import Target, command, fetched, loads, prediction, tried, written
 from synaptrace import config
-from synaptrace.data import events, nmnist_sim
+from synaptrace.data.events import formats as events
+from synaptrace.data.simulate import nmnist_sim
 
 Mutators = dict[str, Mutator]
 

@@ -17,7 +17,8 @@ import recordings
 from fuzz import targets
 from fuzz.targets import loads, tried
 from synaptrace import config
-from synaptrace.data import idx, wav
+from synaptrace.data.audio import wav
+from synaptrace.data.simulate import idx
 
 
 class Bad(NamedTuple):

@@ -19,7 +19,8 @@ from fuzz import targets
 from fuzz.known import Bad, after, spoken, waves
 from fuzz.targets import Accepted, fetched, loads
 from synaptrace import config, data
-from synaptrace.data import splits, wav
+from synaptrace.data import splits
+from synaptrace.data.audio import wav
 from synaptrace.errors import UserError
 
 REFUSED: dict[str, Bad] = {}

@@ -5,7 +5,8 @@ import sys
 
 import torch
 
-from synaptrace.bench import camera, data, listen, speed, step
+from synaptrace.bench import data, listen, speed, step
+from synaptrace.data.simulate import compare as camera
 from synaptrace.errors import UserError
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from synaptrace.data import wav
-from synaptrace.data.audio import Features
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.keyword import listen, reopen

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         UserError: as the verbs do.
     """
     from synaptrace.config import nested
-    from synaptrace.data import verbs
+    from synaptrace.data import inspect as verbs
     from synaptrace.errors import UserError
     from synaptrace.files import expand_user
 

@@ -37,7 +37,7 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace.data.audio import Features
+    from synaptrace.data.audio.features import Features
     from synaptrace.errors import UserError
     from synaptrace.keyword import microphone
     from synaptrace.keyword.listen import Report, Settings, as_dict, listen, sound

@@ -19,10 +19,12 @@ from typing import Any
 
 from synaptrace.config import Config, nested, options_of, resolve, validate
 from synaptrace.errors import UserError
-from synaptrace.files import read_json
 from synaptrace.training import run as runs
+from synaptrace.training import schema
 
 RATES = (1e-3, 3e-3, 1e-2)
+RATED = ("train.lr", "train.lr_final")
+"""Settings that follow from the rates that are tried."""
 DIVERGED = "diverged.txt"
 ABOUT = "comparison.json"
 
@@ -75,7 +77,7 @@ class Plan:
         (Without a validation set there is one rate: see `check`.)
         """
         scores = {
-            task[1]: runs.read_metrics(self.run(task))[-1]["validation_accuracy"] or 0.0
+            task[1]: runs.last_line(self.run(task))["validation_accuracy"] or 0.0
             for task in self.first(label)
             if runs.read_summary(self.run(task)) is not None
         }
@@ -119,13 +121,13 @@ def plan(
         raise UserError("--rules: needs at least one rule, each once")
     base = dict(overrides or {})
     for key in base:
-        if key.startswith(("rule.", "train.lr")):
+        if key.startswith("rule.") or key in RATED:
             raise UserError(f"--{key}: a comparison takes --rules name:option=value and --rates")
     configs: dict[str, Config] = {}
     grids: dict[str, tuple[float, ...]] = {}
     for label in contenders:
         own, grid = contender(label)
-        if any(key.startswith("train.lr") for key in own):
+        if any(key in RATED for key in own):
             raise UserError(f"--rules: {label!r}: learning rates are name:rates=1e-4/3e-4")
         found = resolve(preset=preset, file=file, overrides={**base, **own})
         said = nested(own)["rule"]  # a preset's rule may be this one, with options nobody named
@@ -137,9 +139,15 @@ def plan(
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"compare-{configs[contenders[0]].name}-{key}"
     file = out / ABOUT
-    if file.exists() and read_json(file) != about(configs, grids, seeds):
+    if file.exists() and without_threads(file) != about(configs, grids, seeds):
         raise UserError(f"{file}: holds a comparison of other settings; choose another --out")
     return Plan(configs, grids, seeds, out)
+
+
+def without_threads(file: Path) -> dict[str, Any]:
+    """What `ABOUT` says, but for the threads of a training, which are no setting of a plan."""
+    found = schema.read(schema.Comparison, file)
+    return {key: value for key, value in found.items() if key != "threads"}
 
 
 def about(

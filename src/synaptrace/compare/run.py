@@ -7,6 +7,7 @@ time. A training that diverges leaves `DIVERGED` behind and counts as an outcome
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 from collections.abc import Iterable
@@ -14,8 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from itertools import pairwise
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -23,13 +25,26 @@ from synaptrace.compare.plan import ABOUT, DIVERGED, Plan, Task, about
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
-from synaptrace.files import read_json, write_atomic
+from synaptrace.files import write_atomic
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.training import lock, schema
 from synaptrace.training import run as runs
 
 COSTS = "costs.json"
+
+
+def threads_of(plan: Plan, jobs: int) -> int:
+    """Threads of each training: as many as the comparison began with, else what ``jobs`` leave.
+
+    Another number gives other last bits, so every training of a comparison has the same.
+    """
+    import torch
+
+    file = plan.out / ABOUT
+    stored = schema.read(schema.Comparison, file).get("threads") if file.exists() else None
+    return stored or (1 if jobs > 1 else torch.get_num_threads())
 
 
 def check(plan: Plan) -> None:
@@ -55,16 +70,26 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
     """Train what isn't trained yet, ``jobs`` at once, each in a process of its own.
 
     Raises:
-        UserError: as `check`, before anything is written; a training's process was killed.
+        UserError: as `check`, before anything is written; a training's process was killed;
+            another process trains the same comparison.
     """
+    check(plan)
+    with lock.held(plan.out):
+        threads = threads_of(plan, jobs)
+        text = json.dumps(
+            about(plan.configs, plan.rates, plan.seeds) | {"threads": threads}, indent=1
+        )
+        write_atomic(plan.out / ABOUT, text + "\n")
+        work(plan, jobs, threads, progress)
+
+
+def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
+    """`train`, once all is checked and the comparison is this process's."""
     from tqdm import tqdm
 
-    check(plan)
-    write = json.dumps(about(plan.configs, plan.rates, plan.seeds), indent=1)
-    write_atomic(plan.out / ABOUT, write + "\n")
     total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
     bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
     running: dict[Future[None], Task] = {}
     began, before = monotonic(), count(plan)
     try:
@@ -72,7 +97,7 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
             for label in plan.configs:
                 for task in plan.due(label):
                     if task not in running.values():
-                        job = pool.submit(once, plan.config(task), plan.run(task), jobs)
+                        job = pool.submit(once, plan.config(task), plan.run(task), threads)
                         running[job] = task
             done = count(plan)
             bar.n = min(done, total)
@@ -115,19 +140,30 @@ def outcome(run: Path) -> str:
     """One run's validation accuracy, or that it diverged."""
     if (run / DIVERGED).exists():
         return "diverged"
-    accuracy = runs.read_metrics(run)[-1]["validation_accuracy"]
+    accuracy = runs.last_line(run)["validation_accuracy"]
     return "done" if accuracy is None else f"validation {accuracy:.1%}"
 
 
-def once(config: Config, run: Path, jobs: int) -> None:
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, be it killed."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def once(config: Config, run: Path, threads: int) -> None:
     """One training, in a process of its own, and what its rule keeps (`COSTS`)."""
     import torch
 
     from synaptrace.training import job
     from synaptrace.training.loop import Diverged
 
-    if jobs > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     dataset = load_data(json.dumps(config.data))
     runs.write_config(run, config.model_dump())
     costs = kept(*job.build(config, dataset), dataset)
@@ -187,7 +223,7 @@ def row(plan: Plan, label: str) -> dict[str, Any]:
         "diverged": [list(task[1:]) for task in tasks if (plan.run(task) / DIVERGED).exists()],
         "outcomes": list(done.values()),
         "seconds_per_epoch": seconds(plan.run(task) for task in done),
-        **(read_json(costs[0]) if costs else {}),
+        **(schema.read(schema.Costs, costs[0]) if costs else {}),
     }
 
 

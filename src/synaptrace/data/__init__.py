@@ -10,10 +10,10 @@ function that gives the data that were trained on.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from synaptrace.network import Network
 
 NAMES = {
-    "digits": "digits",
-    "dvscifar10": "dvscifar10",
-    "dvsgesture": "dvsgesture",
-    "folder": "folder",
-    "fsdd": "fsdd",
-    "kws01": "kws01",
-    "nmnist": "nmnist",
-    "nmnist-sim": "nmnist_sim",
-    "shd": "shd",
-    "speechcommands": "speechcommands",
-    "ssc": "ssc",
+    "digits": "sets.digits",
+    "dvscifar10": "sets.dvscifar10",
+    "dvsgesture": "sets.dvsgesture",
+    "folder": "sets.folder",
+    "fsdd": "sets.fsdd",
+    "kws01": "sets.kws01",
+    "nmnist": "sets.nmnist",
+    "nmnist-sim": "simulate.nmnist_sim",
+    "shd": "sets.shd",
+    "speechcommands": "sets.speechcommands",
+    "ssc": "sets.ssc",
 }
 
 
@@ -51,10 +51,10 @@ def find(name: str) -> Callable[..., Dataset]:
     return loader
 
 
-def options(name: str) -> dict[str, inspect.Parameter]:
+def options(name: str) -> dict[str, Parameter]:
     """The data set's own options: its loader's arguments but path and batch size."""
-    signature = inspect.signature(find(name), eval_str=True)
-    return {k: p for k, p in signature.parameters.items() if k not in ("path", "batch_size")}
+    found = signature(find(name), eval_str=True)
+    return {k: p for k, p in found.parameters.items() if k not in ("path", "batch_size")}
 
 
 def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def read_file(path: Path, net: Network, settings: Mapping[str, Any]) -> Tensor:
     own = getattr(module, "read_npy" if npy else "read_file", None)
     events: Tensor | None = None
     if own is not None:
-        known = list(inspect.signature(own).parameters)[1:]
+        known = list(signature(own).parameters)[1:]
         events = own(path, **{key: settings[key] for key in known if key in settings})
     elif not npy:
         raise UserError(f"{path}: {settings['name']} reads .npy events only")

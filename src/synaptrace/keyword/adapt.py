@@ -34,7 +34,7 @@ from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
 from synaptrace.training import schedule
 from synaptrace.training.loop import Diverged, learn
-from synaptrace.training.run import BEST, LAST, write_metrics
+from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
 
 RECORDS = ("labels", "lengths", "losses", "rates")
@@ -166,8 +166,6 @@ def adapt(
             state.at = replace(at, epoch=at.epoch + 1, batch=0, samples=0, totals=[])
             if state.at.epoch == epochs or monotonic() - saved >= checkpoint_seconds:
                 state.at.seconds = earlier + monotonic() - began
-                if run is not None:
-                    write_metrics(run, state.lines)
                 state.save(LAST)
                 saved = monotonic()
         state.save(BEST)

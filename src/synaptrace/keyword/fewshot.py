@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import splits
-from synaptrace.data.audio import Features
+from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.seeds import derive

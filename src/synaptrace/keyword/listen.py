@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from synaptrace import network
-from synaptrace.data import audio, wav
+from synaptrace.data.audio import features as audio
+from synaptrace.data.audio import wav
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 

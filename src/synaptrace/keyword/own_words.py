@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from synaptrace.data import folder
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot, tuned
 from synaptrace.keyword.adapt import Keep, adapt

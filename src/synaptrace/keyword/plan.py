@@ -24,10 +24,10 @@ from pathlib import Path
 
 from synaptrace.config import Config
 from synaptrace.errors import UserError
-from synaptrace.files import read_json, write_atomic
+from synaptrace.files import write_atomic
 from synaptrace.keyword.adapt import Keep, check
 from synaptrace.keyword.tuned import Cell
-from synaptrace.training import job
+from synaptrace.training import job, schema
 from synaptrace.training import run as runs
 
 ABOUT, PRETRAINED = "finetune.json", "pretrained"
@@ -156,7 +156,7 @@ def plan(
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"finetune-{config.name}-{key}"
     file = out / ABOUT
-    if file.exists() and read_json(file) != json.loads(text):
+    if file.exists() and schema.read(schema.Study, file) != json.loads(text):
         raise UserError(f"{file}: holds a study of other settings; choose another --out")
     first = int(config.train["seed"])
     cases = tuple(product(speakers, range(first, first + seeds)))

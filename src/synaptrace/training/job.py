@@ -17,7 +17,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint
+from synaptrace.training import checkpoint, schema
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged, check, fit
 
@@ -114,7 +114,8 @@ def go_on(
 
     def train(seed: int, directory: Path) -> Summary:
         own = config.with_train(seed=seed).model_copy(update={"seeds": 1})
-        runs.write_config(directory, own.model_dump())
+        if not (directory / runs.CONFIG).exists():
+            runs.write_config(directory, own.model_dump())
         return once(own, directory, dataset, progress, draw)
 
     return runs.repeat(run, range(first, first + config.seeds), train)
@@ -176,8 +177,10 @@ def trained(path: str | Path, data_path: str | None = None) -> Trained:
     """
     file = runs.find(path)
     tensors, meta = checkpoint.load(file)
+    schema.check(schema.Checkpoint, meta, file)
     if meta.get("config") is None:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
+    schema.check(schema.Run, meta["config"], f"{file}: config")
     about = meta["data"]
     return Trained(
         run=runs.home(file),

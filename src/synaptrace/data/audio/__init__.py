@@ -1,0 +1,1 @@
+"""Sound: wav files, features, their spikes, and clips of spoken words."""

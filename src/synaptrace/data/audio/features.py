@@ -1,0 +1,282 @@
+"""Features of sound: log-mel bands with their first and second differences, clip by clip or causal.
+
+A clip becomes the power in mel bands, frame by frame, (T, bands); frame t ends where its hop ends,
+and before the clip there is silence, so nothing looks ahead. A full-scale sine has a power of
+about 1. From there two ways lead to the network:
+
+    clip     L = log(1 + S / max S)   over the whole clip
+             differences are central, and each channel is standardised over the clip
+    causal   L = log(S + 10⁻⁶)
+             differences are backward, and each channel is standardised by the mean and
+             deviation that it has over the training set
+
+"clip" is the published form (arXiv 2509.13053, Speech Commands), in which the clip's peak, by
+which samples are divided there, drops out; it needs the clip's end. "causal" needs
+no future, so a stream can be followed frame by frame with constant memory (`causal_step`). In
+neither does a clip's feature depend on the clips that share its batch.
+
+Mel bands are triangles between frequencies evenly spaced in 2595 log₁₀(1 + f/700) (O'Shaughnessy,
+Speech Communication, 1987), each with its peak at 1, on the power spectrum under a Hann window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from synaptrace.data.audio import encode
+from synaptrace.errors import UserError
+
+FLOOR = 1e-6
+"""Added to the power before the causal form's logarithm: 60 dB below a full-scale sine."""
+
+TINY = 1e-12
+"""The least that power is divided by, so that silence stays silent."""
+
+FLAT = 1e-8
+"""A channel that deviates less than this is constant, and is not divided."""
+
+
+@dataclass(frozen=True)
+class Mel:
+    """Power in mel bands.
+
+    Args:
+        rate: of the sound, in Hz.
+        window, hop: in milliseconds: how long a frame is, and how far apart frames are.
+        bands: how many, from ``low`` to ``high`` Hz.
+
+    Raises:
+        UserError: a setting out of range.
+    """
+
+    rate: int = 16000
+    window: float = 30.0
+    hop: float = 10.0
+    bands: int = 40
+    low: float = 20.0
+    high: float = 4000.0
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and 1 <= self.stride <= self.size):
+            raise UserError(
+                f"data.hop: {self.hop} ms must be positive and no longer than the window, "
+                f"{self.window} ms"
+            )
+        if self.bands < 1 or not 0 <= self.low < self.high <= self.rate / 2:
+            raise UserError(
+                f"data.bands: {self.bands} bands from {self.low} to {self.high} Hz don't fit a "
+                f"rate of {self.rate} Hz"
+            )
+
+    @property
+    def size(self) -> int:
+        """Samples of a frame."""
+        return round(self.rate * self.window / 1000)
+
+    @property
+    def stride(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.rate * self.hop / 1000)
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """How much each frequency counts in each band, (size // 2 + 1, bands), float64."""
+        frequency = torch.arange(self.size // 2 + 1, dtype=torch.float64) * self.rate / self.size
+        low, high = (2595 * math.log10(1 + f / 700) for f in (self.low, self.high))
+        mels = torch.linspace(low, high, self.bands + 2, dtype=torch.float64)
+        corners = 700 * (10 ** (mels / 2595) - 1)
+        rise = (frequency[:, None] - corners[:-2]) / corners.diff()[:-1]
+        fall = (corners[2:] - frequency[:, None]) / corners.diff()[1:]
+        return torch.minimum(rise, fall).clamp(min=0)
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Power (T, bands) of the whole frames in samples (N,), T = (N − size) // stride + 1.
+
+        Computed in float64, so that how a stream was cut shows in the last float32 bit at most.
+        """
+        if len(samples) < self.size:
+            return samples.new_empty(0, self.bands)
+        window = torch.hann_window(self.size, dtype=torch.float64)
+        spectrum = torch.fft.rfft(samples.double().unfold(0, self.size, self.stride) * window)
+        power: Tensor = (spectrum.abs() / (window.sum() / 2)).square() @ self.matrix
+        return power.to(samples.dtype)
+
+    def power(self, samples: Tensor) -> Tensor:
+        """Power (T, bands) of a clip (N,) with silence before it, T = N // stride."""
+        return self.frames(F.pad(samples, (self.size - self.stride, 0)))
+
+
+def centre(samples: Tensor, length: int) -> Tensor:
+    """A clip (N,) in the middle of ``length`` samples: zeros around it, or its ends cut off."""
+    before = (length - len(samples)) // 2
+    return F.pad(samples, (before, length - len(samples) - before))
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network sees of a clip's power: the settings, and the training set's statistics.
+
+    Called with power (T, …, bands) it gives the events (T, …, channels). ``spec`` is JSON-able,
+    and `from_spec` makes the same features again.
+
+    Args:
+        mel: the bands.
+        form: "clip" or "causal", above.
+        encoding: "features", the log-mel bands and their differences, 3 × bands channels; or
+            the bands' spikes (`encode`), "delta", 2 × bands, or "lif", one channel a band.
+        threshold: of the spikes, in standard deviations of a band.
+        mean, deviation: of each of the 3 × bands channels over the training set, for "causal";
+            `measured` fills them in.
+
+    Raises:
+        UserError: an unknown form or encoding, a threshold that is not positive.
+    """
+
+    mel: Mel
+    form: Literal["clip", "causal"] = "clip"
+    encoding: Literal["features", "delta", "lif"] = "features"
+    threshold: float = 0.5
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.form not in ("clip", "causal"):
+            raise UserError(f"data.form: {self.form!r} is neither 'clip' nor 'causal'")
+        if self.encoding not in ("features", "delta", "lif"):
+            raise UserError(
+                f"data.encoding: {self.encoding!r} is none of 'features', 'delta' and 'lif'"
+            )
+        if not (math.isfinite(self.threshold) and self.threshold > 0):
+            raise UserError(f"data.threshold: {self.threshold} is not a positive number")
+
+    @property
+    def channels(self) -> int:
+        return self.mel.bands * {"features": 3, "delta": 2, "lif": 1}[self.encoding]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return asdict(self) | {"mean": list(self.mean), "deviation": list(self.deviation)}
+
+    @staticmethod
+    def from_spec(spec: Mapping[str, Any]) -> Features:
+        given = dict(spec) | {"mel": Mel(**spec["mel"])}
+        given |= {name: tuple(spec[name]) for name in ("mean", "deviation")}
+        return Features(**given)
+
+    def measured(self, powers: Iterable[Tensor]) -> Features:
+        """With the statistics of the training set's power, given in pieces (T, B, bands)."""
+        count = 0
+        total, squares = torch.zeros(2, 3 * self.mel.bands, dtype=torch.float64)
+        for power in powers:
+            flat = backward(log_power(power)).flatten(0, -2).double()
+            count += len(flat)
+            total += flat.sum(0)
+            squares += flat.square().sum(0)
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
+        statistics = {"mean": tuple(mean.tolist()), "deviation": tuple(deviation.tolist())}
+        return Features(**(self.__dict__ | statistics))
+
+    def __call__(self, power: Tensor) -> Tensor:
+        """Events (T, …, channels) of clips' power (T, …, bands)."""
+        if self.form == "clip":
+            logs = torch.log1p(power / power.amax((0, -1), keepdim=True).clamp(min=TINY))
+            return self._spikes(standardise(central(logs)), None)[0]
+        return self._spikes(self._scaled(backward(log_power(power))), None)[0]
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        if not self.mean:
+            raise UserError("data.form: 'causal' needs the training set's statistics")
+        deviation = torch.tensor(self.deviation, dtype=x.dtype)
+        deviation = torch.where(deviation < FLAT, 1.0, deviation)
+        return (x - torch.tensor(self.mean, dtype=x.dtype)) / deviation
+
+    def _spikes(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The standardised channels themselves, or the bands' spikes and what goes on from them."""
+        if self.encoding == "features":
+            return x, None
+        encoder = encode.delta if self.encoding == "delta" else encode.lif
+        return encoder(x[..., : self.mel.bands], self.threshold, state)
+
+
+class Stream(NamedTuple):
+    """What `causal_step` keeps between calls; its size doesn't grow."""
+
+    samples: Tensor
+    """The samples of which the next frame still needs something."""
+    logs: Tensor
+    """The last two frames' log power (2, bands)."""
+    spikes: Tensor | None
+    """The encoder's state, where there is one."""
+
+
+def causal_step(features: Features, state: Stream | None, samples: Tensor) -> tuple[Tensor, Stream]:
+    """Go on with a stream: the events (t, channels) of the frames that ``samples`` complete.
+
+    Together the calls give what `Features` gives for all the sound at once, however it is cut.
+
+    Args:
+        features: of the causal form.
+        state: what the last call returned; None at the beginning.
+        samples: (n,), any number, none too.
+
+    Raises:
+        UserError: features of another form.
+    """
+    if features.form != "causal":
+        raise UserError("data.form: a stream needs 'causal' features; 'clip' waits for the end")
+    mel = features.mel
+    if state is None:
+        silence = math.log(FLOOR)
+        state = Stream(
+            samples.new_zeros(mel.size - mel.stride),
+            samples.new_full((2, mel.bands), silence),
+            None,
+        )
+    heard = torch.cat([state.samples, samples])
+    power = mel.frames(heard)
+    rest = heard[len(power) * mel.stride :].clone()
+    if not len(power):
+        return samples.new_empty(0, features.channels), state._replace(samples=rest)
+    logs = torch.cat([state.logs, log_power(power)])
+    events, spikes = features._spikes(features._scaled(differences(logs)), state.spikes)
+    return events, Stream(rest, logs[-2:].clone(), spikes)
+
+
+def log_power(power: Tensor) -> Tensor:
+    return torch.log(power + FLOOR)
+
+
+def backward(logs: Tensor) -> Tensor:
+    """Logs (T, …, bands) with their first and second backward differences, silence before them."""
+    silence = torch.full_like(logs[:1], math.log(FLOOR))
+    return differences(torch.cat([silence, silence, logs]))
+
+
+def differences(logs: Tensor) -> Tensor:
+    """Logs (T + 2, …, bands) with first and second differences, without the first two frames."""
+    first = logs.diff(dim=0)
+    return torch.cat([logs[2:], first[1:], first.diff(dim=0)], -1)
+
+
+def central(logs: Tensor) -> Tensor:
+    """Logs (T, …, bands) with central first and second differences, the ends repeated."""
+    longer = torch.cat([logs[:1], logs, logs[-1:]])
+    first = (longer[2:] - longer[:-2]) / 2
+    second = longer[2:] - 2 * logs + longer[:-2]
+    return torch.cat([logs, first, second], -1)
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Each channel of x (T, …, channels) with mean 0 and deviation 1 over time."""
+    x = x - x.mean(0)
+    deviation = x.square().mean(0).sqrt()
+    return x / torch.where(deviation < FLAT, 1.0, deviation)

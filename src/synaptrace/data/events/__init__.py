@@ -1,0 +1,1 @@
+"""Recordings of event cameras and silicon cochleas: file formats, frames, augmentation."""

@@ -1,0 +1,167 @@
+"""Google Speech Commands v2: 35 words by 2,618 speakers, 16 kHz, one second each.
+
+105,829 clips, `{word}/{speaker}_nohash_{number}.wav`, and six minutes of background noise.
+P. Warden, "Speech Commands: a dataset for limited-vocabulary speech recognition", arXiv
+1804.03209 (2018).
+
+The 36th class is everything else: seconds cut from the background noise, and words that are none
+of the 35. Validation and test are the data's own lists, which no two of the three share a speaker;
+of each noise file the last tenth is test, the tenth before it validates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from synaptrace.data import splits
+from synaptrace.data.audio import clips as spoken
+from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Mel
+from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.lists import read as read_lists
+from synaptrace.data.source import Download, Source, find
+from synaptrace.errors import UserError
+
+WORDS = (
+    "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four",
+    "go", "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right",
+    "seven", "sheila", "six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero",
+)  # fmt: skip
+CLASSES = (*WORDS, "unknown")
+
+LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+NOISE = "_background_noise_"
+
+SOURCE = Source(
+    name="speechcommands",
+    title="Google Speech Commands v2: 35 words and all else, 16 kHz, 36 classes",
+    licence="CC BY 4.0",
+    page="https://arxiv.org/abs/1804.03209",
+    layout=("<word>/<speaker>_nohash_<number>.wav", *LISTS.values()),
+    downloads=(
+        Download(
+            "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+            size=2428923189,
+            checksum="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+            unpack=".",
+        ),
+    ),
+    splits="official validation and test, with speakers of their own",
+)
+
+RATE, SECONDS = 16000, 1.0
+SEED = 0
+"""Of the split of a copy without test files; the data don't change with a run's seed."""
+
+
+def prepare(
+    *,
+    path: Path | None = None,
+    skip_bad: bool = False,
+    window: float = 30.0,
+    hop: float = 10.0,
+    bands: int = 40,
+) -> Cache:
+    """The clips in the cache, in the order of their names; options as in `load`.
+
+    Raises:
+        UserError: no clips or lists there; bad ones, unless ``skip_bad`` leaves them out.
+    """
+    root = SOURCE.locate(path)
+    files = find(root, "*/*.wav")
+    if not files:
+        raise UserError(f"{root}: no Speech Commands here; clips lie in {SOURCE.layout[0]}")
+    lists = [root / name for name in LISTS.values()]
+    given = read_lists(root, LISTS)
+    clips = spoken.Clips(Mel(RATE, window, hop, bands), SECONDS)
+
+    def read(file: Path) -> Iterator[Sample]:
+        samples, _ = wav.read(file, rate=RATE)
+        word, name = file.parent.name, f"{file.parent.name}/{file.name}"
+        if word != NOISE:
+            label = CLASSES.index(word if word in WORDS else "unknown")
+            speaker, split = file.name.split("_")[0], given.get(name, "train")
+            yield clips.sample(samples, label, speaker=speaker, split=split, file=name)
+            return
+        cuts = torch.split(samples, clips.length)[: max(len(samples) // clips.length, 1)]
+        for place, cut in enumerate(cuts):
+            share = (place + 0.5) / len(cuts)
+            split = "train" if share < 0.8 else "validation" if share < 0.9 else "test"
+            label = CLASSES.index("unknown")
+            yield clips.sample(cut, label, speaker="", split=split, file=f"{name}#{place}")
+
+    return clips.prepare("speechcommands", root, [*files, *lists], files, read, skip_bad)
+
+
+def load(
+    *,
+    path: Path | None = None,
+    batch_size: int = 64,
+    form: Literal["clip", "causal"] = "clip",
+    encoding: Literal["features", "delta", "lif"] = "features",
+    threshold: float = 0.5,
+    window: float = 30.0,
+    hop: float = 10.0,
+    bands: int = 40,
+    shift: int = 0,
+    noise: float = 0.0,
+    holdout_speaker: str | None = None,
+) -> ArrayDataset:
+    """Speech Commands: events (100, B, 120), log-mel bands and their differences.
+
+    Any part of the files will do, with the two lists; where the list of test clips is empty,
+    whole speakers, a fifth each of the clips at least, are development test and validation.
+
+    Args:
+        form: of the features, "clip" or "causal" (`audio`).
+        encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
+        threshold: of the spikes, in standard deviations of a band.
+        window, hop: milliseconds of a frame, and from one to the next, a step.
+        bands: mel bands between 20 and 4,000 Hz.
+        shift: training samples move by up to so many frames, either way.
+        noise: deviation of the Gaussian noise added to training features.
+        holdout_speaker: all of this speaker is the test and in no other split. The official test
+            without it is the split "general". Published: c50f55b8.
+
+    Raises:
+        UserError: no files there, bad files, no such speaker, an option out of range.
+    """
+    prepared = prepare(path=path, window=window, hop=hop, bands=bands)
+    speakers, given = prepared.notes["speaker"], prepared.notes["split"]
+    if holdout_speaker is not None:
+        spoken.check_speaker(holdout_speaker, [s for s in speakers if s], "speechcommands")
+        index = spoken.collect(
+            [
+                "test" if speaker == holdout_speaker else "general" if split == "test" else split
+                for speaker, split in zip(speakers, given, strict=True)
+            ]
+        )
+        test_split = "development"
+    else:
+        labels = prepared.labels.tolist()
+        index, test_split = splits.complete(labels, given, share=0.1, groups=speakers, seed=SEED)
+    return spoken.dataset(
+        prepared,
+        spoken.Clips(Mel(RATE, window, hop, bands), SECONDS),
+        index,
+        name="speechcommands",
+        classes=CLASSES,
+        batch_size=batch_size,
+        form=form,
+        encoding=encoding,
+        threshold=threshold,
+        shift=shift,
+        noise=noise,
+        test_split=test_split,
+    )
+
+
+def read_file(path: Path, features: dict[str, Any] | None) -> Tensor:
+    """A clip as events (T, channels). Raises UserError as `spoken.read_file` does."""
+    return spoken.read_file(path, features, SECONDS)
