@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
         preset=options.preset, file=options.config, overrides=given, seeds=options.seeds
     )
 
+    from synaptrace import plots
     from synaptrace.training import job
 
     def tell(where: Path) -> None:
@@ -77,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
             name = printed(where)
             print(f"run: {name} (cut off? synaptrace resume {name})", file=sys.stderr)
 
-    where, summary = job.start(config, root=options.out, progress=not options.quiet, tell=tell)
+    where, summary = job.start(
+        config, root=options.out, progress=not options.quiet, tell=tell, draw=plots.after_training
+    )
     print_summary(where, summary, options.json)
     return 0
 

@@ -24,7 +24,8 @@ DEFAULT = (
     "eprop", "ostl", "osttp", "etlp", "decolle", "ottt", "stllr", "tess:regenerate=true", "tess",
     "lls:regenerate=true", "lls", "espp", "esdrtrl", "ell", "stsf", "readout-only",
 )  # fmt: skip
-"""Every rule; e-prop without its filter factorises, and waves need not be kept."""
+"""Every rule: e-prop also without its filter (kappa=0), where its traces factorise, and rules whose
+feedback is waves both making them anew (regenerate=true) and keeping them."""
 
 
 class PerSample(TracesPropagation):

@@ -12,10 +12,11 @@ from synaptrace import text_table
 from synaptrace.drawing import figure, save
 from synaptrace.keyword.tuned import Cell
 
+Row = tuple[Cell, list[dict[str, Any]]]
+"""A cell, and the summaries of its fine-tunings that are finished."""
+
 # state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
 # Adam's moments; stored: utterances to be heard again or rehearsed, the weights' copy of an anchor.
-Row = tuple[Cell, list[dict[str, Any]]]
-
 COLUMNS = (
     "shots", "batch", "contrast", "keep", "runs", "before %", "after %", "± s.d.", "gain", "± s.e.",
     "others before %", "others after %", "± s.e.", "new word %", "state KiB", "learning KiB",
@@ -66,14 +67,17 @@ def error(numbers: Sequence[float]) -> str:
 
 
 def deviation(numbers: Sequence[float]) -> float:
+    """Sample standard deviation; 0 of a single number."""
     return statistics.stdev(numbers) if len(numbers) > 1 else 0.0
 
 
 def mean(numbers: Sequence[float]) -> str:
+    """The mean, empty without numbers."""
     return f"{statistics.fmean(numbers):.2f}" if numbers else ""
 
 
 def spread(numbers: Sequence[float]) -> str:
+    """The sample standard deviation, empty for fewer than two numbers."""
     return f"{statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
 
 
@@ -83,10 +87,12 @@ def terminal(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
+    """CSV, a header line first."""
     return text_table.as_csv([COLUMNS, *map(cells, rows)])
 
 
 def markdown(rows: Sequence[Row]) -> str:
+    """A Markdown table."""
     return text_table.markdown([COLUMNS, *map(cells, rows)])
 
 
