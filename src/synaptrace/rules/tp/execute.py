@@ -101,7 +101,8 @@ def obstacle(
 def not_plain_adam(optimizer: Optimizer, known: set[int]) -> str | None:
     """Why the engine can't take the optimizer's place between steps; None where it can."""
     if type(optimizer) is not Adam:
-        return f"it has Adam, not {type(optimizer).__name__}, between the steps of a sequence"
+        name = type(optimizer).__name__
+        return f"between the steps of a sequence it updates as Adam does, not as {name}"
     own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
     if any(own) or any(EVERYWHERE):
         return "it calls no hooks of the optimizer"
