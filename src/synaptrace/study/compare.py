@@ -29,13 +29,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from synaptrace.config import Config, nested, options_of, resolve, validate
+from synaptrace.config import Config, nested, resolve, validate
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.files import read_json, write_atomic
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.sections import section_of
 from synaptrace.training import run as runs
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -141,7 +142,7 @@ def plan(
             raise UserError(f"--rules: {label!r}: learning rates are name:rates=1e-4/3e-4")
         found = resolve(preset=preset, file=file, overrides={**base, **own})
         said = nested(own)["rule"]  # a preset's rule may be this one, with options nobody named
-        rule = validate("rule", options_of("rule", said["name"]), said)
+        rule = validate("rule", section_of("rule", said["name"]), said)
         configs[label] = found.model_copy(update={"rule": rule})
         grids[label] = grid or tuple(rates)
     if out is None:
