@@ -1,5 +1,5 @@
 """The autograd oracle; it lives with the benchmark, which times it beside the closed form."""
 
-from synaptrace.bench.oracle import Oracle
+from synaptrace.rules.tp.reference import Oracle
 
 __all__ = ["Oracle"]

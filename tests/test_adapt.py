@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from synaptrace import rules
-from synaptrace.adapt import Keep, adapt, operations
+from synaptrace.build import mlp
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.network import mlp
+from synaptrace.keyword.adapt import Keep, adapt, operations
 from synaptrace.neuron import LIF
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint

@@ -5,8 +5,8 @@ import torch
 
 import synaptrace as st
 from synaptrace import rules
+from synaptrace.build import build
 from synaptrace.errors import UserError
-from synaptrace.network import build
 from synaptrace.seeds import generator
 
 STEPS, BATCH, INPUTS, CLASSES = 10, 6, 12, 3

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import synaptrace as st
-from synaptrace import engine, rules
+from synaptrace import rules
 from synaptrace.bench import __main__ as command
 from synaptrace.bench import cases, measure, peers, roofline, scaling, speed, torch_peers
 from synaptrace.bench.cases import Case
 from synaptrace.errors import UserError
+from synaptrace.native import library
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -117,7 +118,7 @@ def test_a_batch_of_one_has_no_batch_contrast() -> None:
     names = peers.chosen(RECURRENT, 1)
     assert peers.TRANSCRIPTION in names
     assert not [name for name in names if name.endswith(", batch")]
-    assert bool([name for name in names if "native" in name]) == (not engine.why())
+    assert bool([name for name in names if "native" in name]) == (not library.why())
 
 
 def test_ideal_work_by_hand() -> None:

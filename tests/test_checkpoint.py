@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from synaptrace.build import mlp
 from synaptrace.errors import UserError
-from synaptrace.network import mlp
 from synaptrace.training import checkpoint
 from synaptrace.training.state import adam
 

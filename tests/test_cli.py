@@ -167,7 +167,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     [
         ("none.png", None, "no such file"),
         ("a.png", b"not a picture", "can't be read as a picture"),
-        ("a.npy", b"\x93NUMPY garbage", "not an .npy array"),
+        ("a.npy", b"\x93NUMPY garbage", "truncated, or no array that NumPy saved"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(
@@ -188,7 +188,7 @@ def test_events_of_another_shape_or_no_numbers_are_refused(
     for array, message in (
         (np.ones((3, 5)), "the network needs (steps, 512)"),
         (np.full((3, 512), np.nan), "NaN"),
-        (np.array({"a": 1}, dtype=object), "not an .npy array"),
+        (np.array({"a": 1}, dtype=object), "truncated, or no array that NumPy saved"),
     ):
         np.save(path, array, allow_pickle=True)
         assert cli.main(["predict", str(run), str(path)]) == 2

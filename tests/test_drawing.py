@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from synaptrace import cli, drawing
+from synaptrace import cli, drawing, plots
 from synaptrace.errors import UserError
-from synaptrace.study import plots
 
 FORMULA = r"$\frac$"
 

@@ -10,16 +10,16 @@ from torch import Tensor
 
 import golden
 import synaptrace as st
-from synaptrace import engine
-from synaptrace.engine import infer, stream
+from synaptrace import inference
 from synaptrace.errors import UserError
 from synaptrace.native import library
 from synaptrace.neuron import SURROGATES
+from synaptrace.rules.tp import target_spikes
 from synaptrace.training.evaluate import run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "each_level")
 
-built = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
+built = pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}")
 DENSE = [name for name in golden.NAMES if "conv" not in golden.load(name)[0]]
 LAX = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Made = tuple[st.Network, st.TracesPropagation]
@@ -71,7 +71,11 @@ def test_golden_weights_after_adam_at_every_step(name: str) -> None:
     optimizer = torch.optim.Adam(parameters.values(), lr=float(arrays["online_adam_lr"]))
     rule.sequence(arrays["x"], arrays["labels"], optimizer=optimizer, every=1)
     for key, parameter in parameters.items():
-        assert off(parameter.detach(), arrays[f"online_adam/{key}"]) <= 1e-8
+        grads = torch.stack([arrays[f"grad/{t}/{key}"] for t in range(len(arrays["x"]))])
+        # Where a gradient is zero but for rounding, Adam's steps are of rounding alone.
+        certain = (grads == 0).all(0) | (grads.abs().amax(0) > 1e-14)
+        assert int((~certain).sum()) <= 1
+        assert off(parameter.detach()[certain], arrays[f"online_adam/{key}"][certain]) <= 1e-8
         state = optimizer.state[parameter]
         assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
         assert int(state["step"]) == len(arrays["x"])
@@ -131,6 +135,8 @@ def situations(draw: some.DrawFn) -> dict[str, Any]:
         readout_decay=draw(some.sampled_from([0.0, 0.9, 1.0])),
         contrast=draw(some.sampled_from(["batch", "class"])),
         train_label=draw(some.booleans()), label_threshold=draw(some.sampled_from([None, 0.2])),
+        eligibility=draw(some.booleans()), temperature=draw(some.sampled_from([1.0, 3.0, "auto"])),
+        margin=draw(some.sampled_from([0.5, 4.0])),
     )  # fmt: skip
     density = draw(some.sampled_from([0.05, 0.3, 1.0]))
     events = torch.bernoulli(
@@ -207,12 +213,55 @@ def test_weights_after_a_hundred_sequences(every: int | None) -> None:
     compare(*made, 1e-9)
 
 
+VARIANTS: list[dict[str, Any]] = [
+    {"eligibility": True},
+    {"temperature": "auto", "margin": 0.5},
+    {"eligibility": True, "temperature": 3.0, "contrast": "class", "train_label": True},
+    {"eligibility": True, "temperature": "auto", "train_label": True},
+]
+
+
 @built
-def test_the_same_bits_on_one_thread_and_on_three() -> None:
+@pytest.mark.parametrize("every", [None, 1, 7, 40])
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_the_variant_over_several_blocks(options: dict[str, Any], every: int | None) -> None:
+    """75 steps: two blocks of 32 and a rest, or blocks that updates cut short."""
+    made = plain_twins(**options)
+    lengths = torch.tensor([75, 75, 3, 40, 33, 32, 70, 1, 75, 64, 65, 20])
+    for net, rule in made:
+        parameters = golden.named(net, rule).values()
+        optimizer = torch.optim.Adam(parameters, lr=1e-3, eps=1e-3)
+        for i in range(2):
+            given = {"optimizer": optimizer, "every": every, "lengths": lengths if i else None}
+            rule.sequence(spikes(75, 12, i), torch.arange(12) % 6, **given)
+        assert (rule.rates > 0.01).all()
+    compare(*made, 1e-9)
+
+
+@built
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_the_variant_in_float32(options: dict[str, Any]) -> None:
+    made = plain_twins(**options)
+    for net, rule in made:
+        net.float()
+        rule.label.float()
+        rule.sequence(spikes(75, 12).float(), torch.arange(12) % 6)
+    native, plain = made
+    assert torch.equal(*[(rule.rates * 1e4).round() for _, rule in made])
+    for name, theirs in golden.named(*plain).items():
+        ours = golden.named(*native)[name].grad
+        assert ours is not None
+        assert theirs.grad is not None
+        assert float((ours - theirs.grad).abs().max() / theirs.grad.abs().max()) <= 1e-4, name
+
+
+@built
+@pytest.mark.parametrize("options", [{}, *VARIANTS], ids=str)
+def test_the_same_bits_on_one_thread_and_on_three(options: dict[str, Any]) -> None:
     seen = []
     for threads in (1, 3, 3):
         torch.set_num_threads(threads)
-        (net, rule), _ = plain_twins(contrast="class")
+        (net, rule), _ = plain_twins(**{"contrast": "class", **options})
         optimizer = torch.optim.Adam(net.parameters())
         events, labels = spikes(40, 64), torch.arange(64) % 6
         logits = rule.sequence(events, labels, optimizer=optimizer, every=9)
@@ -262,7 +311,7 @@ def test_a_target_stream_too_long_to_keep(
     native, plain = twins(
         3, (30, [20, 12], 5), neuron=neuron, recurrent=True, readout_decay=1.0, standardise=False
     )
-    monkeypatch.setattr(stream, "MOST", 4 * 40 * 20 * 5 - 1)
+    monkeypatch.setattr(target_spikes, "MOST", 4 * 40 * 20 * 5 - 1)
     g = torch.Generator().manual_seed(1)
     events = torch.bernoulli(torch.full((40, 6, 30), 0.2, dtype=torch.float64), generator=g)
     for _, rule in (native, plain):
@@ -362,7 +411,7 @@ def test_without_the_library_the_plain_path_runs(monkeypatch: pytest.MonkeyPatch
 @given(situations())
 def test_inference_has_the_same_logits_and_spikes(situation: dict[str, Any]) -> None:
     net, events, lengths = situation["made"][1][0], situation["events"], situation["lengths"]
-    fast = infer.forward(net, events, lengths)
+    fast = inference.forward(net, events, lengths)
     assert fast is not None
     with torch.no_grad():
         logits, spikes = run(net, events, lengths)
@@ -391,12 +440,12 @@ def test_early_decisions_are_the_same(situation: dict[str, Any], confidence: flo
 @built
 def test_inference_leaves_what_it_has_not_to_the_plain_path() -> None:
     net = st.conv([(4, ("max", 2))], in_shape=(2, 6, 6), classes=3)
-    assert infer.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
-    assert infer.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
+    assert inference.forward(net, torch.ones(3, 2, 2, 6, 6)) is None
+    assert inference.forward(st.mlp(4, [3], 2), torch.ones(0, 2, 4)) is None
     adaptive = st.mlp(4, [3], 2, neuron=st.LIF(adaptation=0.5))
-    assert infer.forward(adaptive, torch.ones(3, 2, 4)) is None
+    assert inference.forward(adaptive, torch.ones(3, 2, 4)) is None
     with pytest.raises(UserError, match="doesn't fit"):
-        infer.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
+        inference.forward(st.mlp(4, [3], 2), torch.ones(3, 2, 5))
 
 
 @built

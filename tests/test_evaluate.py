@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from synaptrace.network import Network, mlp
+from synaptrace.build import mlp
+from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.training.evaluate import evaluate
 

@@ -11,15 +11,15 @@ from torch.optim import optimizer as everywhere
 
 import spiking
 import synaptrace as st
-from synaptrace import engine
+from synaptrace import inference
 from synaptrace.data.loaders import Loaders
-from synaptrace.engine import infer, train
 from synaptrace.errors import UserError
 from synaptrace.native import convolve, library, maps
+from synaptrace.rules.tp import native
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}"),
+    pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}"),
 ]
 Wrap = Callable[[torch.optim.Optimizer, list[int]], Any]
 
@@ -115,7 +115,7 @@ def test_an_address_is_refused_where_numbers_lie_otherwise(wrong: Tensor) -> Non
 
 
 def test_no_other_place_makes_addresses() -> None:
-    for module in (train, infer, maps, convolve):
+    for module in (native, inference, maps, convolve):
         with open(module.__file__ or "") as source:
             assert "data_ptr" not in source.read()
 
@@ -245,9 +245,9 @@ def test_a_method_put_on_an_instance_is_heard() -> None:
 
 def test_a_network_s_own_step_is_heard_in_inference() -> None:
     net, x = spiking.dense(), spiking.events(spiking.dense())
-    assert infer.forward(net, x) is not None
+    assert inference.forward(net, x) is not None
     net.fit = lambda x: 0 * x  # type: ignore[method-assign]
-    assert infer.forward(net, x) is None
+    assert inference.forward(net, x) is None
     with torch.no_grad():
         assert not net(x).any()
 

@@ -10,7 +10,7 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.study import personal, shots_table
+from synaptrace.keyword import sight, study, table
 from synaptrace.training import job
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged
@@ -29,13 +29,13 @@ def digits(tmp_path_factory):
     return sounds.fsdd(tmp_path_factory.mktemp("fsdd"), range(12))
 
 
-def study(digits, out, *words):
+def command(digits, out, *words):
     return ["finetune", "--preset", "fsdd", "--data.path", str(digits), "--out", str(out),
             *SMALL, *words]  # fmt: skip
 
 
 def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
-    words = study(
+    words = command(
         digits, tmp_path / "s", "--speaker", "ann,bob", "--seeds", "2", "--shots", "1,all",
         "--batch", "1,4", "--contrast", "class,batch", "--alone", "--epochs", "2",
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
     assert cli.main(words) == 0
     caught = capsys.readouterr()
     lines = [line.split("\t") for line in caught.out.splitlines()]
-    assert lines[0] == list(shots_table.COLUMNS)
+    assert lines[0] == list(table.COLUMNS)
     # 2 shots × (class 1, class 4, batch 4), and alone
     assert len(lines) == 1 + 6 + 2
     assert {line[4] for line in lines[1:]} == {"4"}
@@ -80,8 +80,8 @@ def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
 
 
 def test_a_study_goes_on_where_it_was_cut_off(digits, tmp_path: Path, monkeypatch):
-    words = study(digits, tmp_path / "s", "--speaker", "ann,eve", "--shots", "1", "--quiet")
-    once, calls = personal.once, []
+    words = command(digits, tmp_path / "s", "--speaker", "ann,eve", "--shots", "1", "--quiet")
+    once, calls = study.once, []
 
     def interrupted(*arguments):
         calls.append(arguments[1])
@@ -89,7 +89,7 @@ def test_a_study_goes_on_where_it_was_cut_off(digits, tmp_path: Path, monkeypatc
             raise KeyboardInterrupt
         return once(*arguments)
 
-    monkeypatch.setattr(personal, "once", interrupted)
+    monkeypatch.setattr(study, "once", interrupted)
     assert cli.main([*words, "--epochs", "2"]) == 130
     assert cli.main([*words, "--epochs", "2"]) == 0
     assert calls == [("ann", 0), ("eve", 0), ("eve", 0)]
@@ -97,15 +97,15 @@ def test_a_study_goes_on_where_it_was_cut_off(digits, tmp_path: Path, monkeypatc
 
 
 def test_what_diverges_is_left_out(digits, tmp_path: Path, capsys, monkeypatch):
-    once = personal.once
+    once = study.once
 
     def diverging(plan, case, cell):
         if case[0] == "ann":
             raise Diverged("the loss is nan")
         return once(plan, case, cell)
 
-    monkeypatch.setattr(personal, "once", diverging)
-    words = study(digits, tmp_path / "s", "--speaker", "ann,eve", "--epochs", "1", "--json")
+    monkeypatch.setattr(study, "once", diverging)
+    words = command(digits, tmp_path / "s", "--speaker", "ann,eve", "--epochs", "1", "--json")
     assert cli.main(words) == 0
     caught = capsys.readouterr()
     assert [each["speaker"] for each in json.loads(caught.out)] == ["eve"]
@@ -121,8 +121,8 @@ def test_a_training_that_diverges_is_not_tried_for_every_cell(
         tried.append(case)
         raise Diverged("the loss is nan")
 
-    monkeypatch.setattr(personal, "pretrain", diverging)
-    words = study(digits, tmp_path / "s", "--speaker", "ann,eve", "--shots", "1,2,3")
+    monkeypatch.setattr(study, "pretrain", diverging)
+    words = command(digits, tmp_path / "s", "--speaker", "ann,eve", "--shots", "1,2,3")
     assert cli.main(words) == 0
     assert tried == [("ann", 0), ("eve", 0)]
     assert re.search(r"4/6 \S*/eve/seed-0/pretrained: the loss is nan", capsys.readouterr().err)
@@ -131,9 +131,9 @@ def test_a_training_that_diverges_is_not_tried_for_every_cell(
 def test_the_data_of_a_new_word_are_read_once_for_all_cells(digits, tmp_path: Path, monkeypatch):
     read, reads = job.load_data, []
     monkeypatch.setattr(job, "load_data", lambda config: reads.append(1) or read(config))
-    words = study(digits, tmp_path / "s", "--speaker", "ann", "--shots", "1", "--epochs", "1",
+    words = command(digits, tmp_path / "s", "--speaker", "ann", "--shots", "1", "--epochs", "1",
                   "--word", "7", "--seeds", "3", "--quiet")  # fmt: skip
-    personal._load.cache_clear()
+    sight._load.cache_clear()
     assert cli.main(words) == 0
     assert len(reads) == 4  # by the plan, which checks names and splits, and then each of the two
 
@@ -178,7 +178,7 @@ def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
 
 
 def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):
-    words = study(digits, tmp_path / "s", "--speaker", "bob", "--word", "7", "--shots", "5",
+    words = command(digits, tmp_path / "s", "--speaker", "bob", "--word", "7", "--shots", "5",
                   "--keep", "none,rehearse=2", "--epochs", "40", "--json", "--quiet")  # fmt: skip
     assert cli.main(words) == 0
     for found in json.loads(capsys.readouterr().out):
@@ -194,7 +194,7 @@ def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):
 
 
 def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
-    words = study(digits, tmp_path / "s", "--speaker", "bob", "--shots", "all", "--epochs", "1",
+    words = command(digits, tmp_path / "s", "--speaker", "bob", "--shots", "all", "--epochs", "1",
                   "--quiet", "--json")  # fmt: skip
     assert cli.main([*words, "--judge", "support"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
@@ -227,7 +227,7 @@ def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
 def test_bad_input_is_refused_before_anything_is_trained(
     digits, tmp_path: Path, capsys, words, message
 ):
-    assert cli.main(study(digits, tmp_path / "s", *words)) == 2
+    assert cli.main(command(digits, tmp_path / "s", *words)) == 2
     caught = capsys.readouterr()
     assert message in caught.err
     assert caught.err.count("\n") == 1

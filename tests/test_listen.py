@@ -9,12 +9,13 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import sounds
-from synaptrace import cli, listen
+from synaptrace import cli
+from synaptrace.build import mlp
 from synaptrace.data.audio import wav
 from synaptrace.data.audio.features import Features, Mel
 from synaptrace.errors import UserError
+from synaptrace.keyword import listen
 from synaptrace.memory import storage_bytes
-from synaptrace.network import mlp
 from synaptrace.neuron import LIF
 from synaptrace.seeds import generator
 

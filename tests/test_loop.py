@@ -12,7 +12,7 @@ import toy
 from synaptrace import rules
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
-from synaptrace.training import board, checkpoint, loop, schedule
+from synaptrace.training import checkpoint, loop, schedule, tensorboard
 from synaptrace.training import run as runs
 from synaptrace.training.evaluate import evaluate
 from synaptrace.training.loop import Diverged, fit
@@ -45,7 +45,7 @@ def test_metrics_and_summary(tmp_path: Path) -> None:
     first, second = runs.read_metrics(tmp_path)
     assert first.keys() == second.keys() == {
         "epoch", "train_accuracy", "validation_accuracy", "losses", "rates", "lr", "seconds",
-        "peak_memory_bytes",
+        "peak_memory_bytes", "run_id",
     }  # fmt: skip
     assert (first["epoch"], second["epoch"]) == (1, 2)
     assert first["losses"].keys() == {"layers.0", "readout"}
@@ -295,7 +295,7 @@ def test_data_that_do_not_fit(tmp_path: Path) -> None:
 def test_tensorboard_is_asked_for_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "find_spec", lambda _: None)
+    monkeypatch.setattr(tensorboard, "find_spec", lambda _: None)
     with pytest.raises(UserError, match="TensorBoard is not installed"):
         train(run=tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()

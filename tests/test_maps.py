@@ -5,12 +5,13 @@ import torch
 from torch.nn import functional as F
 
 import synaptrace as st
-from synaptrace import engine, layers
+from synaptrace import layers
 from synaptrace.native import convolve, library, maps
 from synaptrace.neuron import fire
+from synaptrace.rules.tp import execute
 
 pytestmark = [
-    pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}"),
+    pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}"),
     pytest.mark.usefixtures("each_level"),
 ]
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (4, 70, 6, 5), (2, 16, 9, 9)]
@@ -56,10 +57,10 @@ def test_the_error_goes_back_through_the_pooling_to_the_first_spike(size, pool, 
     spikes = (drawn(*size, dtype=dtype) > 0).to(dtype)
     slope = drawn(*size, dtype=dtype, seed=1)
     delta = drawn(size[0], *layer.out_shape, dtype=dtype, seed=2)
-    expected = layer.spread(delta, spikes, slope.clone())
+    expected = layer.membrane_error(delta, spikes, slope.clone())
     assert spikes.any()
     assert expected.any()
-    assert torch.equal(layer.spread(delta, spikes, slope, fused=True), expected)
+    assert torch.equal(layer.membrane_error(delta, spikes, slope, fused=True), expected)
 
 
 @pytest.mark.usefixtures("matrix_unit")
@@ -106,9 +107,9 @@ def test_what_bfloat16_has_no_room_for_is_left_to_the_plain_path() -> None:
     assert convolve.forward(x, convolve.pack(weight)) is None
     assert convolve.gradient(drawn(2, 8, 4, 4), x) is None
     layer = layers.Conv((16, 4, 4), 8, neuron=st.LIF())
-    kernel = layer.kernel().detach()
-    current = layer.current(x, x, kernel, packed=layer.pack(kernel))
-    torch.testing.assert_close(current, layer.current(x, x, kernel))
+    weight = layer.forward_weight().detach()
+    current = layer.current(x, x, weight, packed=layer.pack(weight))
+    torch.testing.assert_close(current, layer.current(x, x, weight))
 
 
 def trained(engine_name: str, dtype: torch.dtype, contrast: str, sequences: int, pool: str):
@@ -137,8 +138,8 @@ def test_training_in_float64_is_the_same(contrast: str, pool: str) -> None:
     (plain, slow), (native, fast) = (
         trained(name, torch.float64, contrast, 100, pool) for name in ("torch", "native")
     )
-    assert native.fused
-    assert not plain.fused
+    assert execute.maps_natively(native)
+    assert not execute.maps_natively(plain)
     for one, other in zip(slow, fast, strict=True):
         assert (one - other).abs().max() <= 1e-9
         assert (one.grad - other.grad).norm() <= 1e-9 * one.grad.norm()

@@ -8,35 +8,34 @@ from pathlib import Path
 
 import pytest
 
-from synaptrace import engine
 from synaptrace.errors import UserError
 from synaptrace.native import convolve, library, structures
 
-pytestmark = pytest.mark.skipif(bool(engine.why()), reason=f"no native engine: {engine.why()}")
+pytestmark = pytest.mark.skipif(bool(library.why()), reason=f"no native engine: {library.why()}")
 
 
 def test_the_best_level_is_the_last_and_plain_is_always_there() -> None:
     assert library.levels()[0] == "plain"
-    assert engine.level() == library.levels()[-1]
+    assert library.level() == library.levels()[-1]
 
 
 @pytest.mark.parametrize("name", library.levels())
 def test_a_level_is_used_within_a_with_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.LEVEL, "plain")
     with library.use(name):
-        assert engine.level() == name
+        assert library.level() == name
         found, number = library.loaded()
         assert found.synaptrace_level_name(number).decode() == name
         with library.use("plain"):
-            assert engine.level() == "plain"
-        assert engine.level() == name
-    assert engine.level() == "plain"
+            assert library.level() == "plain"
+        assert library.level() == name
+    assert library.level() == "plain"
 
 
 @pytest.mark.parametrize("name", library.levels())
 def test_the_environment_chooses_a_level(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.LEVEL, name)
-    assert engine.level() == name
+    assert library.level() == name
     assert library.numbers(library.loaded()[0])[name] == library.loaded()[1]
 
 
@@ -48,7 +47,7 @@ def test_an_unknown_level_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     monkeypatch.setenv(library.LEVEL, "AVX2")
     with pytest.raises(UserError, match=r"SYNAPTRACE_LEVEL: 'AVX2'"):
-        engine.why()
+        library.why()
 
 
 def test_an_unknown_level_ends_a_training_before_it_begins(tmp_path: Path) -> None:
@@ -118,6 +117,6 @@ def test_another_library_is_loaded_where_one_is_named(
     monkeypatch.setenv(library.LIBRARY, str(copy))
     fresh = library.find.__wrapped__
     assert fresh()[0]._name == str(copy)
-    copy.unlink()
-    with pytest.raises(UserError, match=r"SYNAPTRACE_LIBRARY: other\.so can't be loaded"):
+    monkeypatch.setenv(library.LIBRARY, str(tmp_path / "gone.so"))
+    with pytest.raises(UserError, match=r"SYNAPTRACE_LIBRARY: gone\.so can't be loaded"):
         fresh()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import synaptrace as st
-from synaptrace.network import build
+from synaptrace.build import build
 
 LOUD = st.LIF(threshold=0.3)
 

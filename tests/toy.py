@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synaptrace.build import mlp
 from synaptrace.data.dataset import Meta
-from synaptrace.network import Network, mlp
+from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.rules import Rule, build
 from synaptrace.seeds import generator

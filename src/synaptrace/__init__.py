@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from synaptrace.network import Network, conv, mlp, vgg
+    from synaptrace.build import conv, mlp, vgg
+    from synaptrace.network import Network
     from synaptrace.neuron import LIF, ATan, FastSigmoid, Triangle
     from synaptrace.rules.tp import TracesPropagation
     from synaptrace.training.loop import fit
@@ -35,9 +36,9 @@ _HOME = {
     "FastSigmoid": "neuron",
     "Triangle": "neuron",
     "Network": "network",
-    "mlp": "network",
-    "vgg": "network",
-    "conv": "network",
+    "mlp": "build",
+    "vgg": "build",
+    "conv": "build",
     "TracesPropagation": "rules.tp",
     "fit": "training.loop",
     "load": "training.run",

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace.engine import infer
+from synaptrace import inference
 from synaptrace.errors import UserError
-from synaptrace.layers import NO_POOL, Conv, Dense, Layer, Pool, Shape
+from synaptrace.layers import Dense, Layer, Shape
 from synaptrace.native import convolve, maps
-from synaptrace.neuron import LIF, adapt, reset, spike
+from synaptrace.neuron import adapt, advance
 
 
 class State(NamedTuple):
@@ -36,12 +36,19 @@ class State(NamedTuple):
 
 
 class Network(nn.Module):
-    """Hidden spiking layers and a leaky readout. Build one with `mlp`, `conv` or `vgg`.
+    """Hidden spiking layers and a leaky readout. `build` makes one: `mlp`, `conv` or `vgg`.
 
     Parameters are named ``layers.<i>.weight``, ``layers.<i>.recurrent`` and ``readout.weight``.
-    ``spec`` holds the JSON-able arguments from which `build` makes the same network again.
+    ``spec`` holds the JSON-able arguments from which `build.build` makes the same network again.
     Layers are never called as modules, so forward hooks on them don't fire; those on the network
     fire when it is called (``net(events)``), and not while a rule runs it.
+
+    Args:
+        layers: the hidden layers from the bottom up, at least one; each one's input is of the
+            ``out_shape`` of the one below, the first one's of ``in_shape``.
+        readout: the last layer's outputs, flat, to the classes; its neuron is not used.
+        in_shape: of one sample's step, (inputs,) or (C, H, W).
+        spec: the arguments that `build.build` takes, "readout_decay" (α per time step) among them.
     """
 
     layers: Sequence[Layer]
@@ -98,27 +105,30 @@ class Network(nn.Module):
             state: what the last step returned, None at the start.
 
         Returns:
-            logits (B, classes), and the state for the next step.
+            logits (B, classes), membranes of the readout after this step, and the state for the
+            next one.
+
+        Raises:
+            UserError: a shape that doesn't fit.
         """
-        kernels = [layer.kernel() for layer in self.layers]
-        return self._step(x, state, kernels, self.readout.kernel())
+        weights = [layer.forward_weight() for layer in self.layers]
+        return self._step(x, state, weights, self.readout.forward_weight())
 
     def _step(
-        self, x: Tensor, state: State | None, kernels: Sequence[Tensor], readout: Tensor,
-        packed: Sequence[convolve.Packed | None] = (),
+        self, x: Tensor, state: State | None, weights: Sequence[Tensor], readout: Tensor,
+        packed: Sequence[convolve.AmxWeight | None] = (),
     ) -> tuple[Tensor, State]:  # fmt: skip
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
         membranes, spikes, adaptation = [], [], []
-        for i, (layer, kernel) in enumerate(zip(self.layers, kernels, strict=True)):
+        for i, (layer, weight) in enumerate(zip(self.layers, weights, strict=True)):
             u, previous = state.membrane[i], state.spikes[i]
             fast = packed[i] if packed else None
-            v = driven = layer.current(x, previous, kernel, packed=fast) + layer.neuron.beta * u
+            current = layer.current(x, previous, weight, packed=fast)
             if self.adaptive:
                 adaptation.append(adapt(layer.neuron, state.adaptation[i], previous))
-                driven = v - layer.neuron.adaptation * adaptation[i]
-            s = spike(layer.neuron, driven)
-            membranes.append(reset(layer.neuron, v, s))
+            u, s = advance(layer.neuron, current, u, adaptation[i] if self.adaptive else None)
+            membranes.append(u)
             spikes.append(s)
             x = layer.pool(s)
         logits = self.readout_decay * state.logits + nn.functional.linear(
@@ -144,31 +154,52 @@ class Network(nn.Module):
         return x.to(self.readout.weight.dtype)
 
     def forward(self, events: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (B, classes) after the last step of events (T, B, *in_shape).
+        """Logits of whole sequences, each sample starting at rest.
 
-        ``lengths`` (B,) in steps: a sample's logits are those at its own end. Without autograd
-        the native engine computes them where it can, the same up to rounding.
+        Without autograd the native engine computes them where it can, the same up to rounding.
+
+        Args:
+            events: (T, B, *in_shape), spike counts or other numbers, one step after the other.
+            lengths: (B,) in steps, 1 to T; what comes after a sample's end is not looked at.
+                None: all are T steps long.
+
+        Returns:
+            logits (B, classes) after each sample's last step; zeros where T is 0.
+
+        Raises:
+            UserError: a shape that doesn't fit.
         """
         lengths = None if lengths is None else lengths.to(torch.int64)
-        fast = None if torch.is_grad_enabled() else infer.forward(self, events, lengths)
+        fast = None if torch.is_grad_enabled() else inference.forward(self, events, lengths)
         if fast is not None:
             return fast.logits
-        kernels, readout = [layer.kernel() for layer in self.layers], self.readout.kernel()
-        packed: list[convolve.Packed | None] = []
+        weights = [layer.forward_weight() for layer in self.layers]
+        readout = self.readout.forward_weight()
+        packed: list[convolve.AmxWeight | None] = []
         if not torch.is_grad_enabled() and maps.obstacle(self) is None:
-            packed = [layer.pack(k) for layer, k in zip(self.layers, kernels, strict=True)]
+            packed = [layer.pack(k) for layer, k in zip(self.layers, weights, strict=True)]
         state = self.initial_state(events.shape[1])
         for t, x in enumerate(events):
             running = None if lengths is None else t < lengths
             before = state.logits
-            logits, state = self._step(mask(x, running), state, kernels, readout, packed)
+            logits, state = self._step(mask(x, running), state, weights, readout, packed)
             if running is not None:
                 state = state._replace(logits=torch.where(running[:, None], logits, before))
         return state.logits
 
     @torch.no_grad()
     def predict(self, events: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The class of each sample, (B,) int64; runs the sample stream only."""
+        """The class of each sample, that of its largest logit, without a graph.
+
+        Args:
+            events, lengths: as in `forward`.
+
+        Returns:
+            (B,) int64.
+
+        Raises:
+            UserError: a shape that doesn't fit.
+        """
         logits: Tensor = self(events, lengths)
         return logits.argmax(1)
 
@@ -191,7 +222,7 @@ class Network(nn.Module):
         """
         if not confidence > 0:
             raise UserError(f"confidence: {confidence} is not positive")
-        fast = infer.forward(self, events, lengths, confidence)
+        fast = inference.forward(self, events, lengths, confidence)
         if fast is not None:
             return fast.logits.argmax(1), fast.ends
         steps, batch = events.shape[:2]
@@ -215,154 +246,3 @@ def mask(x: Tensor, running: Tensor | None) -> Tensor:
     if running is None:
         return x
     return x.masked_fill(~running.view(-1, *[1] * (x.dim() - 1)), 0)
-
-
-def mlp(
-    inputs: int,
-    hidden: Sequence[int],
-    classes: int,
-    *,
-    neuron: LIF | None = None,
-    recurrent: bool = False,
-    readout_decay: float = 1.0,
-    gain: float = 1.0,
-    standardise: bool = False,
-    precision: str = "float32",
-    generator: torch.Generator | None = None,
-) -> Network:
-    """A dense network: inputs → hidden… → classes.
-
-    Args:
-        hidden: neurons of each hidden layer.
-        recurrent: hidden layers see their own spikes of the step before.
-        readout_decay: α of the readout, 1 sums for ever.
-        gain: factor on the initial input weights of every hidden layer after the first, and of
-            a rule's label projection; deep networks stay silent without (3 works for 3 layers).
-        standardise: use standardised weights (see `layers`).
-        precision: "bfloat16" computes products in bfloat16; state and weights stay as they are.
-    """
-    neuron = neuron or LIF()
-    if not hidden:
-        raise UserError("model.hidden: needs at least one hidden layer")
-    sizes, layers = [inputs, *hidden], len(hidden)
-    options: dict[str, Any] = {
-        "standardise": standardise, "compute": _compute(precision), "generator": generator
-    }  # fmt: skip
-    made = [
-        Dense(
-            sizes[i], sizes[i + 1], neuron=neuron.layer(i, layers), recurrent=recurrent,
-            gain=gain if i else 1.0, **options,
-        )
-        for i in range(layers)
-    ]  # fmt: skip
-    readout = Dense(sizes[-1], classes, neuron=made[-1].neuron, **options)
-    spec = {
-        "kind": "mlp", "inputs": inputs, "hidden": list(hidden), "classes": classes,
-        "neuron": neuron.spec, "recurrent": recurrent, "readout_decay": readout_decay,
-        "gain": gain, "standardise": standardise, "precision": precision,
-    }  # fmt: skip
-    return Network(made, readout, (inputs,), spec)
-
-
-def conv(
-    channels: Sequence[tuple[int, Pool]],
-    *,
-    in_shape: Shape,
-    classes: int,
-    neuron: LIF | None = None,
-    standardise: bool = False,
-    readout_decay: float = 1.0,
-    gain: float = 1.0,
-    precision: str = "float32",
-    generator: torch.Generator | None = None,
-) -> Network:
-    """A convolutional network: 3×3 convolutions with padding 1, then a dense readout.
-
-    Args:
-        channels: for each layer its channels and pool, as (64, ("max", 2)); pools are "none",
-            "max", "avg" (kernel and stride n) and "aavg" (adaptive average to n×n).
-        in_shape: (C, H, W) of one step.
-    """
-    neuron = neuron or LIF()
-    in_shape = tuple(in_shape)
-    if len(in_shape) != 3 or min(in_shape) < 1:
-        raise UserError(f"model: a convolutional network needs input (C, H, W), not {in_shape}")
-    if not channels:
-        raise UserError("model.channels: needs at least one layer")
-    plan = [(int(width), (str(pool[0]), int(pool[1]))) for width, pool in channels]
-    options: dict[str, Any] = {
-        "standardise": standardise, "compute": _compute(precision), "generator": generator
-    }  # fmt: skip
-    made: list[Conv] = []
-    for i, (width, pool) in enumerate(plan):
-        shape = made[-1].out_shape if made else in_shape
-        settings = neuron.layer(i, len(plan))
-        made.append(
-            Conv(
-                shape,
-                width,
-                neuron=settings,
-                pool=pool,
-                gain=gain if i else 1.0,
-                **options,
-            )
-        )
-    flat = math.prod(made[-1].out_shape)
-    readout = Dense(flat, classes, neuron=made[-1].neuron, **options)
-    spec = {
-        "kind": "conv", "channels": [[width, list(pool)] for width, pool in plan],
-        "in_shape": list(in_shape), "classes": classes, "neuron": neuron.spec,
-        "standardise": standardise, "readout_decay": readout_decay, "gain": gain,
-        "precision": precision,
-    }  # fmt: skip
-    return Network(made, readout, in_shape, spec)
-
-
-def _plan(text: str) -> list[tuple[int, Pool]]:
-    """'64 128m' → 64 unpooled, 128 with max 2; 'a' ends with an adaptive average to 2×2."""
-    pools: dict[str, Pool] = {"": NO_POOL, "m": ("max", 2), "a": ("aavg", 2)}
-    return [(int(word.rstrip("ma")), pools[word.lstrip("0123456789")]) for word in text.split()]
-
-
-VGG = {
-    6: _plan("64 128m 256 512m 512a"),
-    9: _plan("64 128m 256 256m 512 512m 512 512a"),
-    12: _plan("64 64m 128 128m 256 256 256m 512 512 512 512a"),
-}
-"""The published channel lists (arXiv 2509.13053)."""
-
-
-def vgg(
-    depth: int,
-    *,
-    in_shape: Shape,
-    classes: int,
-    neuron: LIF | None = None,
-    standardise: bool = True,
-    readout_decay: float = 1.0,
-    precision: str = "float32",
-    generator: torch.Generator | None = None,
-) -> Network:
-    """VGG-6, VGG-9 or VGG-12 as published; arguments as in `conv`."""
-    if depth not in VGG:
-        raise UserError(f"model.depth: {depth} is none of {', '.join(map(str, VGG))}")
-    return conv(
-        VGG[depth], in_shape=in_shape, classes=classes, neuron=neuron, standardise=standardise,
-        readout_decay=readout_decay, precision=precision, generator=generator,
-    )  # fmt: skip
-
-
-def build(spec: dict[str, Any], generator: torch.Generator | None = None) -> Network:
-    """The network that ``spec`` describes (`Network.spec`), with fresh weights."""
-    arguments = dict(spec)
-    kind = arguments.pop("kind")
-    neuron = LIF.from_spec(arguments.pop("neuron"))
-    makers = {"mlp": mlp, "conv": conv, "vgg": vgg}
-    net: Network = makers[kind](**arguments, neuron=neuron, generator=generator)  # type: ignore[operator]
-    return net
-
-
-def _compute(precision: str) -> torch.dtype | None:
-    if precision not in ("float32", "bfloat16"):
-        raise UserError(f"model.precision: {precision!r} is neither 'float32' nor 'bfloat16'")
-    return torch.bfloat16 if precision == "bfloat16" else None

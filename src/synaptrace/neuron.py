@@ -31,7 +31,13 @@ Surrogate = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ATan:
-    """σ'(ξ) = a / (1 + (πξ)²), ξ = v − θ."""
+    """σ'(ξ) = a / (1 + (πξ)²), ξ = v − θ.
+
+    Takes ξ of any shape, in the membrane's unit, and gives σ' of that shape.
+    ``scale``: a, without unit, the slope at the threshold.
+
+    Source: Fang, Yu, Chen, Masquelier, Huang, Tian, ICCV (2021), arXiv 2007.05785.
+    """
 
     scale: float = 1.0
 
@@ -43,7 +49,13 @@ class ATan:
 
 @dataclass(frozen=True)
 class FastSigmoid:
-    """σ'(ξ) = 1 / (1 + a|ξ|)², ξ = v − θ."""
+    """σ'(ξ) = 1 / (1 + a|ξ|)², ξ = v − θ.
+
+    Takes ξ of any shape, in the membrane's unit, and gives σ' of that shape.
+    ``scale``: a, without unit, how fast it falls off; the slope at the threshold is 1.
+
+    Source: Zenke, Ganguli, Neural Comput. 30(6):1514 (2018), arXiv 1705.11146.
+    """
 
     scale: float = 1.0
 
@@ -53,7 +65,13 @@ class FastSigmoid:
 
 @dataclass(frozen=True)
 class Triangle:
-    """σ'(ξ) = a max(0, 1 − |ξ|), ξ = v − θ."""
+    """σ'(ξ) = a max(0, 1 − |ξ|), ξ = v − θ.
+
+    Takes ξ of any shape, in the membrane's unit, and gives σ' of that shape.
+    ``scale``: a, without unit, the slope at the threshold; it is 0 from |ξ| = 1 on.
+
+    Source: Bellec, Salaj, Subramoney, Legenstein, Maass, NeurIPS (2018), arXiv 1803.09574.
+    """
 
     scale: float = 1.0
 
@@ -172,7 +190,7 @@ class _Spike(torch.autograd.Function):
     """The step function with the surrogate for its derivative."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+    def forward(ctx: Any, v: Tensor, threshold: float | Tensor, surrogate: Surrogate) -> Tensor:
         ctx.save_for_backward(v)
         ctx.threshold, ctx.surrogate = threshold, surrogate
         return (v >= threshold).to(v.dtype)
@@ -183,34 +201,69 @@ class _Spike(torch.autograd.Function):
         return grads[0] * ctx.surrogate(v - ctx.threshold), None, None
 
 
+def advance(
+    neuron: LIF, current: Tensor, u: Tensor, a: Tensor | None = None, *, detach_reset: bool = False
+) -> tuple[Tensor, Tensor]:
+    """One step of the neurons, differentiable where autograd is on.
+
+    Args:
+        current, u: I of this step and u of the one before, of one shape.
+        a: the adaptation of this step (`adapt`), of the same shape; None: a fixed threshold.
+        detach_reset: the reset carries no gradient.
+
+    Returns:
+        u after the reset, and s.
+    """
+    v = current + neuron.beta * u
+    s = spike(neuron, v if a is None else v - neuron.adaptation * a)
+    return reset(neuron, v, s.detach() if detach_reset else s), s
+
+
+def fire(
+    neuron: LIF, current: Tensor, u: Tensor, threshold: float | Tensor | None = None,
+    a: Tensor | None = None, *, keep: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """`advance` without a graph, in fewer passes over memory and with one rounding less, and the
+    surrogate derivative.
+
+    Args:
+        current, u, a: as in `advance`.
+        threshold: the rows' own, a number or (rows, 1, …), in the place of θ.
+        keep: leave v in ``current``, which else is used up; needed with ``a``.
+
+    Returns:
+        u after the reset, s, and σ'(v − θ).
+    """
+    threshold = neuron.threshold if threshold is None else threshold
+    v = integrate(neuron, current, u)
+    if not keep:
+        s = spike(neuron, v, threshold)
+        return reset(neuron, v, s, threshold), s, neuron.surrogate(v.sub_(threshold))
+    distance = v - threshold
+    if a is not None:
+        distance.sub_(a, alpha=neuron.adaptation)
+    s = (distance >= 0).to(v.dtype)
+    return reset(neuron, v, s, threshold), s, neuron.surrogate(distance)
+
+
+def integrate(neuron: LIF, current: Tensor, u: Tensor, out: Tensor | None = None) -> Tensor:
+    """v = β u + I without a graph, in the place of ``current`` or in ``out``."""
+    return torch.add(current, u, alpha=neuron.beta, out=current if out is None else out)
+
+
 def adapt(neuron: LIF, a: Tensor, previous: Tensor) -> Tensor:
     """a of this step from that of the step before and the spikes of the step before."""
     return neuron.adaptation_decay * a + previous
 
 
-def spike(neuron: LIF, v: Tensor) -> Tensor:
-    """s = [v ≥ θ] with v's shape and dtype; differentiable by the surrogate under autograd."""
+def spike(neuron: LIF, v: Tensor, threshold: float | Tensor | None = None) -> Tensor:
+    """s = [v ≥ θ] with v's shape and dtype; differentiable by the surrogate under autograd.
+    ``threshold`` overrides θ where rows have one of their own."""
+    threshold = neuron.threshold if threshold is None else threshold
     if torch.is_grad_enabled() and v.requires_grad:
-        out: Tensor = _Spike.apply(v, neuron.threshold, neuron.surrogate)  # type: ignore[no-untyped-call]
+        out: Tensor = _Spike.apply(v, threshold, neuron.surrogate)  # type: ignore[no-untyped-call]
         return out
-    return (v >= neuron.threshold).to(v.dtype)
-
-
-def fire(
-    neuron: LIF, current: Tensor, u: Tensor, threshold: float | Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the neurons, without a graph; ``current`` is overwritten.
-
-    Args:
-        current, u: I of this step and u of the one before, of one shape.
-        threshold: θ, or the rows' own.
-
-    Returns:
-        u after the reset, s, and σ'(v − θ).
-    """
-    v = current.add_(u, alpha=neuron.beta)
-    s = (v >= threshold).to(v.dtype)
-    return reset(neuron, v, s, threshold), s, neuron.surrogate(v.sub_(threshold))
+    return (v >= threshold).to(v.dtype)
 
 
 def reset(neuron: LIF, v: Tensor, s: Tensor, threshold: float | Tensor | None = None) -> Tensor:

@@ -130,22 +130,22 @@ def section_of(section: str, name: str | None = None) -> type[Section]:
 
 
 def arguments(section: str, name: str | None) -> dict[str, Parameter]:
-    """The arguments of what the section is given to."""
-    from synaptrace import data, network, neuron
-    from synaptrace.training.loop import fit
+    """The arguments of what the section is given to: a public name, found when it is asked for."""
+    import synaptrace as st
+    from synaptrace import data
 
-    models = {"conv": network.conv, "vgg": network.vgg}
+    models = {"conv": st.conv, "vgg": st.vgg}
     takers: dict[str, Any] = {
-        "data": data.load, "model": models.get(name or "", network.mlp), "neuron": neuron.LIF,
-        "train": fit,
+        "data": data.load, "model": models.get(name or "", st.mlp), "neuron": st.LIF,
+        "train": st.fit,
     }  # fmt: skip
     if section not in takers:
         return {}
     # (What `data.load` returns has no name until PyTorch is imported.)
     found = dict(signature(takers[section], eval_str=section != "data").parameters)
     if section == "neuron":  # the surrogate by its name and scale, as `LIF.from_spec` takes them
-        found |= signature(neuron.ATan, eval_str=True).parameters
-        spec = neuron.LIF().spec
+        found |= signature(st.ATan, eval_str=True).parameters
+        spec = st.LIF().spec
         return {key: each.replace(default=spec[key]) for key, each in found.items()}
     return found
 

@@ -26,13 +26,13 @@ import sounds
 import toy
 from fuzz.mutators import TEXTS, Mutator
 from synaptrace import cli, config, data
+from synaptrace.build import mlp
 from synaptrace.data import splits
 from synaptrace.data.audio import wav
 from synaptrace.data.dataset import Dataset
 from synaptrace.data.sets import kws01
 from synaptrace.data.simulate import nmnist_sim
 from synaptrace.errors import UserError
-from synaptrace.network import mlp
 from synaptrace.training import job, loop
 
 STEPS = 200_000

@@ -15,11 +15,11 @@ from typing import Literal
 import torch
 
 import synaptrace as st
-from synaptrace import rules
+from synaptrace import native, rules
 from synaptrace.bench import jax_peer, torch_peers
 from synaptrace.bench.cases import Case, Parts, make
 from synaptrace.bench.measure import Job
-from synaptrace.bench.oracle import Oracle
+from synaptrace.rules.tp.reference import Oracle
 
 RATE = 1e-7
 """So low that a network stays as it is, and every repetition does the same work."""
@@ -110,7 +110,7 @@ def fits(name: str, case: Case, batch: int) -> bool:
     """Whether a contender, its package installed, can do a case at a batch size."""
     if name == D_RTRL:  # a matrix of traces for each sample: seconds a batch already at one
         return batch == 1 and case.dense and sum(case.hidden) <= 450
-    if "native" in name and st.engine.why():
+    if "native" in name and native.why():
         return False
     if not case.dense:
         # the transcription holds differences of all pairs of samples, gigabytes of them

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 import synaptrace as st
+from synaptrace import native
 from synaptrace.bench import measure, peers, roofline, scaling
 from synaptrace.bench.cases import CASES, Case, Parts, make
 from synaptrace.errors import UserError
@@ -109,7 +110,7 @@ def machine(limits: roofline.Limits) -> dict[str, Any]:
     names = ["torch", *sorted(set(peers.PACKAGES.values()) - set(peers.missing()))]
     return {
         "processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "engine": st.engine.level(), "versions": {name: version(name) for name in names},
+        "engine": native.level(), "versions": {name: version(name) for name in names},
         "gemm_gflops": limits.gemm / 1e9, "bandwidth_gb_s": limits.bandwidth / 1e9,
     }  # fmt: skip
 
@@ -133,7 +134,7 @@ def run(
     limits = limits or roofline.limits()
     about = machine(limits)
     say(f"{about['processor']}, {about['cores']} cores, {about['threads']} threads, "
-        f"engine {about['engine'] or st.engine.why()}")  # fmt: skip
+        f"engine {about['engine'] or native.why()}")  # fmt: skip
     say(", ".join(f"{name} {number}" for name, number in about["versions"].items()))
     say(f"measured limits: {about['gemm_gflops']:.0f} Gflop/s in a float32 product, "
         f"{about['bandwidth_gb_s']:.1f} GB/s in a copy")  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from synaptrace.names import printed
 
 if TYPE_CHECKING:
-    from synaptrace.study.tuned import Cell
+    from synaptrace.keyword.tuned import Cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +67,10 @@ LR, EPOCHS = 1e-3, 20
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
-    from synaptrace.study import personal
+    from synaptrace.keyword import plan as plans
+    from synaptrace.keyword import study
 
-    cells = personal.cells(
+    cells = plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
         [n for n in numbers("--batch", options.batch, False) if n is not None],
         options.contrast.split(",") if options.contrast else [None],
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
         if options.seeds != 1:
             raise UserError("--seeds: RUN is trained already; give a RUN for each seed")
-        plan = personal.plan_of(
+        plan = plans.plan_of(
             options.runs, options.speaker, cells, out=options.out, judge=options.judge,
             data_path=moved,
         )  # fmt: skip
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         if options.speaker is None:
             raise UserError("--speaker: needs a name, or all; or give a RUN")
         config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
-        plan = personal.plan(
+        plan = plans.plan(
             config, options.speaker.split(","), options.seeds, cells, out=options.out,
             word=options.word, judge=options.judge,
         )  # fmt: skip
@@ -102,9 +103,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"fine-tuning: {printed(plan.out)}", file=sys.stderr)
     try:
         if not options.table:
-            personal.train(plan, progress=not options.quiet)
+            study.train(plan, progress=not options.quiet)
     finally:
-        rows = list(personal.rows(plan))
+        rows = list(study.rows(plan))
         if any(some for _, some in rows) or options.table:
             tell(plan.out, rows, options.json)
     if options.runs and not options.json:
@@ -117,21 +118,22 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
     """Write the tables of what is finished, and print one."""
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
-    from synaptrace.study import shots_table
+    from synaptrace.keyword import table
 
-    write_atomic(out / "table.csv", shots_table.as_csv(rows))
-    write_atomic(out / "table.md", shots_table.markdown(rows))
-    tables = [f"{part}\n\n{shots_table.speakers(rows, part)}" for part in ("query", "general")]
+    write_atomic(out / "table.csv", table.as_csv(rows))
+    write_atomic(out / "table.md", table.markdown(rows))
+    tables = [f"{part}\n\n{table.speakers(rows, part)}" for part in ("query", "general")]
     write_atomic(out / "speakers.md", "\n".join(tables))
-    attempt(lambda: shots_table.draw(rows, out / "table.png"))
+    attempt(lambda: table.draw(rows, out / "table.png"))
     print(json.dumps([found for _, some in rows for found in some]) if as_json
-          else shots_table.terminal(rows))  # fmt: skip
+          else table.terminal(rows))  # fmt: skip
 
 
 def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.study import own, personal
+    from synaptrace.keyword import own_words
+    from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
     if len(options.runs) != 1 or len(cells) != 1:
@@ -145,8 +147,8 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | N
                         ("judge", options.judge != "query"), ("alone", options.alone)):  # fmt: skip
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
-    personal.check_batches(job.trained(options.runs[0]).config, cells)
-    where, found = own.tune(
+    check_batches(job.trained(options.runs[0]).config, cells)
+    where, found = own_words.tune(
         options.runs[0], options.words, cells[0], out=options.out, data_path=moved
     )
     print_tuned(where, found, options.json)

@@ -37,10 +37,10 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import microphone
     from synaptrace.data.audio.features import Features
     from synaptrace.errors import UserError
-    from synaptrace.listen import Report, Settings, as_dict, listen, sound
+    from synaptrace.keyword import microphone
+    from synaptrace.keyword.listen import Report, Settings, as_dict, listen, sound
     from synaptrace.names import printed
     from synaptrace.training import job
 

@@ -35,8 +35,8 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import microphone, recorder
     from synaptrace.errors import UserError
+    from synaptrace.keyword import microphone, record
     from synaptrace.names import printed
 
     rate, seconds = 16000, 1.0
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if not 0.1 <= seconds <= 60 or rate < 1000:
         raise UserError("--seconds, --rate: need 0.1 to 60 s, at 1000 Hz at least")
     words = options.words.split(",")
-    recorder.check(words, options.count)
+    record.check(words, options.count)
     microphone.library()  # says what is missing before anybody speaks
 
     def ask(prompt: str) -> str:
@@ -65,6 +65,6 @@ def run(options: argparse.Namespace) -> int:
     def take() -> Tensor:
         return microphone.record(rate, seconds)
 
-    written = recorder.record(options.folder, words, options.count, rate, take, ask)
+    written = record.record(options.folder, words, options.count, rate, take, ask)
     print(f"{len(written)} recordings in {printed(options.folder)}")
     return 0

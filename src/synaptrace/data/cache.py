@@ -60,7 +60,9 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text("utf-8"))
+            self.meta: dict[str, Any] = json.loads(
+                (folder / "meta.json").read_text(encoding="utf-8")
+            )
             for name in ("offsets.npy", "labels.npy", "notes.json"):
                 self._check(name)
             for name, size in self.meta["sizes"].items():
@@ -68,7 +70,7 @@ class Cache:
                     raise ValueError(f"{name} has another size")
             self.offsets: Array = npy.read(folder / "offsets.npy").copy()
             self.labels: Array = npy.read(folder / "labels.npy").copy()
-            notes = json.loads((folder / "notes.json").read_text("utf-8"))
+            notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
             self.notes: dict[str, list[str]] = notes
             self.columns: dict[str, Array] = {
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)

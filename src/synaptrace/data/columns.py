@@ -123,7 +123,7 @@ def fill(
         raise UserError("; ".join([f"{key['name']}: there is no readable sample", *skipped[:1]]))
     np.save(folder / "offsets.npy", np.array(offsets, dtype=np.int64), allow_pickle=False)
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int64), allow_pickle=False)
-    (folder / "notes.json").write_text(json.dumps(notes), "utf-8")
+    (folder / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
     sums, sizes = {}, {}
     for file in sorted(folder.iterdir()):
         with file.open("rb") as opened:

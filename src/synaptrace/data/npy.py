@@ -35,6 +35,8 @@ def read(path: Path) -> NDArray[Any]:
     file = io.BytesIO(content)
     try:
         version = npy_format.read_magic(file)
+        if version not in HEADERS:
+            raise ValueError(f"version {version[0]}.{version[1]} of the format")
         shape, fortran, dtype = HEADERS[version](file)
         count = math.prod(shape)
         plain = not dtype.hasobject and dtype.itemsize > 0 and min(shape, default=0) >= 0

@@ -6,27 +6,30 @@
     logits = rule.finish()
 
 A rule fills in `_start` and `_step` (and `_finish`, if it defers gradients). All that lives from
-step to step is ``self.state``, lists of tensors by name: checkpoints (`state_dict`), exact resume
-and the memory count (`tensors`) read nothing else.
+step to step is ``self.state`` (state.py); held.py says when the forward weights are made.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv, Dense
 from synaptrace.network import Network, mask
+from synaptrace.rules.held import HeldWeights
+from synaptrace.rules.options import noting
 
-PREFIX = "state."
+PURPOSES = {
+    "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
+    "readout": "neuron state", "logits": "neuron state", "labels": "records",
+    "lengths": "records", "losses": "records", "rates": "records", "auxiliary": "auxiliary",
+}  # fmt: skip
+"""What every rule's tensors are for, by name."""
 
 
 def whole(what: str, numbers: Any, needed: str) -> Tensor:
@@ -36,31 +39,6 @@ def whole(what: str, numbers: Any, needed: str) -> Tensor:
     if numbers.is_floating_point() or numbers.is_complex():
         raise UserError(f"{what}: need {needed}, got {tuple(numbers.shape)} {numbers.dtype}")
     return numbers.to(torch.int64).contiguous()
-
-
-def noting(init: Callable[..., None]) -> Callable[..., None]:
-    """A rule's constructor that notes in ``options`` what it is called with, defaults included,
-    but network and generator; of a chain of constructors the outermost one's."""
-    signature = inspect.signature(init)
-    rest = {p.name: p.kind for p in signature.parameters.values()}
-
-    @wraps(init)
-    def noted(self: Rule, *args: Any, **kwargs: Any) -> None:
-        if "options" not in vars(self):
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            _, *given = bound.arguments.items()
-            found: dict[str, Any] = {}
-            for name, value in given:
-                if rest[name] is inspect.Parameter.VAR_KEYWORD:
-                    found |= value
-                elif rest[name] is not inspect.Parameter.VAR_POSITIONAL:
-                    found[name] = value
-            left_out = ("net", "generator", *self.unsaved)
-            self.options = {k: v for k, v in found.items() if k not in left_out}
-        init(self, *args, **kwargs)
-
-    return noted
 
 
 def check_network(net: Any) -> None:
@@ -95,7 +73,7 @@ class Locality:
     """A sample learns only in the company of others."""
 
 
-class Rule(nn.Module):
+class Rule(HeldWeights):
     """A learning rule on a network; subclasses state equations, source and locality.
 
     Autocast changes nothing within a rule; ``precision="bfloat16"`` is the network's matter.
@@ -113,32 +91,32 @@ class Rule(nn.Module):
     """The constructor's JSON-able options, as it was called; a rule need not fill them in."""
     unsaved: ClassVar[tuple[str, ...]] = ()
     """Options that change no result, of which ``spec`` knows nothing."""
-    lasting: ClassVar[tuple[str, ...]] = ()
-    """Names in ``state`` that outlive a sequence, for a rule that compares it with the next."""
+    order: str = ""
+    """How what a layer keeps beyond its weights grows, with B samples, T steps, I inputs, H neurons
+    and O classes; a class attribute, an instance's own where options change it."""
+    purposes: ClassVar[Mapping[str, str]] = PURPOSES
+    """What the tensors of `tensors` are for, by name ("neuron state", "records", "auxiliary" or
+    "saved"); one that isn't named is a trace. A subclass adds its own names to these."""
+    telling: Sequence[int] | None = (0, 1)
+    """Steps, from 0, at which memory can be what it was at no earlier one; None: at every one."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.purposes = {
+            name: purpose
+            for each in reversed(cls.__mro__)
+            for name, purpose in vars(each).get("purposes", {}).items()
+        }
         if "__init__" in vars(cls):
             cls.__init__ = noting(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.__dict__.setdefault("options", {})
         check_network(net)
+        super().__init__(net)
+        self.__dict__.setdefault("options", {})
         if net.adaptive and not self.adaptive:
             raise UserError(f"neuron.adaptation: {self.name} knows no adaptive thresholds; set 0")
-        self._net = (net,)  # in a tuple, so that it is not registered as a submodule
-        self.state: dict[str, list[Tensor]] = {}
-        self.time = 0
-        self.open = False
-        self.steps: int | None = None
         self.generator: torch.Generator | None = None
-        self.kernels: list[Tensor] = []
-        self._held = False
-
-    @property
-    def net(self) -> Network:
-        return self._net[0]
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -198,7 +176,7 @@ class Rule(nn.Module):
         generator: torch.Generator | None,
     ) -> None:  # fmt: skip
         """What every way of running a batch begins with."""
-        like = self._settle_dtype()
+        like = self._follow_dtype()
         labels = whole("labels", labels, "(B,) int64").to(like.device)
         if labels.dim() != 1 or not len(labels):
             raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)}")
@@ -238,26 +216,6 @@ class Rule(nn.Module):
         """One more class in the rule's own tensors, for the rules that have some."""
         if next(self.children(), None) is not None or self.state_dict():
             raise UserError(f"rule: {self.name} can't take on another class; tp can")
-
-    def _settle_dtype(self) -> Tensor:
-        """Follow the network where it has another dtype or device than the rule was made for.
-
-        Returns:
-            a weight, which new tensors are to be like.
-        """
-        like = self.net.readout.weight
-        for name, weight in self.net.named_parameters():
-            if (weight.dtype, weight.device) != (like.dtype, like.device):
-                raise UserError(
-                    f"network: {name} is {weight.dtype} on {weight.device}, readout.weight "
-                    f"{like.dtype} on {like.device}; turn the whole network with net.to(…)"
-                )
-        own = [t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()]
-        if any((t.dtype, t.device) != (like.dtype, like.device) for t in own):
-            self.to(like.device, like.dtype)
-        for kept in self._lasting().values():
-            kept[:] = [t.to(like) if t.is_floating_point() else t.to(like.device) for t in kept]
-        return like
 
     def _check(self, labels: Tensor, lengths: Tensor | None) -> None:
         low, high = int(labels.min()), int(labels.max())
@@ -322,17 +280,20 @@ class Rule(nn.Module):
         every: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A whole sequence at once: the same as the loop over `step`.
+        """A whole sequence at once: the same as the loop over `step`, up to rounding.
 
         Args:
-            events: (T, B, *in_shape).
+            events: (T, B, *in_shape), T at least 1.
             labels, lengths, generator: as for `start`.
-            optimizer: steps every ``every`` steps and after the last one, its gradients cleared
-                afterwards; None leaves the summed gradients in ``.grad``.
-            every: steps between two updates; None updates once, at the end.
+            optimizer: steps every ``every`` time steps and after the last one, its gradients
+                cleared afterwards; None leaves the summed gradients in ``.grad``.
+            every: time steps between two updates; None updates once, at the end.
 
         Returns:
             logits (B, classes) at each sample's end.
+
+        Raises:
+            UserError: no step, an ``every`` below 1; events, labels or lengths that don't fit.
         """
         if not len(events):
             raise UserError("events: a sequence needs at least one step")
@@ -351,125 +312,3 @@ class Rule(nn.Module):
         if optimizer is not None:
             self._update(optimizer)
         return logits
-
-    # Weights as the forward pass uses them: made at every step, as they may have changed, but
-    # within `sequence`, which knows when they do, only after an update.
-
-    def _refresh(self) -> None:
-        with torch.no_grad():
-            self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
-
-    def _exact(self) -> AbstractContextManager[Any]:
-        """Autocast has no part in a rule: what is computed in bfloat16, a layer says itself."""
-        kind = self.net.readout.weight.device.type
-        known = torch.amp.is_autocast_available(kind)
-        return torch.autocast(kind, enabled=False) if known else nullcontext()
-
-    @contextmanager
-    def _holding(self) -> Iterator[None]:
-        self._refresh()
-        self._held = True
-        layers = [*self.net.layers, self.net.readout]
-        for layer in layers:
-            layer.deferred = []
-        try:
-            yield
-            self._settle()
-        finally:
-            for layer in layers:
-                layer.deferred = None
-            self._held, self.kernels = False, []
-
-    def _settle(self) -> None:
-        """Add what the layers have put off to ``.grad``, while the weights are as they were."""
-        for layer in [*self.net.layers, self.net.readout]:
-            layer.settle()
-
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        self._settle()
-        optimizer.step()
-        optimizer.zero_grad()
-        if self._held:
-            self._refresh()
-
-    # What a reader of the state asks.
-
-    @property
-    def classes(self) -> int:
-        return self.net.classes
-
-    @property
-    def batch(self) -> int:
-        return len(self.state["labels"][0])
-
-    @property
-    def losses(self) -> Tensor:
-        """Mean loss of each hidden layer and, last, the readout over the steps so far, (L+1,)."""
-        return self.state["losses"][0] / max(self.time, 1)
-
-    @property
-    def rates(self) -> Tensor:
-        """Spikes per neuron and step of each hidden layer over the steps so far, (L,)."""
-        return self.state["rates"][0] / max(self.time, 1)
-
-    def tensors(self) -> dict[str, list[Tensor]]:
-        """Everything kept between steps by purpose, beyond the network's own parameters."""
-        kept = {name: list(values) for name, values in self.state.items() if values}
-        auxiliary = [*self.parameters(), *self.buffers()]
-        return kept | ({"auxiliary": auxiliary} if auxiliary else {})
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Parameters, buffers, what is lasting and, amid a sequence, all that a step leaves."""
-        saved: dict[str, Any] = super().state_dict(*args, **kwargs)
-        kept = self._lasting()
-        if self.open:
-            time = [torch.tensor([self.time, -1 if self.steps is None else self.steps])]
-            kept = {**self.state, "time": time}
-        for name, values in kept.items():
-            saved.update({f"{PREFIX}{name}.{i}": v.clone() for i, v in enumerate(values)})
-        return saved
-
-    def _restored(self, name: str) -> str | None:
-        """The present name of what a state dict calls ``name``; None where it is kept no more."""
-        return name
-
-    def _lasting(self) -> dict[str, list[Tensor]]:
-        return {name: self.state[name] for name in self.lasting if name in self.state}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Take over what `state_dict` returned, also in the middle of a sequence.
-
-        Raises:
-            RuntimeError: names or shapes that don't belong to this rule.
-        """
-        own = {k: v for k, v in state_dict.items() if not k.startswith(PREFIX)}
-        result = super().load_state_dict(own, *args, **kwargs)
-        kept: dict[str, dict[int, Tensor]] = {"lengths": {}}
-        for key in state_dict.keys() - own.keys():
-            old, index = key.removeprefix(PREFIX).rsplit(".", 1)
-            name = self._restored(old)
-            if name is None:
-                continue
-            value = state_dict[key].to(self.net.readout.weight.device, copy=True)
-            kept.setdefault(name, {})[int(index)] = value
-        time = kept.pop("time", None)
-        self.open = time is not None
-        held = [name for name in kept if self.open or name in self.lasting]
-        self.state = {name: [kept[name][i] for i in sorted(kept[name])] for name in held}
-        self.time, steps = time[0].tolist() if time is not None else (0, -1)
-        self.steps = None if steps < 0 else steps
-        return result
-
-    def _record(
-        self, layer: int, loss: Tensor | None, spikes: Tensor | None, running: Tensor | None
-    ) -> None:
-        """Add a layer's loss and its mean spike rate over the running samples to the record."""
-        if loss is not None:
-            self.state["losses"][0][layer] += loss
-        if spikes is not None:
-            if running is None:
-                rate = spikes.mean()
-            else:
-                each = spikes.flatten(1).mean(1)
-                rate = (each * running).sum() / running.sum().clamp(min=1)
-            self.state["rates"][0][layer] += rate

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synaptrace.engine import infer
+from synaptrace import inference
 from synaptrace.network import Network, mask
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -82,7 +82,7 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> Score:
         events, labels = events.to(device), labels.to(device, torch.int64)
         lengths = None if lengths is None else lengths.to(device, torch.int64)
         steps, batch = events.shape[:2]
-        fast = infer.forward(net, events, lengths)
+        fast = inference.forward(net, events, lengths)
         logits, counts = run(net, events, lengths) if fast is None else fast[:2]
         spikes += counts
         ran = batch * steps if lengths is None else lengths.clamp(max=steps).sum()

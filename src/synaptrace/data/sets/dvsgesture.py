@@ -242,7 +242,9 @@ def _read_trial(file: Path) -> Iterator[tuple[int, str, Recording]]:
         lines = content.decode("utf-8-sig").split("\n")
         if not any(lines[1:]):
             raise ValueError("no line after the first")
-        table = np.loadtxt(lines, dtype=np.int64, delimiter=",", skiprows=1, ndmin=2)
+        table = np.loadtxt(
+            lines, encoding="utf-8", dtype=np.int64, delimiter=",", skiprows=1, ndmin=2
+        )
         label, start, end = table.T
     except (ValueError, OverflowError) as error:
         raise UserError(f"{listed}: not a table of class, startTime_usec, endTime_usec") from error

@@ -41,9 +41,9 @@ DEFINE(Layer,
 DEFINE(Job,
        FIELD(is_double) FIELD(learn) FIELD(steps) FIELD(batch) FIELD(layers) FIELD(classes)
        FIELD(rows) FIELD(capacity) FIELD(every) FIELD(threads) FIELD(level) FIELD(count_classes)
-       FIELD(events) FIELD(lengths) FIELD(labels) FIELD(row) FIELD(class_of)
+       FIELD(eligibility) FIELD(events) FIELD(lengths) FIELD(labels) FIELD(row) FIELD(class_of)
        FIELD(stream_offset) FIELD(stream_index) FIELD(label_threshold) FIELD(readout_decay)
-       FIELD(confidence) FIELD(label) FIELD(label_recurrent) FIELD(readout) FIELD(layer)
+       FIELD(temperature) FIELD(margin) FIELD(confidence) FIELD(label) FIELD(label_recurrent) FIELD(readout) FIELD(layer)
        FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends))
 DEFINE(Fire,
        FIELD(is_double) FIELD(rows) FIELD(size) FIELD(samples) FIELD(hard) FIELD(surrogate)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from synaptrace.neuron import reset
+from synaptrace.neuron import integrate, reset, spike
 from synaptrace.rules.tp import presynaptic
 from synaptrace.rules.tp.contrast import (
     contrast_error,
@@ -80,8 +80,8 @@ def fire(rule: TracesPropagation, i: int, rows: slice, x: Tensor) -> None:
     does = rule.label_operations if by_label else rule.operations[i]
     u, previous, trace = (rule.state[k][i][rows] for k in ("membrane", "spikes", "trace"))
     current = does.current(heard(rule, i, rows, x), previous)
-    v = torch.add(current, u, alpha=layer.neuron.beta, out=u)
-    s = (v >= (rule.label_threshold if by_label else layer.neuron.threshold)).to(v.dtype)
+    v = integrate(layer.neuron, current, u, out=u)
+    s = spike(layer.neuron, v, rule.label_threshold if by_label else None)
     torch.add(layer.pool(s), trace, alpha=layer.neuron.lam, out=trace)
 
 
@@ -90,7 +90,7 @@ def learn(rule: TracesPropagation, i: int, rows: slice, x: Tensor, e: Tensor) ->
     layer, n, by_label = rule.net.layers[i], rule.batch, not i and rows.start >= rule.batch
     v, previous = (rule.state[k][i][rows] for k in ("membrane", "spikes"))
     threshold = rule.label_threshold if by_label else layer.neuron.threshold
-    s = (v >= threshold).to(v.dtype)
+    s = spike(layer.neuron, v, threshold)
     if rule.train_label or not by_label:
         z, beta = layer.rows(rule.state["trace"][i]), layer.neuron.beta
         if rows.start < n:

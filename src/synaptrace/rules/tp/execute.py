@@ -12,23 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
+from torch.optim import optimizer as hooks
 
-from synaptrace.engine import train
-from synaptrace.engine.describe import overridden
 from synaptrace.errors import UserError
+from synaptrace.inference import overridden, unfit
 from synaptrace.native import maps
-from synaptrace.rules.tp import blocks
+from synaptrace.rules.tp import blocks, native
 from synaptrace.rules.tp import step as plain
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
 
 BLOCK = blocks.BLOCK
-Kept = train.Memory
+Kept = native.Memory
+EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks)
+"""Hooks that PyTorch calls at the steps of all optimizers."""
 
 
 def step(
@@ -48,7 +50,7 @@ INERT = (
     "_add_class",
 )  # fmt: skip
 """Methods of a rule that have no part in a sequence, which a subclass may have of its own."""
-MIRRORED = ("kind",)
+MIRRORED = ("kind", "temperature", "margin")
 """Settings of `Contrast` that the native engine has; of the others it has the defaults."""
 
 
@@ -63,14 +65,69 @@ def whole(
     if rule.engine == "torch":
         return False
     rule._fit(events[0])
-    reason = variant(rule) or train.obstacle(rule, events, optimizer, every)
+    reason = variant(rule) or obstacle(rule, events, optimizer, every)
     if reason is not None:
         if rule.engine == "native" and maps.obstacle(rule.net) is not None:
             raise UserError(f"rule.engine: the native one can't be used: {reason}")
         return False
     lengths = rule.state["lengths"][0] if rule.state["lengths"] else None
-    train.sequence(rule, events, lengths, optimizer, every, rule.kept)
+    native.sequence(rule, events, lengths, optimizer, every, rule.kept)
     rule.time = len(events)
+    return True
+
+
+def obstacle(
+    rule: TracesPropagation, events: Tensor, optimizer: Optimizer | None, every: int | None
+) -> str | None:
+    """Why the engine can't do this sequence; None where it can."""
+    reason = unfit(rule.net, events)
+    if reason is not None:
+        return reason
+    if len(rule.targets) > rule.block:
+        return f"it has at most {rule.block} class rows"
+    like = rule.net.readout.weight
+    label = [w for w in (rule.label.weight, rule.label.recurrent) if w is not None]
+    if not all(native.fits(w, like) for w in label):
+        return "it needs contiguous weights of one dtype"
+    if not all(native.fits(p.grad, like) for p, _ in native.trained(rule) if p.grad is not None):
+        return "it needs contiguous gradients"
+    if optimizer is None or every is None or every >= len(events):
+        return None
+    if rule.label.standardise:
+        return "it updates standardised weights only at the end of a sequence"
+    return not_plain_adam(optimizer, {id(p) for p, _ in native.trained(rule)})
+
+
+def not_plain_adam(optimizer: Optimizer, known: set[int]) -> str | None:
+    """Why the engine can't take the optimizer's place between steps; None where it can."""
+    if type(optimizer) is not Adam:
+        return f"it has Adam, not {type(optimizer).__name__}, between the steps of a sequence"
+    own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+    if any(own) or any(EVERYWHERE):
+        return "it calls no hooks of the optimizer"
+    if not (of_pytorch(optimizer.step) and of_pytorch(optimizer.zero_grad)):
+        return "it calls no step or zero_grad but Adam's own"
+    for group in optimizer.param_groups:
+        odd = [k for k in ("amsgrad", "maximize", "differentiable", "capturable") if group[k]]
+        if group["weight_decay"] or odd:
+            return f"it has no Adam with {odd[0] if odd else 'weight_decay'}"
+        if any(id(p) not in known and p.grad is not None for p in group["params"]):
+            return "it knows the network's and the rule's parameters only"
+        for p in group["params"]:
+            moments = [optimizer.state.get(p, {}).get(name) for name in ("exp_avg", "exp_avg_sq")]
+            if not all(native.fits(each, p) for each in moments if each is not None):
+                return "it needs contiguous moments, in the parameter's dtype"
+    return None
+
+
+def of_pytorch(method: Any) -> bool:
+    """Whether a method is PyTorch's with all that wraps it, as a learning-rate schedule does to
+    see that it was called (which it does see: a sequence ends with a call)."""
+    while method is not None:
+        function = getattr(method, "__func__", method)
+        if not getattr(function, "__globals__", {}).get("__name__", "").startswith("torch."):
+            return False
+        method = getattr(function, "__wrapped__", None)
     return True
 
 
@@ -84,6 +141,4 @@ def variant(rule: TracesPropagation) -> str | None:
     for each in fields(rule.contrast):
         if each.name not in MIRRORED and getattr(rule.contrast, each.name) != each.default:
             return f"it knows no {each.name}"
-    if rule.presynaptic.eligibility:
-        return "it knows no eligibility"
     return None

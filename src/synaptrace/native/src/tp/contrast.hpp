@@ -3,12 +3,13 @@
 //
 //     similarity             A = Z Yᵀ
 //     log_counts             log n_c
+//     spread                 ½ mean over pairs of rows of ‖Y_c − Y_c'‖²
 //     label_distance         D of layer 1, between traces of one-hot labels
 //     trace_distance         D of a deeper layer, between the target stream's traces below
 //     target_distribution    P = softmax(log n − D)
-//     contrast_error         E = (softmax(A + log n) − P) / B, and the loss
-//     sample_errors          δ^z = E Y
-//     target_errors          δ^y = Eᵀ Z
+//     contrast_error         E / τ, E = (softmax(A / τ + log n) − P) / B, and the loss
+//     sample_errors          δ^z = E Y / τ
+//     target_errors          δ^y = Eᵀ Z / τ
 #pragma once
 #include "work.hpp"
 
@@ -34,6 +35,31 @@ idx log_counts(const Work<T> &w, idx t, T *log_n) {
     return running;
 }
 
+// Σ_{k < n} decayᵏ
+inline double geometric(double decay, idx n) {
+    const double terms = static_cast<double>(n);
+    return decay == 1 ? terms : (1 - std::pow(decay, terms)) / (1 - decay);
+}
+
+// The variance of y's rows, summed over neurons; `mean` is room for a row. At least two rows.
+template <class T>
+T spread(const T *y, idx rows, idx width, T *mean) {
+    constexpr idx lanes = PAD_BYTES / sizeof(T);
+    const T share = T(1) / static_cast<T>(rows);
+    std::memset(mean, 0, width * sizeof(T));
+    for (idx c = 0; c < rows; ++c)
+        for (idx i = 0; i < width; ++i) mean[i] += y[c * width + i] * share;
+    T part[lanes] = {}, total = 0;
+    for (idx c = 0; c < rows; ++c)
+        for (idx i = 0; i < width; i += lanes)
+            for (idx v = 0; v < lanes; ++v) {
+                const T apart = y[c * width + i + v] - mean[i + v];
+                part[v] += apart * apart;
+            }
+    for (idx v = 0; v < lanes; ++v) total += part[v];
+    return total / static_cast<T>(rows - 1);
+}
+
 template <class T>
 struct LabelDistance {
     T same, apart;  // between a label's trace and itself, and another's
@@ -41,8 +67,7 @@ struct LabelDistance {
 
 template <class T>
 LabelDistance<T> label_distance(double lam, idx steps, idx classes) {
-    const double n = static_cast<double>(steps);
-    const double trace = lam == 1 ? n : (1 - std::pow(lam, n)) / (1 - lam);
+    const double trace = geometric(lam, steps);
     return {static_cast<T>(SHIFT * std::sqrt(static_cast<double>(classes))),
             static_cast<T>(std::sqrt(2.0) * trace)};
 }
@@ -80,17 +105,19 @@ void target_distribution(const T *log_n, idx rows, T *p) {
     for (idx c = 0; c < rows; ++c) p[c] /= total;
 }
 
-// A row of E in place of a row of A; `share` is 1 / B. Returns the row's part of the loss.
+// A row of E / τ in place of a row of A; `share` is 1 / B, `cool` 1 / τ. Returns the row's part of
+// the loss.
 template <class T>
-double contrast_error(const T *log_n, const T *p, T share, idx rows, T *e) {
+double contrast_error(const T *log_n, const T *p, T share, T cool, idx rows, T *e) {
+    const T scale = share * cool;
     T most = -INFINITY, total = 0, entropy = 0;
-    for (idx c = 0; c < rows; ++c) most = std::max(most, e[c] += log_n[c]);
+    for (idx c = 0; c < rows; ++c) most = std::max(most, e[c] = e[c] * cool + log_n[c]);
     for (idx c = 0; c < rows; ++c) total += std::exp(e[c] - most);
     const T log_total = most + std::log(total);
     for (idx c = 0; c < rows; ++c) {
         const T log_probability = e[c] - log_total;
         if (!(p[c] <= T(0))) entropy -= p[c] * (log_probability - log_n[c]);
-        e[c] = (std::exp(log_probability) - p[c]) * share;
+        e[c] = (std::exp(log_probability) - p[c]) * scale;
     }
     return entropy * share;
 }

@@ -30,7 +30,8 @@ void work(
         if (to_end < block.steps) block.steps = to_end;
         // The update after the last step is the caller's.
         block.update = block.steps == to_update && block.steps < to_end;
-        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, GRADIENTS}) phase(name, block);
+        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS})
+            phase(name, block);
         block.first += block.steps;
         block.updates += block.update;
     }

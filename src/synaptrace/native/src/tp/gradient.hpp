@@ -36,23 +36,63 @@ struct Source {  // whose spikes a gradient's rows come from
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "eight bytes of bits are read at once");
 
-// For each of 8 neurons from `first` on, the rows of g (K, R) at which it spiked.
-template <class T>
-void collect(
-    const Work<T> &w, const Block &block, const Bits &bits, idx lag, idx tiles, idx tile, idx offset,
-    idx first, int32_t *list, idx *count
+// Calls each(i, k, row) for the spikes of neurons first + i, i < 8, at steps k of the block from
+// `from` up to `to`, in rows of either stream.
+template <class T, class Each>
+INLINE void for_each_spike(
+    const Work<T> &w, const Block &block, const Source<T> &source, idx first, idx from, idx to,
+    Each each
 ) {
-    const idx room = w.block * w.all;
-    for (idx i = 0; i < tiles; ++i)
-        for (idx k = 0; k < block.steps; ++k) {
-            uint64_t word;
-            std::memcpy(&word, bits.at(i, w.slot(block.first + k - lag)) + first, sizeof word);
-            const idx base = k * w.all + offset + i * tile;
-            for (; word; word &= word - 1) {
-                const int bit = __builtin_ctzll(word), neuron = bit >> 3;
-                list[neuron * room + count[neuron]++] = static_cast<int32_t>(base + (bit & 7));
+    const auto stream = [&](const Bits &bits, idx tiles, idx tile, idx offset) {
+        for (idx i = 0; i < tiles; ++i)
+            for (idx k = from; k < to; ++k) {
+                uint64_t word;
+                const idx slot = w.slot(block.first + k - source.lag);
+                std::memcpy(&word, bits.at(i, slot) + first, sizeof word);
+                for (; word; word &= word - 1) {
+                    const int bit = __builtin_ctzll(word);
+                    each(bit >> 3, k, offset + i * tile + (bit & 7));
+                }
             }
-        }
+    };
+    stream(*source.samples, w.tiles, w.tile, 0);
+    if (source.targets) stream(*source.targets, w.class_tiles, w.class_tile, w.batch);
+}
+
+// The traces of neurons first … first + 7 meet the errors of the block's first step, which hold all
+// later ones (see filter), and then move on to its last step:
+//
+//     x̄^{t0} = β x̄^{t0−1} + x^{t0},  out += x̄^{t0} ⊗ g^{t0},  x̄ = β^{K−1} x̄^{t0} + Σ_k β^{K−1−k} x^k
+template <class T>
+void trace_rows(
+    const Work<T> &w, const Block &block, const Slab<T> &slab, idx l, idx first, idx rows,
+    const Source<T> &source, T *out, T *power
+) {
+    const idx last = block.steps - 1, all = w.batch + (source.targets ? w.rows : 0);
+    T *trace = slab.trace + first * slab.traced;
+    const T beta = static_cast<T>(w.part[l].layer->beta);
+    const auto decay = [&](T by) {
+        for (idx i = 0; i < rows * slab.traced; ++i) trace[i] *= by;
+    };
+    const auto add = [&](idx i, idx k, idx row) {
+        const idx x = ((block.first + k) * w.batch + row) * slab.rows + first + i;
+        trace[i * slab.traced + row] += source.events ? power[k] * source.events[x] : power[k];
+    };
+    power[last] = T(1);
+    for (idx k = last; k > 0; --k) power[k - 1] = beta * power[k];
+    if (block.first == 0) {  // nothing lies before, and the gradient takes all spikes one by one
+        std::memset(trace, 0, rows * slab.traced * sizeof(T));
+        return for_each_spike(w, block, source, first, 0, block.steps, add);
+    }
+    const T later = power[0];
+    power[0] = T(1);
+    decay(beta);
+    for_each_spike(w, block, source, first, 0, 1, add);
+    add_product<T>(rows, slab.width, all, {trace, slab.traced, 1}, w.part[l].g, slab.width, out,
+                   slab.width);
+    if (!last) return;
+    decay(later);
+    for_each_spike(w, block, source, first, 1, block.steps, add);
 }
 
 // GRADIENTS: rows first … first + 7 of ∂W in working layout, Σ over spikes of the rows of g.
@@ -63,11 +103,18 @@ void gradient_rows(
 ) {
     const idx rows = std::min(CHUNK, slab.rows - first), room = w.block * w.all;
     const idx inputs = slab.rows;
+    const T *g = w.part[l].g;
+    T *out = slab.g + first * slab.width;
+    if (alone(w, block, slab)) {
+        out = scratch.current;
+        std::memset(out, 0, rows * slab.width * sizeof(T));
+    }
+    if (slab.trace) trace_rows(w, block, slab, l, first, rows, source, out, scratch.chunk);
+    const idx start = slab.trace && block.first > 0 ? 1 : 0;  // the step before is in the trace
     idx count[CHUNK] = {}, total = 0;
-    collect(w, block, *source.samples, source.lag, w.tiles, w.tile, 0, first, scratch.list, count);
-    if (source.targets)
-        collect(w, block, *source.targets, source.lag, w.class_tiles, w.class_tile, w.batch, first,
-                scratch.list, count);
+    for_each_spike(w, block, source, first, start, block.steps, [&](idx i, idx k, idx row) {
+        scratch.list[i * room + count[i]++] = static_cast<int32_t>(k * w.all + row);
+    });
     for (idx i = 0; i < rows; ++i) total += count[i];
     const bool dense = total * 4 > rows * block.steps * w.batch;
     T *value = scratch.chunk;  // (8, K · R): by place in the list, or where dense by row of g
@@ -79,14 +126,8 @@ void gradient_rows(
                 const idx x = ((block.first + k) * w.batch + b) * inputs + first + i;
                 value[i * room + (dense ? at : j)] = source.events ? source.events[x] : T(1);
             }
-    const T *g = w.part[l].g;
-    T *out = slab.g + first * slab.width;
-    if (alone(w, block, slab)) {
-        out = scratch.current;
-        std::memset(out, 0, rows * slab.width * sizeof(T));
-    }
     if (dense)
-        for (idx k = 0; k < block.steps; ++k)
+        for (idx k = start; k < block.steps; ++k)
             add_product<T>(rows, slab.width, w.batch + (source.targets ? w.rows : 0),
                            {value + k * w.all, room, 1}, g + k * w.all * slab.width, slab.width,
                            out, slab.width);
@@ -101,14 +142,18 @@ void gradient_rows(
 }
 
 // GRADIENTS: ∂S of one row of the target stream, or no more than Adam where its class is absent.
+// With eligibility the label's trace, Σ βᵏ, meets the block's first errors, as in trace_rows.
 template <class T>
 void label_gradient(const Work<T> &w, const Block &block, idx label) {
     const Slab<T> &slab = w.label;
     T *out = slab.g + label * slab.width;
+    const T first = w.job->eligibility
+        ? static_cast<T>(geometric(w.part[0].layer->beta, block.first + 1)) : T(1);
     for (idx c = 0; c < w.rows; ++c)
         for (idx k = 0; w.job->class_of[c] == label && k < block.steps; ++k) {
             const T *g = w.grad(0, k, w.batch + c);
-            for (idx i = 0; i < slab.width; ++i) out[i] += g[i];
+            const T y = k ? T(1) : first;
+            for (idx i = 0; i < slab.width; ++i) out[i] += y * g[i];
         }
     if (block.update && slab.m) {
         const idx at = label * slab.width;

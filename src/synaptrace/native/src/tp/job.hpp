@@ -30,6 +30,7 @@ struct Job {
     int64_t threads;
     int64_t level;     // number of the instruction set, see dispatch.hpp
     int64_t count_classes;    // 1: log n enters (contrast "batch"), 0: it doesn't ("class")
+    int64_t eligibility;      // 1: a weight learns from its filtered input, 0: from this step's
     const void *events;       // (T, B, inputs)
     const int64_t *lengths;   // (B,) in steps, or null
     const int64_t *labels;    // (B,) class of each sample
@@ -38,6 +39,7 @@ struct Job {
     const int64_t *stream_offset;  // (T · classes + 1,) into stream_index; null: label is trained
     const int32_t *stream_index;   // spikes of layer 1's target stream, step after step
     double label_threshold, readout_decay;
+    double temperature, margin;  // τ, or 0: from the target rows, by the margin M
     double confidence;  // inference: a sample ends where a class is so probable; 0: no matter
     Matrix label, label_recurrent, readout;
     const Layer *layer;
@@ -50,7 +52,7 @@ struct Job {
 
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
 // independent of each other; which thread does which never changes a bit of the result.
-enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, GRADIENTS, UNPACK, INFER };
+enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, INFER };
 
 struct Block {  // steps first … first + steps − 1, computed between two meetings of the threads
     int64_t first, steps;

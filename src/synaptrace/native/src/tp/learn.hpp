@@ -49,12 +49,16 @@ void target_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
     }
 }
 
-// TARGETS too: log n of step k, and P of layer 1, from the one-hot labels' traces.
+// TARGETS too: log n of step k, P of layer 1, from the one-hot labels' traces, and τ where it is
+// a number, else 1.
 template <class T>
 void label_targets(const Work<T> &w, const Block &block, idx k) {
     const idx t = block.first + k;
     T *log_n = w.log_n + k * w.capacity, *p = w.part[0].p + k * w.capacity * w.capacity;
     w.running[k] = log_counts(w, t, log_n);
+    const double tau = w.job->temperature;
+    for (idx l = 0; l < w.layers; ++l)
+        w.cool[k * w.layers + l] = tau > 0 ? static_cast<T>(1 / tau) : T(1);
     const LabelDistance<T> d = label_distance<T>(w.part[0].layer->lam, t + 1, w.classes);
     for (idx i = 0; i < w.rows; ++i, p += w.capacity) {
         for (idx c = 0; c < w.rows; ++c) p[c] = i == c ? d.same : d.apart;
@@ -71,7 +75,16 @@ void distance_row(const Work<T> &w, const Block &block, idx k, idx l, idx i) {
     target_distribution(w.log_n + k * w.capacity, w.rows, p);
 }
 
-// A (rows × C) of a tile becomes E; returns its share of the loss.
+// DISTANCES too: τ = max(1, spread / M) of layer l at step k; with one row 1.
+template <class T>
+void warmth(const Work<T> &w, const Block &block, idx k, idx l, const Scratch<T> &scratch) {
+    if (w.rows < 2) return;
+    const T apart = spread(w.trace(l, block.first + k, w.batch), w.rows, w.part[l].width,
+                           scratch.current);
+    w.cool[k * w.layers + l] = T(1) / std::max(T(1), apart / static_cast<T>(w.job->margin));
+}
+
+// A (rows × C) of a tile becomes E / τ; returns its share of the loss.
 template <class T>
 double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
     const T share = T(1) / static_cast<T>(w.batch);
@@ -80,7 +93,8 @@ double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
         const idx b = tile.first + r;
         const T *p = w.part[l].p + (k * w.capacity + w.job->row[b]) * w.capacity;
         if (w.alive(b, t))
-            loss += contrast_error(w.log_n + k * w.capacity, p, share, w.rows, e);
+            loss += contrast_error(w.log_n + k * w.capacity, p, share, w.cool[k * w.layers + l],
+                                   w.rows, e);
         else
             for (idx c = 0; c < w.rows; ++c) e[c] = T(0);
     }
@@ -163,6 +177,18 @@ void fold(const Work<T> &w, const Block &block, idx k, idx l, idx from, const Sc
         T *g = w.grad(l, k, w.batch + c) + from;
         const T *delta = scratch.fold + c * COLUMNS;
         for (idx i = 0; i < some; ++i) g[i] *= delta[i];
+    }
+}
+
+// FILTER: g^t becomes Σ_{t' ≥ t} β^{t' − t} g^{t'} within the block, for some rows of a layer.
+template <class T>
+void filter(const Work<T> &w, const Block &block, idx l, idx first, idx rows) {
+    const T beta = static_cast<T>(w.part[l].layer->beta);
+    const idx n = rows * w.part[l].width;
+    for (idx k = block.steps - 2; k >= 0; --k) {
+        T *g = w.grad(l, k, first);
+        const T *later = w.grad(l, k + 1, first);
+        for (idx i = 0; i < n; ++i) g[i] += beta * later[i];
     }
 }
 

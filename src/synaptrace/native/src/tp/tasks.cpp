@@ -145,6 +145,12 @@ const Work<T> &work_of(const void *work) {
     return *static_cast<const Work<T> *>(work);
 }
 
+// How many temperatures a step takes from its target rows.
+template <class T>
+idx temperatures(const Work<T> &w) {
+    return w.job->temperature > 0 ? 0 : w.layers;
+}
+
 template <class T>
 idx fold_layers(const Work<T> &w) {
     return w.layers - (w.label_trained ? 0 : 1);
@@ -157,6 +163,29 @@ idx fold_columns(const Work<T> &w) {
     return n;
 }
 
+// Rows of layer l that have errors.
+template <class T>
+idx erring(const Work<T> &w, idx l) {
+    return w.batch + (l || w.label_trained ? w.rows : 0);
+}
+
+template <class T>
+idx filter_tasks(const Work<T> &w, const Block &block) {
+    idx n = 0;
+    if (!w.job->eligibility || block.steps < 2) return n;
+    for (idx l = 0; l < w.layers; ++l) n += pieces(erring(w, l), TILE);
+    return n;
+}
+
+template <class T>
+void filter_task(const Work<T> &w, const Block &block, idx index) {
+    for (idx l = 0; l < w.layers; ++l) {
+        const idx rows = erring(w, l), n = pieces(rows, TILE), first = index * TILE;
+        if (index < n) return filter(w, block, l, first, std::min(TILE, rows - first));
+        index -= n;
+    }
+}
+
 template <class T>
 int64_t tasks(const void *work, Phase phase, const Block &block) {
     const Work<T> &w = work_of<T>(work);
@@ -164,10 +193,11 @@ int64_t tasks(const void *work, Phase phase, const Block &block) {
         case PACK:
         case UNPACK: return pack_tasks(w);
         case TARGETS: return w.class_tiles + block.steps;
-        case DISTANCES: return block.steps * (w.layers - 1) * w.rows;
+        case DISTANCES: return block.steps * ((w.layers - 1) * w.rows + temperatures(w));
         case SAMPLES:
         case INFER: return w.tiles;
         case FOLD: return w.fold ? block.steps * fold_layers(w) * fold_columns(w) : 0;
+        case FILTER: return filter_tasks(w, block);
         case GRADIENTS: return gradient_tasks(w);
     }
     return 0;
@@ -184,6 +214,9 @@ void task(const void *work, Phase phase, const Block &block, int64_t index, int6
             if (index < w.class_tiles) return target_rows(w, block, index, scratch);
             return label_targets(w, block, index - w.class_tiles);
         case DISTANCES: {
+            const idx own = block.steps * temperatures(w);
+            if (index < own) return warmth(w, block, index / w.layers, index % w.layers, scratch);
+            index -= own;
             const idx i = index % w.rows, deeper = index / w.rows, above = w.layers - 1;
             return distance_row(w, block, deeper / above, 1 + deeper % above, i);
         }
@@ -195,6 +228,7 @@ void task(const void *work, Phase phase, const Block &block, int64_t index, int6
             if (from < w.part[l].width) fold(w, block, which / layers, l, from, scratch);
             return;
         }
+        case FILTER: return filter_task(w, block, index);
         case GRADIENTS: return gradient_task(w, block, index, scratch);
         case INFER: return infer(w, index, scratch);
     }

@@ -15,6 +15,8 @@ struct Slab {
     T *w, *g, *m, *v;
     const Matrix *from;
     bool transposed;
+    T *trace;    // (rows, traced) x̄, what each input was of late in each row of a stream, or null
+    idx traced;
 };
 
 // Spikes as bits, a byte for each neuron and tile of ≤ 8 rows: [tile][slot][neuron].
@@ -60,6 +62,7 @@ struct Work {
     int64_t *ends;     // (B,) the step at which a sample ends
     T *error;          // (K, B, classes_width) (softmax(m) − y) / B
     T *log_n;          // (K, capacity)
+    T *cool;           // (K, layers) 1 / τ
     idx *running;      // (K,) samples that have not ended
     double *losses;    // (tiles, layers + 1)
     double *rates;     // (tiles, layers)
@@ -88,8 +91,11 @@ struct Arena {
 };
 
 template <class T>
-Slab<T> slab(Arena &arena, const Matrix &from, idx outputs, idx inputs, bool learn) {
-    Slab<T> s{inputs, outputs, padded<T>(outputs), nullptr, nullptr, nullptr, nullptr, &from, true};
+Slab<T> slab(
+    Arena &arena, const Matrix &from, idx outputs, idx inputs, bool learn, idx traced = 0
+) {
+    Slab<T> s{inputs, outputs, padded<T>(outputs), nullptr, nullptr, nullptr, nullptr, &from, true,
+              nullptr, traced};
     if (!from.weight) {
         s.rows = 0;
         return s;
@@ -97,6 +103,7 @@ Slab<T> slab(Arena &arena, const Matrix &from, idx outputs, idx inputs, bool lea
     const idx size = s.rows * s.width;
     s.w = arena.take<T>(size);
     if (learn && from.grad) s.g = arena.take<T>(size);
+    if (learn && from.grad && traced) s.trace = arena.take<T>(s.rows * traced);
     if (learn && from.mean) s.m = arena.take<T>(size), s.v = arena.take<T>(size);
     return s;
 }
@@ -143,8 +150,9 @@ size_t lay_out(const Job &job, char *base) {
         part.layer = &layer, part.n = layer.outputs, part.width = padded<T>(part.n);
         widest = std::max(widest, part.width);
         most_inputs = std::max({most_inputs, idx(layer.inputs), part.n});
-        part.in = slab<T>(arena, layer.weight, part.n, layer.inputs, w.learn);
-        part.recurrent = slab<T>(arena, layer.recurrent, part.n, part.n, w.learn);
+        const idx traced = job.eligibility ? (l ? w.all : w.batch) : 0;
+        part.in = slab<T>(arena, layer.weight, part.n, layer.inputs, w.learn, traced);
+        part.recurrent = slab<T>(arena, layer.recurrent, part.n, part.n, w.learn, traced);
         part.u = arena.take<T>(w.all * part.width);
         part.index = arena.take<int32_t>(w.all * part.n);
         part.count = arena.take<int32_t>(w.all);
@@ -172,6 +180,7 @@ size_t lay_out(const Job &job, char *base) {
         w.plain = arena.take<uint8_t>(w.tiles);
         w.error = arena.take<T>(w.block * w.batch * w.classes_width);
         w.log_n = arena.take<T>(w.block * w.capacity);
+        w.cool = arena.take<T>(w.block * w.layers);
         w.running = arena.take<idx>(w.block);
     }
     w.scratch = arena.take<Scratch<T>>(job.threads);

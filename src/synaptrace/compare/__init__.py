@@ -1,0 +1,1 @@
+"""Learning rules side by side: the same network, data, seeds and budget."""

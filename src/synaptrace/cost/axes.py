@@ -1,0 +1,189 @@
+"""Memory against time, depth, width, classes and batch, by count; and where TP's curve is crossed.
+
+Two quantities: what a rule takes beyond the network's own weights, gradients and Adam's moments,
+work space included (``own``), and what of it lives between steps (``kept``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from synaptrace import text_table
+from synaptrace.compare.rule_variants import Contender
+from synaptrace.cost import count
+from synaptrace.cost.workload import Workload
+from synaptrace.drawing import figure, save
+from synaptrace.errors import UserError
+
+GRIDS = {
+    "T": (2, 5, 10, 20, 50, 100, 200, 500, 1000),
+    "depth": (1, 2, 3, 4, 6, 8, 12),
+    "width": (16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+    "classes": (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000),
+    "batch": (2, 4, 8, 16, 32, 64, 128, 256, 512),
+}
+NAMES = {
+    "T": "time steps T", "depth": "hidden layers", "width": "neurons of each hidden layer",
+    "classes": "classes O", "batch": "samples in a batch B",
+}  # fmt: skip
+REFERENCE = "tp"
+KEPT = ("auxiliary", "neuron state", "traces", "saved", "records")
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The first value of the axis from which the other side is smaller."""
+
+    rule: str
+    quantity: str
+    """"own" or "kept"."""
+    at: int
+    smaller: str
+    """From there on: TP or the rule."""
+
+
+def workload_at(where: Workload, axis: str, value: int) -> Workload:
+    """``where`` with one size changed.
+
+    Raises:
+        UserError: depth or width of a convolutional network.
+    """
+    spec: dict[str, Any] = dict(where.spec)
+    batch, steps = where.batch, where.steps
+    if axis == "T":
+        steps = value
+    elif axis == "batch":
+        batch = value
+    elif axis == "classes":
+        spec["classes"] = value
+    elif spec["kind"] != "mlp":
+        raise UserError(f"--sweep: {axis} is a dense network's; choose T, classes or batch")
+    else:
+        hidden = spec["hidden"]
+        spec["hidden"] = hidden[:1] * value if axis == "depth" else [value] * len(hidden)
+        for name in ("decay", "trace_decay"):  # of each layer: the first one's stands for all
+            if isinstance(decay := spec["neuron"][name], list | tuple):
+                spec["neuron"] = {**spec["neuron"], name: decay[0]}
+    return Workload(spec, batch, steps)
+
+
+def quantities(where: Workload, one: Contender) -> dict[str, int]:
+    """Bytes of ``own`` and ``kept``."""
+    counted = count.count(where.spec, one, where.batch, where.steps)
+    kept = sum(counted[purpose] for purpose in KEPT)
+    trained = counted["gradients"] + counted["optimizer"] - 3 * counted["parameters"]
+    own = kept + counted["input"] + counted["work space"] + max(trained, 0)
+    return {"own": own, "kept": kept}
+
+
+def crossings(
+    one: Contender, tp: Contender, grid: Sequence[int],
+    at: Callable[[int, Contender], dict[str, int]],
+) -> list[Crossing]:  # fmt: skip
+    """Where ``one`` and TP change places, found within the grid's steps by halving them."""
+    found = []
+    for quantity in ("own", "kept"):
+
+        def ahead(value: int, quantity: str = quantity) -> bool:
+            return at(value, tp)[quantity] < at(value, one)[quantity]
+
+        sides = [ahead(value) for value in grid]
+        for low, high, before, after in zip(grid, grid[1:], sides, sides[1:], strict=False):
+            if before == after:
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if ahead(middle) == before else (low, middle)
+            smaller = tp.label if after else one.label
+            found.append(Crossing(one.label, quantity, high, smaller))
+    return found
+
+
+def sweep(
+    where: Workload, axis: str, contenders: Sequence[Contender], tp: Contender
+) -> tuple[dict[str, list[dict[str, int]]], list[Crossing]]:
+    """Each rule's quantities along ``axis``'s grid, and every crossing with TP."""
+    if axis not in GRIDS:
+        raise UserError(f"--sweep: {axis!r} is none of {', '.join(GRIDS)}")
+
+    grid, known = GRIDS[axis], dict[tuple[int, str], dict[str, int]]()
+
+    def at(value: int, one: Contender) -> dict[str, int]:
+        if (value, one.label) not in known:
+            known[value, one.label] = quantities(workload_at(where, axis, value), one)
+        return known[value, one.label]
+
+    curves = {one.label: [at(value, one) for value in grid] for one in contenders}
+    rivals = [one for one in contenders if one.label != tp.label]
+    crossed = [each for one in rivals for each in crossings(one, tp, grid, at)]
+    return curves, crossed
+
+
+def as_csv(axis: str, curves: dict[str, list[dict[str, int]]]) -> str:
+    """A line for each value and rule."""
+    head = [axis, "rule", "bytes_beyond_weights_and_optimizer", "bytes_kept"]
+    rows = [
+        [value, rule, curve[index]["own"], curve[index]["kept"]]
+        for index, value in enumerate(GRIDS[axis])
+        for rule, curve in curves.items()
+    ]
+    return text_table.as_csv([head, *rows])
+
+
+def crossings_csv(axis: str, crossed: Sequence[Crossing]) -> str:
+    """A line for each crossing."""
+    head = ["rule", "quantity", f"from_{axis}", "smaller"]
+    return text_table.as_csv([head, *([c.rule, c.quantity, c.at, c.smaller] for c in crossed)])
+
+
+def draw(
+    axis: str, curves: dict[str, list[dict[str, int]]], crossed: Sequence[Crossing],
+    path: Path, title: str,
+) -> Path:  # fmt: skip
+    """Both quantities against the axis, TP in blue, its crossings as crosses on its curve."""
+    grid, picture = GRIDS[axis], figure(12, 5.2)
+    panels = picture.subplots(1, 2, sharey=True)
+    named = {"own": "beyond weights, gradients and moments", "kept": "kept between steps"}
+    marks = "osD^v<>Pp*hX"
+    for panel, quantity in zip(panels, named, strict=True):
+        for index, (rule, curve) in enumerate(curves.items()):
+            values = [point[quantity] / 1024 for point in curve]
+            own = rule.startswith("tp")
+            style = {"color": {"tp": "#0072B2", "tp:contrast=class": "#56B4E9"}.get(
+                rule, "#CC79A7" if own else f"C{index % 10}")}  # fmt: skip
+            panel.plot(grid, values, label=rule, linewidth=2.2 if own else 0.9, markersize=3.5,
+                       marker=marks[index % len(marks)], **style)  # fmt: skip
+        for each in crossed:
+            if each.quantity == quantity:
+                height = interpolate(grid, [p[quantity] for p in curves[REFERENCE]], each.at) / 1024
+                panel.plot(each.at, height, "x", color="black", markersize=9, markeredgewidth=2)
+        panel.set(xscale="log", yscale="log", xlabel=NAMES[axis], title=named[quantity])
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("KiB, by count")
+    panels[1].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    picture.suptitle(f"{title} (× : TP's curve is crossed)", fontsize=9)
+    return save(picture, path)
+
+
+def interpolate(grid: Sequence[int], values: Sequence[int], at: int) -> float:
+    """The curve's height between two of the grid's values."""
+    for i, (low, high) in enumerate(pairwise(grid)):
+        if low <= at <= high:
+            share = (at - low) / (high - low)
+            return values[i] + share * (values[i + 1] - values[i])
+    return float(values[-1])
+
+
+def title(where: Workload, axis: str) -> str:
+    """What stays the same along the axis."""
+    spec = where.spec
+    if spec["kind"] == "mlp":
+        hidden = "→".join(map(str, spec["hidden"])) + (" recurrent" if spec["recurrent"] else "")
+        network = f"{spec['inputs']}→{hidden}→{spec['classes']}"
+    else:
+        network = f"{spec['kind']} on {'×'.join(map(str, spec['in_shape']))}"
+    return f"{network}, batch {where.batch}, T {where.steps}; along {NAMES[axis]}"
