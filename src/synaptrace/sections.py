@@ -11,6 +11,8 @@ Width = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Section(BaseModel):
+    """A section: no unknown keys, no infinite numbers."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 

@@ -15,12 +15,14 @@ def tabbed(rows: Rows) -> str:
 
 
 def as_csv(rows: Rows) -> str:
+    """CSV, lines ended by a newline."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def markdown(rows: Rows) -> str:
+    """A table in Markdown."""
     head, *rest = ([str(cell) for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *rest]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -94,10 +94,12 @@ def terminal(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """The table as CSV, a header line first."""
     return text_table.as_csv([COLUMNS, *ordered(rows)])
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The table in Markdown."""
     return text_table.markdown([COLUMNS, *ordered(rows)])
 
 

@@ -66,14 +66,17 @@ def error(numbers: Sequence[float]) -> str:
 
 
 def deviation(numbers: Sequence[float]) -> float:
+    """Sample standard deviation; 0 of a single number."""
     return statistics.stdev(numbers) if len(numbers) > 1 else 0.0
 
 
 def mean(numbers: Sequence[float]) -> str:
+    """Mean as text; empty without numbers."""
     return f"{statistics.fmean(numbers):.2f}" if numbers else ""
 
 
 def spread(numbers: Sequence[float]) -> str:
+    """Sample standard deviation as text; empty of fewer than two numbers."""
     return f"{statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
 
 
@@ -83,10 +86,12 @@ def terminal(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
+    """The table as CSV, a header line first."""
     return text_table.as_csv([COLUMNS, *map(cells, rows)])
 
 
 def markdown(rows: Sequence[Row]) -> str:
+    """The table in Markdown."""
     return text_table.markdown([COLUMNS, *map(cells, rows)])
 
 

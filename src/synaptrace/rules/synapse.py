@@ -96,6 +96,7 @@ class SynapseTraces(SampleStream):
         super()._settle()
 
     def tensors(self) -> dict[str, list[Tensor]]:
+        """As `Rule.tensors`, with what steps that wait together take."""
         kept = super().tensors()
         room = [tensor for waiting in self.waiting.values() for tensor in waiting.room]
         return kept | ({"waiting": room} if room else {})
