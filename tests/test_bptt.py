@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import spiking
+from synaptrace import neuron as neurons
 from synaptrace.network import Network
 from synaptrace.neuron import LIF
-from synaptrace.rules import bptt as module
 from synaptrace.rules import build
 from synaptrace.rules.bptt import BPTT
 
@@ -54,7 +54,7 @@ def test_central_differences_of_a_smooth_spike(kind: str, monkeypatch: pytest.Mo
         angle = torch.atan(math.pi * (v - neuron.threshold))
         return neuron.surrogate.scale * (angle / math.pi + 0.5)
 
-    monkeypatch.setattr(module, "spike", smooth)
+    monkeypatch.setattr(neurons, "spike", smooth)
     net = NETWORKS[kind]("soft")
     x, rule = spiking.events(net), BPTT(net)
     found = spiking.gradients(rule, x)

@@ -6,10 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from synaptrace.data.sets import digits
-from synaptrace.data.simulate import atis
-from synaptrace.data.simulate import compare as camera
-from synaptrace.data.simulate import fit as calibrate
-from synaptrace.data.simulate.fit import Linear, Recordings
+from synaptrace.data.simulate import atis, beside_real, calibrate
+from synaptrace.data.simulate.calibrate import Linear, Recordings
 from synaptrace.seeds import generator
 
 ROWS = [row + 0.3 for row in atis.ROWS]
@@ -109,8 +107,8 @@ def test_mismatch_is_found(images, known):
 
 
 def test_the_comparison_prints_what_it_says(real, capsys):
-    frames = real.frames(camera.WIDTH)
-    camera.compare(frames, frames, frames.flip(0))
+    frames = real.frames(beside_real.WIDTH)
+    beside_real.compare(frames, frames, frames.flip(0))
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     events = frames[:, :7].sum((0, 1, 3, 4)) / len(frames)
     row = next(line for line in lines if line[0] == "1")

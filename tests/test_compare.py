@@ -9,6 +9,7 @@ import pytest
 import toy
 from synaptrace import cli
 from synaptrace.compare import plan as compare
+from synaptrace.compare import run as runner
 from synaptrace.compare import table
 from synaptrace.errors import UserError
 from synaptrace.training import run as runs
@@ -34,14 +35,14 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[compare.Task]:
 
         def submit(self, work, config, run, jobs):  # type: ignore[no-untyped-def]
             noted.append((config.rule["name"], config.train["lr"], config.train["seed"]))
-            done: compare.Future[None] = compare.Future()
+            done: runner.Future[None] = runner.Future()
             try:
                 done.set_result(work(config, run, jobs))
             except BaseException as error:
                 done.set_exception(error)
             return done
 
-    monkeypatch.setattr(compare, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", Pool)
     return noted
 
 
@@ -50,7 +51,7 @@ def test_rates_are_picked_by_validation_and_nothing_is_trained_twice(
 ) -> None:
     noted = in_process(monkeypatch)
     plan = make(tmp_path, "tp:contrast=class", "readout-only")
-    compare.train(plan, progress=False)
+    runner.train(plan, progress=False)
     assert len(noted) == len(set(noted)) == 2 * 3
     for label in plan.configs:
         accuracy = {
@@ -58,20 +59,20 @@ def test_rates_are_picked_by_validation_and_nothing_is_trained_twice(
             for task in plan.first(label)
         }
         assert accuracy[plan.best(label)] == max(accuracy.values())
-        row = compare.row(plan, label)
+        row = runner.row(plan, label)
         assert row["complete"]
         assert {outcome["seed"] for outcome in row["outcomes"]} == {0, 1}
         assert row["state_bytes"] > 0
-    assert compare.row(plan, "readout-only")["auxiliary_bytes"] == 0
-    assert compare.row(plan, "tp:contrast=class")["auxiliary_bytes"] == 4 * 12 * 10
+    assert runner.row(plan, "readout-only")["auxiliary_bytes"] == 0
+    assert runner.row(plan, "tp:contrast=class")["auxiliary_bytes"] == 4 * 12 * 10
     noted.clear()
-    compare.train(make(tmp_path, "tp:contrast=class", "readout-only"), progress=False)
+    runner.train(make(tmp_path, "tp:contrast=class", "readout-only"), progress=False)
     assert not noted
 
 
 def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = in_process(monkeypatch)
-    work, calls = compare.once, []
+    work, calls = runner.once, []
 
     def interrupted(*arguments: object) -> None:
         calls.append(arguments)
@@ -79,14 +80,14 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         work(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compare, "once", interrupted)
+    monkeypatch.setattr(runner, "once", interrupted)
     plan = make(tmp_path, "readout-only")
     with pytest.raises(KeyboardInterrupt):
-        compare.train(plan, progress=False)
-    assert not compare.row(plan, "readout-only")["complete"]
-    assert "unfinished" in table.terminal([compare.row(plan, "readout-only")])
+        runner.train(plan, progress=False)
+    assert not runner.row(plan, "readout-only")["complete"]
+    assert "unfinished" in table.terminal([runner.row(plan, "readout-only")])
     noted.clear()
-    compare.train(plan, progress=False)
+    runner.train(plan, progress=False)
     assert noted == [("readout-only", 1e-2, 0), ("readout-only", plan.best("readout-only"), 1)]
 
 
@@ -94,8 +95,8 @@ def test_a_rule_that_diverges_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     in_process(monkeypatch)
     overrides = {**SMALL, "train.epochs": "9"}
     plan = compare.plan(["tp"], overrides=overrides, rates=[1e38], seeds=2, out=tmp_path)
-    compare.train(plan, progress=False)
-    row = compare.row(plan, "tp")
+    runner.train(plan, progress=False)
+    row = runner.row(plan, "tp")
     assert row["diverged"] == [[1e38, 0]]
     assert row["complete"]
     assert "diverged at 1e+38" in table.cells(row)
@@ -191,7 +192,7 @@ def test_a_directory_of_another_comparison_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process(monkeypatch)
-    compare.train(make(tmp_path, "readout-only", seeds=1), progress=False)
+    runner.train(make(tmp_path, "readout-only", seeds=1), progress=False)
     make(tmp_path, "readout-only", seeds=1)
     with pytest.raises(UserError, match="holds a comparison of other settings"):
         make(tmp_path, "readout-only", "bptt")
@@ -212,21 +213,25 @@ def test_the_last_rate_keeps_its_share_of_the_first(tmp_path: Path) -> None:
 
 
 def test_an_epochs_seconds_are_their_median(tmp_path: Path) -> None:
-    runs.write_metrics(tmp_path / "a", [{"seconds": s} for s in (1.0, 3.0, 103.0)])
-    runs.write_metrics(tmp_path / "b", [{"seconds": s} for s in (2.0, 4.0)])
-    assert compare.seconds([tmp_path / "a", tmp_path / "b"]) == 2.0  # of 1, 2, 100, 2, 2
-    assert compare.seconds([]) is None
+    for name, ends in (("a", (1.0, 3.0, 103.0)), ("b", (2.0, 4.0))):
+        lines = [
+            {"epoch": epoch, "train_accuracy": 0.5, "lr": 1e-3, "seconds": end}
+            for epoch, end in enumerate(ends, 1)
+        ]
+        runs.write_metrics(tmp_path / name, lines)
+    assert runner.seconds([tmp_path / "a", tmp_path / "b"]) == 2.0  # of 1, 2, 100, 2, 2
+    assert runner.seconds([]) is None
 
 
 def test_nothing_can_choose_among_rates_without_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = toy.Toy(sizes={"train": 8, "test": 8})
-    monkeypatch.setattr("synaptrace.compare.plan.load_data", lambda _: data)
+    monkeypatch.setattr("synaptrace.compare.run.load_data", lambda _: data)
     with pytest.raises(UserError, match="no validation samples to choose among 2 rates by"):
-        compare.train(make(tmp_path / "c", "tp"), progress=False)
+        runner.train(make(tmp_path / "c", "tp"), progress=False)
     assert not (tmp_path / "c").exists()
-    compare.check(compare.plan(["tp"], overrides=SMALL, rates=[1e-3], out=tmp_path / "c"))
+    runner.check(compare.plan(["tp"], overrides=SMALL, rates=[1e-3], out=tmp_path / "c"))
 
 
 def test_data_that_are_not_there_leave_nothing_behind(tmp_path: Path) -> None:
@@ -241,8 +246,8 @@ def test_a_killed_process_is_told_in_one_line(
     in_process(monkeypatch)
 
     def killed(*_: object) -> None:
-        raise compare.BrokenProcessPool
+        raise runner.BrokenProcessPool
 
-    monkeypatch.setattr(compare, "once", killed)
+    monkeypatch.setattr(runner, "once", killed)
     with pytest.raises(UserError, match=r"readout-only.*killed.*goes on where it stopped"):
-        compare.train(make(tmp_path, "readout-only"), progress=False)
+        runner.train(make(tmp_path, "readout-only"), progress=False)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import synaptrace as st
 from synaptrace import cli, rules
 from synaptrace.compare.rule_variants import AS_PUBLISHED, contender
-from synaptrace.study import cost, ledger, sizes
+from synaptrace.cost import count, energy, memory_table, sizes
 
 LABELS = (
     *rules.NAMES, AS_PUBLISHED, "tp:contrast=class", "eprop:kappa=0", "stsf:error=global",
@@ -35,7 +35,7 @@ def test_products_are_those_that_pytorch_counts(label: str, recurrent: bool) -> 
     neuron, batch, steps = st.LIF(threshold=0.3), 6, 3
     spec = st.mlp(20, [16, 12], 4, neuron=neuron, recurrent=recurrent).spec
     one = contender(label)
-    net, rule = ledger.make(spec, one)
+    net, rule = memory_table.make(spec, one)
     events = torch.bernoulli(torch.full((steps, batch, 20), 0.3))
     in_place = {torch.ops.aten.addmm_: product, torch.ops.aten.baddbmm_: products}
     with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
@@ -44,7 +44,7 @@ def test_products_are_those_that_pytorch_counts(label: str, recurrent: bool) -> 
             rule.step(x)
         rule.finish()
     case = sizes.case(net, batch, steps)
-    counted = batch * steps * sum(cost.products(one.name, one.options, case, 1.0))
+    counted = batch * steps * sum(energy.products(one.name, one.options, case, 1.0))
     if label == "bptt" and recurrent:
         counted -= batch * sum(layer.recurrent for layer in case.layers)  # nothing before step 1
     assert 2 * counted == counter.get_total_flops()
@@ -52,7 +52,7 @@ def test_products_are_those_that_pytorch_counts(label: str, recurrent: bool) -> 
 
 def test_inference_and_energy_by_hand() -> None:
     case = sizes.case(st.mlp(10, [8], 4), batch=2, steps=5)
-    found = cost.inference(case, 0.5)
+    found = energy.inference(case, 0.5)
     assert found.synaptic == 5 * 0.5 * (80 + 32)
     assert found.macs == 5 * 12
     assert found.traffic == 5 * 4 * (56 + 24)
@@ -63,12 +63,14 @@ def test_inference_and_energy_by_hand() -> None:
 
 
 def test_learning_costs_more_than_inference_and_less_where_little_spikes() -> None:
-    case = sizes.case(st.mlp(20, [16, 12], 4), batch=8, steps=5)
+    net = st.mlp(20, [16, 12], 4)
+    case = sizes.case(net, batch=8, steps=5)
     for name in rules.NAMES:
-        options = contender(name).options
-        sparse, busy = (cost.learning(name, options, case, rate) for rate in (0.1, 0.9))
+        one = contender(name)
+        kept = count.count(net.spec, one, 8, 5)
+        sparse, busy = (energy.learning(name, one.options, case, r, kept) for r in (0.1, 0.9))
         assert sparse.energy(1e9) < busy.energy(1e9)
-        assert busy.energy(1e9) > cost.inference(case, 0.9).energy(1e9)
+        assert busy.energy(1e9) > energy.inference(case, 0.9).energy(1e9)
 
 
 def test_the_command_prints_costs(capsys: pytest.CaptureFixture[str]) -> None:

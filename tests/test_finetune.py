@@ -10,7 +10,7 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.keyword import study, table
+from synaptrace.keyword import sight, study, table
 from synaptrace.training import job
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged
@@ -133,7 +133,7 @@ def test_the_data_of_a_new_word_are_read_once_for_all_cells(digits, tmp_path: Pa
     monkeypatch.setattr(job, "load_data", lambda config: reads.append(1) or read(config))
     words = command(digits, tmp_path / "s", "--speaker", "ann", "--shots", "1", "--epochs", "1",
                   "--word", "7", "--seeds", "3", "--quiet")  # fmt: skip
-    study._load.cache_clear()
+    sight._load.cache_clear()
     assert cli.main(words) == 0
     assert len(reads) == 4  # by the plan, which checks names and splits, and then each of the two
 

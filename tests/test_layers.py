@@ -49,7 +49,7 @@ def test_accumulate_is_the_gradient_of_current_and_adds(standardised: bool) -> N
     for layer in (conv.double(), dense.double()):
         previous = torch.randn(3, *layer.shape, generator=g, dtype=torch.float64)
         parameters = list(layer.parameters())
-        current = layer.current(x, previous, layer.kernel())
+        current = layer.current(x, previous, layer.forward_weight())
         error = torch.randn(current.shape, generator=g, dtype=torch.float64)
         expected = torch.autograd.grad(current, parameters, error)
         for _ in range(2):
@@ -66,10 +66,10 @@ def test_back_is_the_transpose_of_current(standardised: bool) -> None:
     for layer, shape in ((conv.double(), (2, 5, 4)), (dense.double(), (40,))):
         x = torch.randn(3, *shape, generator=g, dtype=torch.float64, requires_grad=True)
         previous = torch.randn(3, *layer.shape, generator=g, dtype=torch.float64)
-        current = layer.current(x, previous, layer.kernel())
+        current = layer.current(x, previous, layer.forward_weight())
         error = torch.randn(current.shape, generator=g, dtype=torch.float64)
         (expected,) = torch.autograd.grad(current, x, error)
-        assert torch.allclose(layer.back(error, layer.kernel()), expected, rtol=1e-10)
+        assert torch.allclose(layer.back(error, layer.forward_weight()), expected, rtol=1e-10)
 
 
 def test_frozen_weights_get_no_gradient() -> None:
@@ -97,7 +97,7 @@ def test_a_pool_that_cannot_be(pool: tuple[str, int]) -> None:
 def test_what_was_put_off_holds_no_graph() -> None:
     layer = Dense(4, 3, neuron=st.LIF(), standardise=True)
     layer.deferred = []
-    layer.take(torch.ones(3, 4))
-    layer.settle()
+    layer.add_gradient(torch.ones(3, 4))
+    layer.flush()
     assert layer.weight.grad is not None
     assert layer.weight.grad.grad_fn is None

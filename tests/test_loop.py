@@ -45,7 +45,7 @@ def test_metrics_and_summary(tmp_path: Path) -> None:
     first, second = runs.read_metrics(tmp_path)
     assert first.keys() == second.keys() == {
         "epoch", "train_accuracy", "validation_accuracy", "losses", "rates", "lr", "seconds",
-        "peak_memory_bytes",
+        "peak_memory_bytes", "run_id",
     }  # fmt: skip
     assert (first["epoch"], second["epoch"]) == (1, 2)
     assert first["losses"].keys() == {"layers.0", "readout"}

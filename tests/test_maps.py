@@ -57,10 +57,10 @@ def test_the_error_goes_back_through_the_pooling_to_the_first_spike(size, pool, 
     spikes = (drawn(*size, dtype=dtype) > 0).to(dtype)
     slope = drawn(*size, dtype=dtype, seed=1)
     delta = drawn(size[0], *layer.out_shape, dtype=dtype, seed=2)
-    expected = layer.spread(delta, spikes, slope.clone())
+    expected = layer.membrane_error(delta, spikes, slope.clone())
     assert spikes.any()
     assert expected.any()
-    assert torch.equal(layer.spread(delta, spikes, slope, fused=True), expected)
+    assert torch.equal(layer.membrane_error(delta, spikes, slope, fused=True), expected)
 
 
 @pytest.mark.usefixtures("matrix_unit")
@@ -107,9 +107,9 @@ def test_what_bfloat16_has_no_room_for_is_left_to_the_plain_path() -> None:
     assert convolve.forward(x, convolve.pack(weight)) is None
     assert convolve.gradient(drawn(2, 8, 4, 4), x) is None
     layer = layers.Conv((16, 4, 4), 8, neuron=st.LIF())
-    kernel = layer.kernel().detach()
-    current = layer.current(x, x, kernel, packed=layer.pack(kernel))
-    torch.testing.assert_close(current, layer.current(x, x, kernel))
+    weight = layer.forward_weight().detach()
+    current = layer.current(x, x, weight, packed=layer.pack(weight))
+    torch.testing.assert_close(current, layer.current(x, x, weight))
 
 
 def trained(engine_name: str, dtype: torch.dtype, contrast: str, sequences: int, pool: str):

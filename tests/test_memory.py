@@ -10,11 +10,11 @@ import spiking
 import synaptrace as st
 from synaptrace import cli, rules
 from synaptrace.compare.rule_variants import AS_PUBLISHED, DEFAULT, PerSample, contender
-from synaptrace.memory import Meter
+from synaptrace.cost import memory_table
+from synaptrace.cost.meter import Meter
+from synaptrace.cost.profiling import measure
 from synaptrace.network import Network
 from synaptrace.rules import Rule, synapse
-from synaptrace.study import count, ledger, work
-from synaptrace.study.memory import measure
 from synaptrace.training import loop
 
 NEURON = st.LIF(threshold=0.3)
@@ -32,6 +32,7 @@ VARIANTS = (
     "tp:train_label=true", "eprop:feedback=adaptive", "eprop:feedback=random",
     "ostl:kappa=0.5", "ostl:feedback=random", "decolle:dropout=0", "stllr:feedback=dfa",
     "stllr:a_post=0", "tess:a_post=1", "stsf:error=global", "espp:form=sequence",
+    "tp:temperature=auto", "tp:eligibility=true:train_label=true", "bptt:truncate=3",
 )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def vgg9() -> dict[str, Any]:
         return st.vgg(9, in_shape=(2, 48, 48), classes=10, neuron=neuron).spec
 
 
-def close(found: ledger.Line) -> None:
+def close(found: memory_table.Line) -> None:
     """All that is kept to the byte, the work space and the sum within 2 %."""
     assert found.measured is not None
     assert found.unexplained == 0
@@ -58,27 +59,27 @@ def close(found: ledger.Line) -> None:
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_the_count_is_what_is_measured(kind: str, label: str) -> None:
     spec, batch, steps = NETWORKS[kind]
-    one = ledger.defined(spec, label)
+    one = memory_table.defined(spec, label)
     if isinstance(one, str):
         assert kind == "pooled"
         return
-    close(ledger.line(spec, one, batch, steps))
+    close(memory_table.line(spec, one, batch, steps))
 
 
 @pytest.mark.parametrize("name", rules.NAMES)
 def test_the_count_is_what_is_measured_on_vgg9(name: str) -> None:
     spec = vgg9()
-    one = ledger.defined(spec, "eprop:kappa=0" if name == "eprop" else name)
+    one = memory_table.defined(spec, "eprop:kappa=0" if name == "eprop" else name)
     if isinstance(one, str):
         assert name in ("ostl", "osttp")
         return
-    close(ledger.line(spec, one, batch=2, steps=2))
+    close(memory_table.line(spec, one, batch=2, steps=2))
 
 
 def test_a_trace_for_each_neuron_and_synapse_is_counted() -> None:
     spec = st.mlp(12, [9], 4, neuron=NEURON, recurrent=True).spec
     one = contender("ostl:complete=true", 1.0)
-    close(ledger.line(spec, one, batch=6, steps=4))
+    close(memory_table.line(spec, one, batch=6, steps=4))
 
 
 @pytest.mark.parametrize("steps", [synapse.BLOCK, 2 * synapse.BLOCK, 2 * synapse.BLOCK + 6])
@@ -86,18 +87,17 @@ def test_a_trace_for_each_neuron_and_synapse_is_counted() -> None:
 @pytest.mark.parametrize("label", ["eprop", "eprop:feedback=random", "ostl", "osttp"])
 def test_steps_that_wait_are_counted(label: str, kind: str, steps: int) -> None:
     spec, batch, _ = NETWORKS[kind]
-    close(ledger.line(spec, contender(label, 1.0), batch, steps))
+    close(memory_table.line(spec, contender(label, 1.0), batch, steps))
 
 
 def test_every_rule_is_counted_and_shown() -> None:
-    assert count.RULES.keys() == work.RULES.keys() == rules.NAMES.keys()
     assert {contender(label).name for label in DEFAULT} == rules.NAMES.keys()
 
 
 def total(label: str, steps: int, batch: int = 4) -> int:
     spec = st.mlp(20, [16, 12], 4, neuron=NEURON, recurrent=True).spec
     one = contender(label)
-    return measure(lambda: ledger.make(spec, one), batch, steps).total
+    return measure(lambda: memory_table.make(spec, one), batch, steps).total
 
 
 @pytest.mark.parametrize("label", [*rules.NAMES, *DEFAULT, *VARIANTS])
@@ -119,7 +119,11 @@ def test_the_count_knows_what_grows_with_time() -> None:
     spec, batch, _ = NETWORKS["dense"]
     for label in DEFAULT:
         counts = [
-            sum(ledger.line(spec, contender(label), batch, steps, measured=False).counted.values())
+            sum(
+                memory_table.line(
+                    spec, contender(label), batch, steps, measured=False
+                ).counted.values()
+            )
             for steps in (40, 1000)  # both beyond what waits
         ]
         assert (counts[1] > counts[0]) == (label == "bptt"), label
@@ -159,7 +163,7 @@ def test_a_row_for_every_sample_gives_the_same_gradients() -> None:
 
 def test_a_process_grows_by_what_was_counted() -> None:
     spec = st.mlp(2000, [2000], 10, neuron=NEURON).spec
-    found = ledger.line(spec, contender("tp"), 64, 4, measured=False, process=True)
+    found = memory_table.line(spec, contender("tp"), 64, 4, measured=False, process=True)
     assert found.process == pytest.approx(sum(found.counted.values()), rel=0.15)
 
 
@@ -189,11 +193,13 @@ class Allocator:
 
 def test_the_allocators_peak_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     spec, one = st.mlp(300, [200], 10, neuron=NEURON).spec, contender("tp")
-    expected = measure(lambda: ledger.make(spec, one), 16, 8).total
+    expected = measure(lambda: memory_table.make(spec, one), 16, 8).total
     with Meter() as meter:
         Allocator(meter, monkeypatch)
-        job = ledger.training(spec, "tp", 16, 8)
-        assert ledger.cuda_peak(job, torch.device("cuda")) == pytest.approx(expected, rel=0.02)
+        job = memory_table.training(spec, "tp", 16, 8)
+        assert memory_table.cuda_peak(job, torch.device("cuda")) == pytest.approx(
+            expected, rel=0.02
+        )
 
 
 def test_the_command_asks_the_gpu_that_it_is_given(
@@ -206,9 +212,9 @@ def test_the_command_asks_the_gpu_that_it_is_given(
         return lambda: None
 
     monkeypatch.setattr(loop, "find_device", torch.device)
-    monkeypatch.setattr(ledger, "training", training)
-    monkeypatch.setattr(ledger, "peak_memory", lambda *arguments: 2048)
-    monkeypatch.setattr(ledger, "cuda_peak", lambda job, device: 1024 if device.index else 0)
+    monkeypatch.setattr(memory_table, "training", training)
+    monkeypatch.setattr(memory_table, "peak_memory", lambda *arguments: 2048)
+    monkeypatch.setattr(memory_table, "cuda_peak", lambda job, device: 1024 if device.index else 0)
     words = ["memory", "--input", "30", "--classes", "4", "--steps", "3", "--batch", "6"]
     words += ["--rules", "tp", "--counted", "--process"]
     assert cli.main([*words, "--train.device", "cuda:1"]) == 0
@@ -226,7 +232,7 @@ def test_the_command_asks_the_gpu_that_it_is_given(
 def test_a_gpu_takes_what_was_counted() -> None:
     spec, device = st.mlp(2000, [2000], 10, neuron=NEURON).spec, torch.device("cuda")
     one = contender("tp")
-    found = ledger.line(spec, one, 64, 4, measured=False, process=True, device=device)
+    found = memory_table.line(spec, one, 64, 4, measured=False, process=True, device=device)
     assert found.cuda == pytest.approx(sum(found.counted.values()), rel=0.15)
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 import spiking
 import synaptrace as st
 from synaptrace import cli
+from synaptrace.cost import neurobench
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.neuron import LIF, reset, spike
-from synaptrace.study import neurobench
 from synaptrace.training.evaluate import evaluate
 
 AVERAGED = [(5, ("avg", 2)), (4, ("aavg", 2))]
@@ -84,7 +84,7 @@ def test_operations_are_those_of_binary_products(kind: str) -> None:
             for layer, given, own in zip(
                 [*net.layers, net.readout], [x, *outputs], owns, strict=True
             ):
-                met = (layer.kernel() != 0).float()
+                met = (layer.forward_weight() != 0).float()
                 nothing = torch.zeros_like(own)
                 if layer.recurrent is not None:
                     effective += float((own @ (layer.recurrent != 0).float().t()).sum())
@@ -137,7 +137,7 @@ class Twin(nn.Module):
         self.connections, self.recurrences = nn.ModuleList(), nn.ModuleList()
         self.neurons = nn.ModuleList(Neuron(layer.neuron, layer.shape) for layer in net.layers)
         for layer in [*net.layers, net.readout]:
-            self.connections.append(self.connection(layer.kernel().detach()))
+            self.connections.append(self.connection(layer.forward_weight().detach()))
             if layer.recurrent is not None:
                 self.recurrences.append(self.connection(layer.recurrent.detach()))
         self.pools, self.decay = [layer.pool for layer in net.layers], net.readout_decay

@@ -10,8 +10,7 @@ import torch
 import synaptrace as st
 from recordings import bin5, events
 from synaptrace import data
-from synaptrace.data.simulate import atis, nmnist_sim
-from synaptrace.data.simulate import compare as camera
+from synaptrace.data.simulate import atis, beside_real, nmnist_sim
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 from test_idx import content
@@ -168,9 +167,9 @@ def test_the_path_of_the_camera():
 @pytest.mark.skipif("SYNAPTRACE_TEST_DATA" not in os.environ, reason="needs SYNAPTRACE_TEST_DATA")
 def test_simulated_events_are_as_real_ones():
     root = Path(os.environ["SYNAPTRACE_TEST_DATA"])
-    real = camera.read(root / "mnist", root / "nmnist").some(50)
-    seen = real.frames(camera.WIDTH)
-    simulated = camera.simulate(real.images, atis.JITTER, 0, {})
+    real = beside_real.read(root / "mnist", root / "nmnist").some(50)
+    seen = real.frames(beside_real.WIDTH)
+    simulated = beside_real.simulate(real.images, atis.JITTER, 0, {})
     ratio = simulated.sum((0, 1, 3, 4)) / seen.sum((0, 1, 3, 4))
     assert ((ratio - 1).abs() < 0.05).all()
-    assert camera.cosine(seen.sum(1), simulated.sum(1)) > 0.95
+    assert beside_real.cosine(seen.sum(1), simulated.sum(1)) > 0.95

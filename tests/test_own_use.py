@@ -1,7 +1,7 @@
 """What users bring: their own rules, dtypes and types of things; one line where it can't be."""
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,12 +13,12 @@ import synaptrace as st
 import test_rules
 import toy
 from synaptrace import rules
+from synaptrace.compare.rule_variants import Contender, contender
+from synaptrace.cost import count, energy, memory_table, sizes
 from synaptrace.data.loaders import Loaders
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.ottt import OTTT
-from synaptrace.study import cost, count
-from synaptrace.study.sizes import Case
 from synaptrace.training.evaluate import evaluate
 
 
@@ -59,14 +59,47 @@ def test_options_are_what_was_asked_for(name: str, options: dict[str, Any]) -> N
     assert rule.options == expected
 
 
-def test_a_rule_without_a_count_is_named() -> None:
-    case = Case.of(spiking.dense().spec, 4, 5) if hasattr(Case, "of") else None
-    for ask in (
-        lambda: count.count("scaled", {}, case),  # type: ignore[arg-type]
-        lambda: cost.learning("scaled", {}, case, 0.1),  # type: ignore[arg-type]
-    ):
-        with pytest.raises(UserError, match="'scaled' has no count"):
-            ask()
+class Hearing(OTTT):
+    """A contributed rule with tensors of its own, one of which is no trace."""
+
+    name = "hearing"
+    order = "B·I"
+    purposes: ClassVar = {"heard": "records"}
+
+    def _start(self, labels: torch.Tensor) -> None:
+        super()._start(labels)
+        inputs = (len(labels), *self.net.in_shape)
+        average = self.net.readout.weight.new_zeros(inputs)
+        self.state |= {"heard": [labels.new_zeros(inputs)], "average": [average]}
+
+    def _step(self, x: torch.Tensor, running: torch.Tensor | None) -> torch.Tensor:
+        self.state["heard"] = [self.state["heard"][0] + (x > 0)]
+        self.state["average"][0].mul_(0.9).add_(x.abs().sqrt())
+        return super()._step(x, running)
+
+
+def test_the_memory_of_a_contributed_rule_is_counted() -> None:
+    spec = st.mlp(30, [20], 4).spec
+    one = Contender("hearing", "hearing", {}, {})
+
+    def build(self: Contender, net: Network, generator: Any = None) -> Hearing:
+        return Hearing(net)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Contender, "build", build)
+        line = memory_table.line(spec, one, batch=6, steps=4)
+    assert line.order == "B·I"
+    assert line.unexplained == 0
+    assert line.counted == line.measured
+    ottt = count.count(spec, contender("ottt"), 6, 4)
+    assert line.counted["records"] - ottt["records"] == 8 * 6 * 30
+    assert line.counted["traces"] - ottt["traces"] == 4 * 6 * 30
+
+
+def test_a_rule_whose_operations_nobody_counted_is_named() -> None:
+    case = sizes.case(spiking.dense(), 4, 5)
+    with pytest.raises(UserError, match="operations of the rule 'scaled'"):
+        energy.learning("scaled", {}, case, 0.1, {})
 
 
 @pytest.mark.parametrize("turned", ["float64", "bfloat16", "autocast"])

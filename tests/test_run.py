@@ -69,15 +69,15 @@ def test_directories_without_a_network_are_named(tmp_path: Path) -> None:
 def test_broken_records_are_named(tmp_path: Path) -> None:
     assert runs.read_metrics(tmp_path) == []
     assert runs.read_summary(tmp_path) is None
-    (tmp_path / runs.METRICS).write_text('{"epoch": 1}\n{"epo')
-    with pytest.raises(UserError, match=r"metrics\.jsonl: can't be read"):
+    (tmp_path / runs.METRICS).write_text('{"epo')
+    with pytest.raises(UserError, match=r"metrics\.jsonl: line 1: can't be read"):
         runs.read_metrics(tmp_path)
     (tmp_path / runs.SUMMARY).write_text("{")
     with pytest.raises(UserError, match=r"summary\.json: can't be read"):
         runs.read_summary(tmp_path)
 
 
-def test_seeds_are_averaged_and_finished_ones_kept(tmp_path: Path) -> None:
+def test_seeds_are_averaged(tmp_path: Path) -> None:
     trained = []
 
     def train(seed: int, directory: Path) -> dict[str, Any]:
@@ -86,7 +86,6 @@ def test_seeds_are_averaged_and_finished_ones_kept(tmp_path: Path) -> None:
         runs.write_summary(directory, summary)
         return summary
 
-    runs.repeat(tmp_path, [0, 1], train)
     summary = runs.repeat(tmp_path, [0, 1, 2], train)
     assert trained == [0, 1, 2]
     assert summary["seeds"] == [0, 1, 2]

@@ -9,35 +9,35 @@ import pytest
 import synaptrace as st
 from synaptrace import cli
 from synaptrace.compare.rule_variants import contender
-from synaptrace.study import budget, sweep
-from synaptrace.study.setting import Setting
+from synaptrace.cost import axes, budget
+from synaptrace.cost.workload import Workload
 
-WHERE = Setting(st.mlp(30, [20], 4).spec, batch=8, steps=10)
+WHERE = Workload(st.mlp(30, [20], 4).spec, batch=8, steps=10)
 WORDS = ["memory", "--input", "30", "--classes", "4", "--steps", "10", "--batch", "8"]
 WORDS += ["--model.hidden", "[20]"]
 
 
-@pytest.mark.parametrize("axis", sweep.GRIDS)
+@pytest.mark.parametrize("axis", axes.GRIDS)
 def test_a_crossing_is_where_the_smaller_one_changes(axis: str) -> None:
     tp = contender("tp")
     rivals = [contender(label) for label in ("bptt", "eprop", "tess", "ell", "ostl")]
-    curves, crossed = sweep.sweep(WHERE, axis, [tp, *rivals], tp)
-    assert all(len(curve) == len(sweep.GRIDS[axis]) for curve in curves.values())
+    curves, crossed = axes.sweep(WHERE, axis, [tp, *rivals], tp)
+    assert all(len(curve) == len(axes.GRIDS[axis]) for curve in curves.values())
     assert crossed or axis in ("T", "depth", "width")
     for each in crossed:
         one = contender(each.rule)
         for value, after in ((each.at - 1, False), (each.at, True)):
-            where = sweep.setting_at(WHERE, axis, value)
+            where = axes.workload_at(WHERE, axis, value)
             ahead = (
-                sweep.quantities(where, tp)[each.quantity]
-                < sweep.quantities(where, one)[each.quantity]
+                axes.quantities(where, tp)[each.quantity]
+                < axes.quantities(where, one)[each.quantity]
             )
             assert (ahead == (each.smaller == "tp")) == after
 
 
 def test_only_bptt_rises_along_time() -> None:
     rules = [contender(label) for label in ("tp", "bptt", "ottt")]
-    curves, _ = sweep.sweep(WHERE, "T", rules, rules[0])
+    curves, _ = axes.sweep(WHERE, "T", rules, rules[0])
     for rule, curve in curves.items():
         assert (len({point["own"] for point in curve}) > 1) == (rule == "bptt")
 
@@ -53,7 +53,7 @@ def test_the_command_leaves_a_picture_and_tables(
     with (tmp_path / "memory-classes.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["rule"] for row in rows} == {"tp", "bptt", "ell"}
-    assert len(rows) == 3 * len(sweep.GRIDS["classes"])
+    assert len(rows) == 3 * len(axes.GRIDS["classes"])
 
 
 @pytest.mark.parametrize("label", ["tp", "bptt", "eprop", "tp:contrast=class", "readout-only"])
@@ -62,10 +62,10 @@ def test_what_fits_fits_and_one_more_does_not(label: str) -> None:
     found = budget.fit(WHERE, one, size)
     for form in budget.FORMS:
         largest = found.batch[form]
-        inside, outside = (sweep.setting_at(WHERE, "batch", largest + n) for n in (0, 1))
+        inside, outside = (axes.workload_at(WHERE, "batch", largest + n) for n in (0, 1))
         assert budget.bytes_of(inside, one, form) <= size < budget.bytes_of(outside, one, form)
-        least = sweep.setting_at(WHERE, "batch", 2 if label == "tp" else 1)
-        inside, outside = (sweep.setting_at(least, "width", found.hidden[form] + n) for n in (0, 1))
+        least = axes.workload_at(WHERE, "batch", 2 if label == "tp" else 1)
+        inside, outside = (axes.workload_at(least, "width", found.hidden[form] + n) for n in (0, 1))
         assert budget.bytes_of(inside, one, form) <= size < budget.bytes_of(outside, one, form)
     assert found.batch["SGD, 16 bit"] > found.batch["SGD, 32 bit"] >= found.batch["Adam, 32 bit"]
     assert set(budget.fit(WHERE, one, 100).batch.values()) == {0}

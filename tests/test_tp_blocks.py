@@ -8,11 +8,11 @@ import torch
 import spiking
 import synaptrace as st
 from synaptrace.compare.rule_variants import AS_PUBLISHED, contender
-from synaptrace.memory import Meter
+from synaptrace.cost import memory_table
+from synaptrace.cost.meter import Meter
 from synaptrace.native import maps
 from synaptrace.network import Network
 from synaptrace.rules.tp import blocks
-from synaptrace.study import ledger
 
 NETWORKS = {
     "dense": lambda: spiking.dense(9, 7),
@@ -125,7 +125,7 @@ def test_the_count_knows_the_blocks(kind: str, label: str) -> None:
     if batch == 600 and kind == "convolutional":
         batch = 520
     spec = classifier(kind, 1300, reset="hard" if kind == "hard" else "soft").spec
-    found = ledger.line(spec, contender(label), batch, steps=2)
+    found = memory_table.line(spec, contender(label), batch, steps=2)
     assert found.measured is not None
     assert found.counted["work space"] == pytest.approx(found.measured["work space"], rel=0.02)
     assert found.difference == pytest.approx(0.0, abs=0.02)
@@ -133,5 +133,5 @@ def test_the_count_knows_the_blocks(kind: str, label: str) -> None:
 
 def test_the_published_form_is_held_whole() -> None:
     spec = classifier("dense", 10).spec
-    found = ledger.line(spec, contender(AS_PUBLISHED), batch=blocks.BLOCK + 1, steps=2)
+    found = memory_table.line(spec, contender(AS_PUBLISHED), batch=blocks.BLOCK + 1, steps=2)
     assert found.difference == pytest.approx(0.0, abs=0.02)

@@ -5,7 +5,8 @@ import torch
 
 import synaptrace as st
 from synaptrace.build import VGG
-from synaptrace.memory import Meter, storage_bytes
+from synaptrace.cost.meter import Meter
+from synaptrace.memory import storage_bytes
 
 NEURON = st.LIF(threshold=0.2, decay=0.53, trace_decay=0.98)  # low, so that all layers spike
 
@@ -66,7 +67,7 @@ def test_vgg9_at_48_pixels_stays_within_the_stated_peak() -> None:
     with Meter() as meter:
         rule.step(x[1])
     # u and s are replaced layer by layer, so that one layer's old and new ones live together.
-    unit = weights * 6 // 4 + 2**24 + widest if any(rule.packed) else 0
+    unit = weights * 6 // 4 + 2**24 + widest if any(o.packed for o in rule.operations) else 0
     assert meter.peak <= 5 * largest + weights + 4 * widest + kept(rule) + unit
     pixels = 48 * 48
     assert meter.largest[0] <= max(largest, widest, 2**24 + widest)

@@ -39,7 +39,7 @@ def unrolled(
         for i, layer in enumerate(net.layers):
             frame = frame.detach() if inputs else frame
             step.x.append(frame)
-            v = layer.current(frame, s[i].detach() if recurrence else s[i], layer.kernel())
+            v = layer.current(frame, s[i].detach() if recurrence else s[i], layer.forward_weight())
             v = v + layer.neuron.beta * u[i]
             spikes = spike(layer.neuron, v)
             u[i] = reset(layer.neuron, v, spikes.detach() if resets else spikes)
@@ -49,7 +49,7 @@ def unrolled(
             step.v.append(v)
             step.spikes.append(spikes)
             step.out.append(frame)
-        drive = frame.flatten(1) @ net.readout.kernel().t()
+        drive = frame.flatten(1) @ net.readout.forward_weight().t()
         logits = net.readout_decay * (logits.detach() if states else logits) + drive
         yield step._replace(logits=logits)
 
@@ -65,7 +65,7 @@ def weight_gradients(
 ) -> dict[str, Tensor]:
     """gᵀ x and gᵀ s of layer i by name, whatever the layer does with its weights."""
     layer = net.layers[i]
-    drive = (layer.current(x.detach(), spikes.detach(), layer.kernel()) * g.detach()).sum()
+    drive = (layer.current(x.detach(), spikes.detach(), layer.forward_weight()) * g.detach()).sum()
     named = dict(layer.named_parameters(prefix=f"layers.{i}"))
     return dict(zip(named, torch.autograd.grad(drive, list(named.values())), strict=True))
 

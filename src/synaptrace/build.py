@@ -29,14 +29,26 @@ def mlp(
 ) -> Network:
     """A dense network: inputs → hidden… → classes.
 
+    Its weights are (outputs, inputs), recurrent ones (outputs, outputs); it has no biases.
+
     Args:
-        hidden: neurons of each hidden layer.
+        inputs: numbers in one step of one sample.
+        hidden: neurons of each hidden layer, at least one layer.
+        classes: neurons of the readout.
+        neuron: the hidden neurons' settings; None: `LIF()`. Decays are factors per time step.
         recurrent: hidden layers see their own spikes of the step before.
-        readout_decay: α of the readout, 1 sums for ever.
+        readout_decay: α of the readout, a factor per time step; 1 sums for ever.
         gain: factor on the initial input weights of every hidden layer after the first, and of
             a rule's label projection; deep networks stay silent without (3 works for 3 layers).
         standardise: use standardised weights (see `layers`).
         precision: "bfloat16" computes products in bfloat16; state and weights stay as they are.
+        generator: draws the initial weights; None: PyTorch's global one.
+
+    Returns:
+        a float32 network on the CPU, for steps (B, inputs) or of any shape that flattens to that.
+
+    Raises:
+        UserError: no hidden layer, another number of decays than of layers, an unknown precision.
     """
     neuron = neuron or LIF()
     if not hidden:
@@ -75,10 +87,20 @@ def conv(
 ) -> Network:
     """A convolutional network: 3×3 convolutions with padding 1, then a dense readout.
 
+    A layer's weights are (channels, input channels, 3, 3); it has no biases and is never recurrent.
+
     Args:
         channels: for each layer its channels and pool, as (64, ("max", 2)); pools are "none",
             "max", "avg" (kernel and stride n) and "aavg" (adaptive average to n×n).
-        in_shape: (C, H, W) of one step.
+        in_shape: (C, H, W) of one step, in channels and pixels.
+        classes, neuron, standardise, readout_decay, gain, precision, generator: as for `mlp`.
+
+    Returns:
+        a float32 network on the CPU, for steps (B, C, H, W).
+
+    Raises:
+        UserError: no layer, an in_shape that isn't (C, H, W), an unknown pool or one that leaves no
+            pixel, another number of decays than of layers, an unknown precision.
     """
     neuron = neuron or LIF()
     in_shape = tuple(in_shape)
@@ -140,7 +162,24 @@ def vgg(
     precision: str = "float32",
     generator: torch.Generator | None = None,
 ) -> Network:
-    """VGG-6, VGG-9 or VGG-12 as published; arguments as in `conv`."""
+    """VGG-6, VGG-9 or VGG-12 as published, their channels and pools being those of `VGG`.
+
+    Args:
+        depth: 6, 9 or 12, the layers with the readout.
+        in_shape: (C, H, W) of one step, C polarities and at least 4 × 4 pixels, 8 × 8 from VGG-9
+            on; published: (2, 48, 48).
+        standardise: use standardised weights, as published.
+        classes, neuron, readout_decay, precision, generator: as for `mlp`.
+
+    Returns:
+        a float32 network on the CPU, for steps (B, C, H, W).
+
+    Raises:
+        UserError: another depth, and what `conv` raises.
+
+    Source: Pes, Yin, Stuijk, Corradi, arXiv 2509.13053; Neuromorph. Comput. Eng. 6(1):014002
+    (2026).
+    """
     if depth not in VGG:
         raise UserError(f"model.depth: {depth} is none of {', '.join(map(str, VGG))}")
     return conv(

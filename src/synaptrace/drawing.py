@@ -1,7 +1,7 @@
 """Pictures, drawn off screen: the same whatever backend, settings or names the user has.
 
-Nothing here touches pyplot or any other state that is global, and what can't be drawn costs the
-caller a warning where the picture isn't what was asked for (`attempt`).
+Nothing here touches pyplot or any other global state. Where a picture comes along with something
+else, as a training's does, it costs no more than a warning that it can't be drawn (`attempt`).
 """
 
 from __future__ import annotations

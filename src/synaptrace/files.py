@@ -5,10 +5,14 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from synaptrace.errors import UserError
+
+LARGEST = 2**28
+"""Bytes of text or JSON that a run or study may hold in one file."""
 
 
 def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -43,7 +47,13 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
     replace_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
-def read_text(file: Path, limit: int) -> str:
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed while writing ``path`` have left beside it."""
+    for leftover in path.parent.glob(f".{escape(path.stem)}-????????{escape(path.suffix)}"):
+        leftover.unlink(missing_ok=True)
+
+
+def read_text(file: Path, limit: int = LARGEST) -> str:
     """The text of a file.
 
     Raises:
@@ -53,11 +63,9 @@ def read_text(file: Path, limit: int) -> str:
     try:
         if file.exists() and not file.is_file():
             raise UserError(f"{file}: can't be read (not a file)")
-        with file.open("rb") as opened:
-            data = opened.read(limit + 1)
-        if len(data) > limit:
+        if file.stat().st_size > limit:
             raise UserError(f"{file}: can't be read (more than {limit} bytes)")
-        return data.decode("utf-8-sig")
+        return file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8"
         raise UserError(f"{file}: can't be read ({reason})") from error
@@ -71,10 +79,14 @@ def expand_user(path: str | Path, name: str) -> Path:
         raise UserError(f"{name}: {path}: there is no such home; write the path out") from None
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file. Raises UserError naming it where it can't be read."""
+def parse_json(text: str, where: object) -> Any:
+    """What JSON text holds. Raises UserError naming ``where`` it is from."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: can't be read ({error}); delete it, or its folder") from error
-    return found
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: can't be read ({error})") from None
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file. Raises UserError naming it where it can't be read."""
+    return parse_json(read_text(file), file)

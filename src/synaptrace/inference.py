@@ -94,8 +94,8 @@ def unfit(net: Network, events: Tensor) -> str | None:
     return None
 
 
-def describe(net: Network, kernels: Sequence[Tensor], events: Tensor, learn: bool) -> Job:
-    """A job without label and gradients; ``kernels`` are the weights that the forward pass uses.
+def describe(net: Network, weights: Sequence[Tensor], events: Tensor, learn: bool) -> Job:
+    """A job without label and gradients; ``weights`` are those that the forward pass uses.
 
     The job holds addresses alone: tensors must outlive it.
     """
@@ -107,17 +107,17 @@ def describe(net: Network, kernels: Sequence[Tensor], events: Tensor, learn: boo
         readout_decay=net.readout_decay,
     )  # fmt: skip
     layers = (Layer * len(net.layers))()
-    for made, layer, kernel in zip(layers, net.layers, kernels, strict=False):
+    for made, layer, weight in zip(layers, net.layers, weights, strict=False):
         neuron = layer.neuron
-        made.outputs, made.inputs = kernel.shape
+        made.outputs, made.inputs = weight.shape
         made.hard, made.surrogate = neuron.reset == "hard", SURROGATES[type(neuron.surrogate)]
         made.threshold, made.beta, made.lam = neuron.threshold, neuron.beta, neuron.lam
         made.scale = neuron.surrogate.scale
-        made.weight.weight = address(kernel, dtype)
+        made.weight.weight = address(weight, dtype)
         if layer.recurrent is not None:
             made.recurrent.weight = address(layer.recurrent, dtype)
     job.layer = ctypes.cast(layers, ctypes.POINTER(Layer))
-    job.readout.weight = address(kernels[-1], dtype)
+    job.readout.weight = address(weights[-1], dtype)
     neurons = sum(layer.outputs for layer in layers)
     worth = int(steps) * int(batch) * neurons // LITTLE
     job.threads = max(1, min(torch.get_num_threads(), worth))
@@ -173,13 +173,13 @@ def forward(
         return None
     net.fit(events[0])
     events = contiguous(net, events)
-    kernels = [layer.kernel() for layer in [*net.layers, net.readout]]
-    job = describe(net, kernels, events, learn=False)
-    job.confidence, dtype, whole = confidence, kernels[-1].dtype, torch.int64
+    weights = [layer.forward_weight() for layer in [*net.layers, net.readout]]
+    job = describe(net, weights, events, learn=False)
+    job.confidence, dtype, whole = confidence, weights[-1].dtype, torch.int64
     if lengths is not None:
         lengths = lengths.to("cpu", whole).contiguous()
         job.lengths = address(lengths, whole)
-    logits = kernels[-1].new_empty(events.shape[1], net.classes)
+    logits = weights[-1].new_empty(events.shape[1], net.classes)
     spikes = torch.zeros(len(net.layers), dtype=whole)
     ends = torch.empty(events.shape[1], dtype=whole)
     job.logits, job.spikes, job.ends = (

@@ -42,6 +42,13 @@ class Network(nn.Module):
     ``spec`` holds the JSON-able arguments from which `build.build` makes the same network again.
     Layers are never called as modules, so forward hooks on them don't fire; those on the network
     fire when it is called (``net(events)``), and not while a rule runs it.
+
+    Args:
+        layers: the hidden layers from the bottom up, at least one; each one's input is of the
+            ``out_shape`` of the one below, the first one's of ``in_shape``.
+        readout: the last layer's outputs, flat, to the classes; its neuron is not used.
+        in_shape: of one sample's step, (inputs,) or (C, H, W).
+        spec: the arguments that `build.build` takes, "readout_decay" (α per time step) among them.
     """
 
     layers: Sequence[Layer]
@@ -99,22 +106,26 @@ class Network(nn.Module):
             state: what the last step returned, None at the start.
 
         Returns:
-            logits (B, classes), and the state for the next step.
+            logits (B, classes), membranes of the readout after this step, and the state for the
+            next one.
+
+        Raises:
+            UserError: a shape that doesn't fit.
         """
-        kernels = [layer.kernel() for layer in self.layers]
-        return self._step(x, state, kernels, self.readout.kernel())
+        weights = [layer.forward_weight() for layer in self.layers]
+        return self._step(x, state, weights, self.readout.forward_weight())
 
     def _step(
-        self, x: Tensor, state: State | None, kernels: Sequence[Tensor], readout: Tensor,
-        packed: Sequence[convolve.Packed | None] = (),
+        self, x: Tensor, state: State | None, weights: Sequence[Tensor], readout: Tensor,
+        packed: Sequence[convolve.AmxWeight | None] = (),
     ) -> tuple[Tensor, State]:  # fmt: skip
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
         membranes, spikes, adaptation = [], [], []
-        for i, (layer, kernel) in enumerate(zip(self.layers, kernels, strict=True)):
+        for i, (layer, weight) in enumerate(zip(self.layers, weights, strict=True)):
             u, previous = state.membrane[i], state.spikes[i]
             fast = packed[i] if packed else None
-            current = layer.current(x, previous, kernel, packed=fast)
+            current = layer.current(x, previous, weight, packed=fast)
             if self.adaptive:
                 adaptation.append(adapt(layer.neuron, state.adaptation[i], previous))
             u, s = advance(layer.neuron, current, u, adaptation[i] if self.adaptive else None)
@@ -144,31 +155,52 @@ class Network(nn.Module):
         return x.to(self.readout.weight.dtype)
 
     def forward(self, events: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (B, classes) after the last step of events (T, B, *in_shape).
+        """Logits of whole sequences, each sample starting at rest.
 
-        ``lengths`` (B,) in steps: a sample's logits are those at its own end. Without autograd
-        the native engine computes them where it can, the same up to rounding.
+        Without autograd the native engine computes them where it can, the same up to rounding.
+
+        Args:
+            events: (T, B, *in_shape), spike counts or other numbers, one step after the other.
+            lengths: (B,) in steps, 1 to T; what comes after a sample's end is not looked at.
+                None: all are T steps long.
+
+        Returns:
+            logits (B, classes) after each sample's last step; zeros where T is 0.
+
+        Raises:
+            UserError: a shape that doesn't fit.
         """
         lengths = None if lengths is None else lengths.to(torch.int64)
         fast = None if torch.is_grad_enabled() else inference.forward(self, events, lengths)
         if fast is not None:
             return fast.logits
-        kernels, readout = [layer.kernel() for layer in self.layers], self.readout.kernel()
-        packed: list[convolve.Packed | None] = []
+        weights = [layer.forward_weight() for layer in self.layers]
+        readout = self.readout.forward_weight()
+        packed: list[convolve.AmxWeight | None] = []
         if not torch.is_grad_enabled() and maps.obstacle(self) is None:
-            packed = [layer.pack(k) for layer, k in zip(self.layers, kernels, strict=True)]
+            packed = [layer.pack(k) for layer, k in zip(self.layers, weights, strict=True)]
         state = self.initial_state(events.shape[1])
         for t, x in enumerate(events):
             running = None if lengths is None else t < lengths
             before = state.logits
-            logits, state = self._step(mask(x, running), state, kernels, readout, packed)
+            logits, state = self._step(mask(x, running), state, weights, readout, packed)
             if running is not None:
                 state = state._replace(logits=torch.where(running[:, None], logits, before))
         return state.logits
 
     @torch.no_grad()
     def predict(self, events: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The class of each sample, (B,) int64; runs the sample stream only."""
+        """The class of each sample, that of its largest logit, without a graph.
+
+        Args:
+            events, lengths: as in `forward`.
+
+        Returns:
+            (B,) int64.
+
+        Raises:
+            UserError: a shape that doesn't fit.
+        """
         logits: Tensor = self(events, lengths)
         return logits.argmax(1)
 

@@ -31,11 +31,18 @@ Surrogate = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ATan:
-    """σ'(ξ) = a / (1 + (πξ)²), ξ = v − θ."""
+    """σ'(ξ) = a / (1 + (πξ)²), ξ = v − θ.
+
+    Takes ξ of any shape, in the membrane's unit, and gives σ' of that shape.
+    ``scale``: a, without unit, the slope at the threshold.
+
+    Source: Fang, Yu, Chen, Masquelier, Huang, Tian, ICCV (2021), arXiv 2007.05785.
+    """
 
     scale: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
+        """σ' of v − θ, any shape."""
         """σ' of v − θ, any shape."""
         one = torch.ones((), dtype=distance.dtype, device=distance.device)
         slope = torch.addcmul(one, distance, distance, value=math.pi**2).reciprocal_()
@@ -44,22 +51,36 @@ class ATan:
 
 @dataclass(frozen=True)
 class FastSigmoid:
-    """σ'(ξ) = 1 / (1 + a|ξ|)², ξ = v − θ."""
+    """σ'(ξ) = 1 / (1 + a|ξ|)², ξ = v − θ.
+
+    Takes ξ of any shape, in the membrane's unit, and gives σ' of that shape.
+    ``scale``: a, without unit, how fast it falls off; the slope at the threshold is 1.
+
+    Source: Zenke, Ganguli, Neural Comput. 30(6):1514 (2018), arXiv 1705.11146.
+    """
 
     scale: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
+        """σ' of v − θ, any shape."""
         """σ' of v − θ, any shape."""
         return distance.abs().mul_(self.scale).add_(1.0).square_().reciprocal_()
 
 
 @dataclass(frozen=True)
 class Triangle:
-    """σ'(ξ) = a max(0, 1 − |ξ|), ξ = v − θ."""
+    """σ'(ξ) = a max(0, 1 − |ξ|), ξ = v − θ.
+
+    Takes ξ of any shape, in the membrane's unit, and gives σ' of that shape.
+    ``scale``: a, without unit, the slope at the threshold; it is 0 from |ξ| = 1 on.
+
+    Source: Bellec, Salaj, Subramoney, Legenstein, Maass, NeurIPS (2018), arXiv 1803.09574.
+    """
 
     scale: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
+        """σ' of v − θ, any shape."""
         """σ' of v − θ, any shape."""
         return distance.abs().neg_().add_(1.0).clamp_(min=0.0).mul_(self.scale)
 

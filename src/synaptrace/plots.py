@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import Dataset
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import attempt, figure, plain, save
 from synaptrace.errors import UserError
+from synaptrace.files import sweep
 from synaptrace.layers import Conv
 from synaptrace.network import Network, mask
 from synaptrace.training.run import read_config, read_metrics
@@ -22,6 +23,14 @@ LATE = 10
 """Epochs at the end over whose accuracies `learning_curves` takes mean and standard deviation."""
 MOST = 600
 """Samples in an embedding: enough to see classes, few enough to see points."""
+
+
+def after_training(run: Path, net: Network, dataset: Dataset) -> None:
+    """The pictures that every training leaves in ``run``; a warning for each that fails."""
+    for picture in (CURVE, EMBEDDING):
+        sweep(run / picture)  # a kill left it half-written
+    attempt(lambda: learning_curve(run))
+    attempt(lambda: embedding(net, dataset, run / EMBEDDING))
 
 
 def learning_curve(run: Path, path: Path | None = None) -> Path:
@@ -143,7 +152,7 @@ def embedding(net: Network, dataset: Dataset, path: Path) -> Path | None:
 
 
 def confusion(matrix: list[list[int]], classes: tuple[str, ...], path: Path, title: str) -> Path:
-    """A confusion matrix, rows labels and columns predictions."""
+    """A confusion matrix (classes, classes) of counts, rows labels and columns predictions."""
     counts = torch.tensor(matrix, dtype=torch.float32)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
     side = max(3.5, 0.35 * len(classes) + 1.5)
@@ -172,7 +181,7 @@ def filters(net: Network, path: Path) -> Path:
     Raises:
         UserError: a dense network.
     """
-    weight = net.layers[0].kernel().detach().float().cpu()
+    weight = net.layers[0].forward_weight().detach().float().cpu()
     if weight.dim() == 2:
         raise UserError("plot filters: the first layer is dense; only a convolution has filters")
     shown = min(len(weight), 64)

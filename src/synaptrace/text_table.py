@@ -10,19 +10,19 @@ Rows = Iterable[Sequence[object]]
 
 
 def tabbed(rows: Rows) -> str:
-    """A line a row, none ended."""
+    """Tabs between cells, a line a row; the last line isn't ended."""
     return "\n".join("\t".join(map(str, row)) for row in rows)
 
 
 def as_csv(rows: Rows) -> str:
-    """CSV, lines ended by a newline."""
+    """CSV, each line ended by a newline."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def markdown(rows: Rows) -> str:
-    """A table in Markdown."""
+    """A table, its first row the head."""
     head, *rest = ([str(cell) for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *rest]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -12,7 +12,9 @@ import torch
 from fuzz.targets import Accepted, arrays, command, walk
 from synaptrace import config, data, plots
 from synaptrace.compare import plan as compare
+from synaptrace.compare import run as runner
 from synaptrace.compare import table
+from synaptrace.files import write_atomic
 from synaptrace.training import job
 from synaptrace.training import run as runs
 
@@ -30,7 +32,7 @@ def trained(folder: Path, finished: bool = True) -> None:
     run = folder / "run"
     run.mkdir()
     runs.write_config(run, settings.model_dump())
-    job.once(settings, run, job.load_data(settings), progress=False, pictures=False)
+    job.once(settings, run, job.load_data(settings), progress=False)
     if not finished:
         (run / runs.SUMMARY).unlink()
 
@@ -67,11 +69,11 @@ def compared(folder: Path) -> None:
     arrays(folder)
     os.environ["SYNAPTRACE_DATA"] = str(folder / "home")
     plan = planned(folder)
-    compare.write_atomic(
+    write_atomic(
         plan.out / compare.ABOUT, json.dumps(compare.about(plan.configs, plan.rates, plan.seeds))
     )
     for task in plan.first("tp"):
-        compare.once(plan.config(task), plan.run(task), 1)
+        runner.once(plan.config(task), plan.run(task), 1)
 
 
 def planned(folder: Path) -> compare.Plan:
@@ -82,7 +84,7 @@ def planned(folder: Path) -> compare.Plan:
 
 def tabled(folder: Path) -> None:
     plan = planned(folder)
-    rows = [compare.row(plan, "tp")]
+    rows = [runner.row(plan, "tp")]
     table.terminal(rows)
     table.markdown(rows)
     table.as_csv(rows)

@@ -6,7 +6,7 @@ import sys
 import torch
 
 from synaptrace.bench import data, listen, speed, step
-from synaptrace.data.simulate import compare as camera
+from synaptrace.data.simulate import beside_real
 from synaptrace.errors import UserError
 
 
@@ -24,8 +24,8 @@ def main() -> None:
     data.add_arguments(verb)
     verb.set_defaults(run=data.main)
     verb = verbs.add_parser("camera", help="simulated recordings beside real ones, or fit to them")
-    camera.add_arguments(verb)
-    verb.set_defaults(run=camera.main)
+    beside_real.add_arguments(verb)
+    verb.set_defaults(run=beside_real.main)
     verb = verbs.add_parser("listen", help="words heard in one long stream")
     listen.add_arguments(verb)
     verb.set_defaults(run=listen.main)

@@ -20,7 +20,7 @@ from synaptrace.data.audio import wav
 from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.keyword import listen
+from synaptrace.keyword import listen, reopen
 from synaptrace.keyword.fewshot import name
 from synaptrace.keyword.listen import Report, Settings
 from synaptrace.memory import storage_bytes
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     trained = job.trained(options.run_directory)
-    data = trained.load_data()
+    data = reopen.load_data(trained)
     if trained.features is None or not isinstance(data, ArrayDataset):
         raise UserError(f"{options.run_directory}: was not trained on sound")
     features = Features.from_spec(trained.features)

@@ -36,7 +36,8 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import rules
-    from synaptrace.compare import plan as compare
+    from synaptrace.compare import plan as plans
+    from synaptrace.compare import run as runner
     from synaptrace.compare import table
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
@@ -46,10 +47,10 @@ def run(options: argparse.Namespace) -> int:
     names = options.rules.split(",")
     if names == ["all"]:
         names = ["tp", "tp:contrast=class", *(name for name in rules.NAMES if name != "tp")]
-    rates = compare.numbers(options.rates, ",", "--rates") if options.rates else compare.RATES
+    rates = plans.numbers(options.rates, ",", "--rates") if options.rates else plans.RATES
     if options.jobs < 1:
         raise UserError(f"--jobs: {options.jobs} is not a positive number")
-    plan = compare.plan(
+    plan = plans.plan(
         names, preset=options.preset, file=options.config, overrides=options.settings,
         rates=rates, seeds=options.seeds, out=options.out,
     )  # fmt: skip
@@ -57,12 +58,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"comparison: {printed(plan.out)}", file=sys.stderr)
     try:
         if not options.table:
-            compare.train(plan, options.jobs, progress=not options.quiet)
+            runner.train(plan, options.jobs, progress=not options.quiet)
     finally:
-        if options.table or (plan.out / compare.ABOUT).exists():
-            rows = [compare.row(plan, label) for label in plan.configs]
+        if options.table or (plan.out / plans.ABOUT).exists():
+            rows = [runner.row(plan, label) for label in plan.configs]
             print(json.dumps(rows) if options.json else table.terminal(rows))
-        if (plan.out / compare.ABOUT).exists():
+        if (plan.out / plans.ABOUT).exists():
             write_atomic(plan.out / "table.csv", table.as_csv(rows))
             write_atomic(plan.out / "table.md", table.markdown(rows))
             first = next(iter(plan.configs.values()))

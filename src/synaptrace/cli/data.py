@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         UserError: as the verbs do.
     """
     from synaptrace.config import nested
-    from synaptrace.data import inspect as verbs
+    from synaptrace.data import inspect
     from synaptrace.errors import UserError
     from synaptrace.files import expand_user
 
@@ -58,11 +58,11 @@ def run(options: argparse.Namespace) -> int:
     path = settings.pop("path", None)
     where = None if path is None else expand_user(path, "data.path")
     if options.verb == "list":
-        verbs.list_all()
+        inspect.list_all()
     elif options.verb == "fetch":
-        verbs.fetch(options.name, local=options.local)
+        inspect.fetch(options.name, local=options.local)
     elif options.verb == "prepare":
-        verbs.prepare(options.name, path=where, skip_bad=options.skip_bad, settings=settings)
+        inspect.prepare(options.name, path=where, skip_bad=options.skip_bad, settings=settings)
     else:
-        verbs.inspect(options.name, path=where, settings=settings, out=options.out)
+        inspect.inspect(options.name, path=where, settings=settings, out=options.out)
     return 0

@@ -36,15 +36,16 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import plots
+    from synaptrace.cost import neurobench
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
+    from synaptrace.keyword import reopen
     from synaptrace.names import printed
-    from synaptrace.study import neurobench
     from synaptrace.training import job
     from synaptrace.training.evaluate import evaluate
 
     trained = job.trained(options.run_directory, options.data_path)
-    data = trained.load_data()
+    data = reopen.load_data(trained)
     meta = data.meta
     score = evaluate(trained.net, data.batches(options.split))
     if not score.samples:

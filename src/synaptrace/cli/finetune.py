@@ -67,9 +67,10 @@ LR, EPOCHS = 1e-3, 20
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
+    from synaptrace.keyword import plan as plans
     from synaptrace.keyword import study
 
-    cells = study.cells(
+    cells = plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
         [n for n in numbers("--batch", options.batch, False) if n is not None],
         options.contrast.split(",") if options.contrast else [None],
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
         if options.seeds != 1:
             raise UserError("--seeds: RUN is trained already; give a RUN for each seed")
-        plan = study.plan_of(
+        plan = plans.plan_of(
             options.runs, options.speaker, cells, out=options.out, judge=options.judge,
             data_path=moved,
         )  # fmt: skip
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         if options.speaker is None:
             raise UserError("--speaker: needs a name, or all; or give a RUN")
         config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
-        plan = study.plan(
+        plan = plans.plan(
             config, options.speaker.split(","), options.seeds, cells, out=options.out,
             word=options.word, judge=options.judge,
         )  # fmt: skip
@@ -131,7 +132,8 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
 def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.keyword import own_words, study
+    from synaptrace.keyword import own_words
+    from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
     if len(options.runs) != 1 or len(cells) != 1:
@@ -145,7 +147,7 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | N
                         ("judge", options.judge != "query"), ("alone", options.alone)):  # fmt: skip
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
-    study.check_batches(job.trained(options.runs[0]).config, cells)
+    check_batches(job.trained(options.runs[0]).config, cells)
     where, found = own_words.tune(
         options.runs[0], options.words, cells[0], out=options.out, data_path=moved
     )

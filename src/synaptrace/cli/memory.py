@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from synaptrace.compare.rule_variants import Contender
-    from synaptrace.study.setting import Setting
+    from synaptrace.cost.workload import Workload
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +54,8 @@ examples:
 def run(options: argparse.Namespace) -> int:
     from synaptrace.compare.rule_variants import DEFAULT
     from synaptrace.config import resolve
+    from synaptrace.cost import memory_table, workload
     from synaptrace.errors import UserError
-    from synaptrace.study import ledger, setting
     from synaptrace.training.loop import find_device
 
     for name in ("sweep", "budget", "cost"):
@@ -63,13 +63,13 @@ def run(options: argparse.Namespace) -> int:
             given = "counted" if options.counted else "process"
             raise UserError(f"--{given}: doesn't go with --{name}, which only counts")
     config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
-    where = setting.setting(
+    where = workload.find(
         config, frame=options.input, classes=options.classes, steps=options.steps,
         batch=options.batch,
     )  # fmt: skip
     contenders = []
     for label in options.rules.split(",") if options.rules else DEFAULT:
-        one = ledger.defined(where.spec, label)
+        one = memory_table.defined(where.spec, label)
         if isinstance(one, str):
             print(one, file=sys.stderr)
         else:
@@ -79,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
     if options.budget is not None:
         return budget(where, contenders, options)
     if options.cost is not None:
-        from synaptrace.study import cost
+        from synaptrace.cost import energy
 
-        found = cost.costs(where, contenders, cost.share(options.cost))
-        print(json.dumps(found) if options.json else cost.terminal(found))
+        found = energy.costs(where, contenders, energy.share(options.cost))
+        print(json.dumps(found) if options.json else energy.terminal(found))
         return 0
     device = find_device(config.train["device"] if options.process else "cpu")
     lines = [
-        ledger.line(
+        memory_table.line(
             where.spec, one, where.batch, where.steps, not options.counted, options.process, device
         )
         for one in contenders
@@ -94,16 +94,16 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([line.about() for line in lines]))
     else:
-        print(ledger.terminal(lines))
+        print(memory_table.terminal(lines))
     return 0
 
 
-def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespace) -> int:
+def sweep(where: Workload, contenders: list[Contender], options: argparse.Namespace) -> int:
     """Curves as PNG and CSV, and the crossings, printed too."""
     from synaptrace.compare.rule_variants import contender
+    from synaptrace.cost import axes as study
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
-    from synaptrace.study import sweep as study
 
     tp = contender(study.REFERENCE)
     if tp.label not in [one.label for one in contenders]:
@@ -119,9 +119,9 @@ def sweep(where: Setting, contenders: list[Contender], options: argparse.Namespa
     return 0
 
 
-def budget(where: Setting, contenders: list[Contender], options: argparse.Namespace) -> int:
+def budget(where: Workload, contenders: list[Contender], options: argparse.Namespace) -> int:
     """What fits, for each rule."""
-    from synaptrace.study import budget as study
+    from synaptrace.cost import budget as study
 
     size = study.parse(options.budget)
     fits = [study.fit(where, one, size) for one in contenders]

@@ -31,6 +31,7 @@ examples:
 def run(options: argparse.Namespace) -> int:
     from synaptrace import plots
     from synaptrace.errors import UserError
+    from synaptrace.keyword import reopen
     from synaptrace.names import printed
     from synaptrace.training import job
 
@@ -53,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
     if options.what == "filters":
         picture = plots.filters(trained.net, out)
     elif options.what == "features":
-        events = plots.sample(trained.load_data(), options.sample)
+        events = plots.sample(reopen.load_data(trained), options.sample)
         picture = plots.feature_maps(trained.net, events, out)
     else:
-        picture = plots.embedding(trained.net, trained.load_data(), out)
+        picture = plots.embedding(trained.net, reopen.load_data(trained), out)
     print(printed(picture or "too few samples, or a silent layer: nothing to show"))
     return 0

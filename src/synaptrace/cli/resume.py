@@ -23,13 +23,16 @@ example:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace.keyword import tuned
+    from synaptrace import plots
+    from synaptrace.keyword import reopen, tuned
     from synaptrace.training import job
 
     run = options.run_directory
     if tuned.read(run) is not None:
-        print_tuned(run, tuned.resume(run, options.data_path), options.json)
+        print_tuned(run, reopen.resume(run, options.data_path), options.json)
         return 0
-    summary = job.resume(run, progress=not options.quiet, data_path=options.data_path)
+    summary = job.resume(
+        run, progress=not options.quiet, data_path=options.data_path, draw=plots.after_training
+    )
     print_summary(run, summary, options.json)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from synaptrace.config import resolve
 from synaptrace.names import printed
 from synaptrace.sections import MODELS, SECTIONS
 
+FEW = 100
+"""Samples below which a figure is said to stand on few."""
 EPILOG = """
 examples:
   synaptrace train                                     the embedded digits
@@ -67,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
         preset=options.preset, file=options.config, overrides=given, seeds=options.seeds
     )
 
+    from synaptrace import plots
     from synaptrace.training import job
 
     def tell(where: Path) -> None:
@@ -74,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
             name = printed(where)
             print(f"run: {name} (cut off? synaptrace resume {name})", file=sys.stderr)
 
-    where, summary = job.start(config, root=options.out, progress=not options.quiet, tell=tell)
+    where, summary = job.start(
+        config, root=options.out, progress=not options.quiet, tell=tell, draw=plots.after_training
+    )
     print_summary(where, summary, options.json)
     return 0
 
@@ -93,11 +99,12 @@ def described(summary: dict[str, Any]) -> list[str]:
     if "seeds" in summary:
         lines = [f"{len(summary['seeds'])} seeds: mean ± sample s.d."]
         for key, value in summary.items():
-            if isinstance(value, dict) and key != "seconds":
+            if isinstance(value, dict) and key not in ("seconds", "samples"):
                 sd = "" if value["sd"] is None else f" ± {100 * value['sd']:.2f}"
                 each = " ".join(f"{100 * one:.2f}" for one in value["values"])
                 lines.append(f"{key:<26} {100 * value['mean']:.2f}{sd} %   ({each})")
         lines.append(f"{'seconds':<26} {summary['seconds']['mean']:.1f} a seed")
+        lines += few(summary)
         return lines
     kind = "" if summary["test_split"] == "official" else f" ({summary['test_split']} test)"
     test, last, validation = (
@@ -105,18 +112,38 @@ def described(summary: dict[str, Any]) -> list[str]:
         for key in ("test_accuracy", "test_accuracy_last", "validation_accuracy")
     )
     epoch = f"epoch {summary['picked_epoch']} of {summary['epochs']}"
-    picked = f"{epoch}, picked by validation at {validation}" if validation else epoch
+    picked = (
+        f"{epoch}, picked by validation at {validation}{of(summary, 'validation')}"
+        if validation
+        else epoch
+    )
     if test is None:
         lines = [f"test accuracy      none: the data have no test set ({picked})"]
     else:
         lines = [
-            f"test accuracy      {test}{kind}, {picked}",
+            f"test accuracy      {test}{of(summary, 'test')}{kind}, {picked}",
             f"at the last epoch  {last}",
         ]
     best = summary.get("test_accuracy_best_paper_protocol")
     if best is not None:
         lines.append(f"paper protocol     {100 * best:.2f} %: the best of all epochs on the test "
                      "set, which so picked it")  # fmt: skip
+    lines += few(summary)
     peak = summary["peak_memory_bytes"] / 2**20
     lines.append(f"time, memory       {summary['seconds']:.1f} s, {peak:.0f} MiB at most")
     return lines
+
+
+def of(summary: Mapping[str, Any], split: str) -> str:
+    """How many samples an accuracy stands on; empty where an earlier version didn't say."""
+    count = summary.get("samples", {}).get(split)
+    return "" if count is None else f" of {count}"
+
+
+def few(summary: Mapping[str, Any]) -> list[str]:
+    """A line for each split that is too small for a figure to be leant on."""
+    return [
+        f"few samples        {split}: {count}, of which one more or less is {100 / count:.1f} %"
+        for split, count in summary.get("samples", {}).items()
+        if 0 < count < FEW
+    ]

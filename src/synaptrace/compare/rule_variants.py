@@ -20,11 +20,12 @@ from synaptrace.yaml_files import Text
 
 AS_PUBLISHED = "tp:as-published"
 DEFAULT = (
-    AS_PUBLISHED, "tp", "tp:contrast=class", "bptt", "eprop:kappa=0", "eprop", "ostl", "osttp",
-    "etlp", "decolle", "ottt", "stllr", "tess:regenerate=true", "tess", "lls:regenerate=true",
-    "lls", "espp", "esdrtrl", "ell", "stsf", "readout-only",
+    AS_PUBLISHED, "tp", "tp:contrast=class", "tp:eligibility=true", "bptt", "eprop:kappa=0",
+    "eprop", "ostl", "osttp", "etlp", "decolle", "ottt", "stllr", "tess:regenerate=true", "tess",
+    "lls:regenerate=true", "lls", "espp", "esdrtrl", "ell", "stsf", "readout-only",
 )  # fmt: skip
-"""Every rule; e-prop without its filter factorises, and waves need not be kept."""
+"""Every rule: e-prop also without its filter (kappa=0), where its traces factorise, and rules whose
+feedback is waves both making them anew (regenerate=true) and keeping them."""
 
 
 class PerSample(TracesPropagation):

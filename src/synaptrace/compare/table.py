@@ -19,8 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 LOCALITY = ("space", "time", "auxiliary", "update_locked", "weight_transport", "batch")
-"""What the last columns but one hold, of `rules.base.Locality`."""
-
+"""The attributes of `rules.base.Locality` in the columns before the note."""
 
 FLOOR = "readout-only"
 
@@ -94,12 +93,12 @@ def terminal(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """The table as CSV, a header line first."""
+    """CSV, a header line first."""
     return text_table.as_csv([COLUMNS, *ordered(rows)])
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The table in Markdown."""
+    """A Markdown table."""
     return text_table.markdown([COLUMNS, *ordered(rows)])
 
 

@@ -7,7 +7,7 @@ unless asked:
     rehearse   every batch comes with as many samples of what was learned before, drawn from a
                buffer of so many utterances of each word
     learn      only weights whose name begins so: "readout", "layers.1", "layers.0.recurrent"
-    anchor     after every batch, weights go back this share of the way to where they were
+    anchor     after every batch, weights go back this share of the way to where they began
 
 A network that is adapted one utterance at a time needs ``contrast="class"`` (`rules.tp`).
 """
@@ -34,7 +34,7 @@ from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
 from synaptrace.training import schedule
 from synaptrace.training.loop import Diverged, learn
-from synaptrace.training.run import BEST, LAST, write_metrics
+from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
 
 RECORDS = ("labels", "lengths", "losses", "rates")
@@ -94,17 +94,24 @@ def adapt(
     config: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> dict[str, Any]:
-    """Fine-tune ``net`` on the samples ``rows`` of ``data``, in its augmentation.
+    """Fine-tune ``net`` on the samples ``rows`` of ``data``, augmented as ``data`` does it.
 
     Args:
-        rows: the utterances to learn from; each epoch shuffles them.
-        keep: options against forgetting; ``buffer`` then holds the rows to rehearse.
+        net, rule: the network, whose weights change in place, and a rule that was built on it.
+        data: samples of the shape and the classes that the network has.
+        rows: the utterances to learn from, places in ``data``; each epoch shuffles them.
+        batch_size: utterances a batch; those that are rehearsed come on top.
+        lr: Adam's rate in the first epoch.
+        update: the optimizer steps once a "sequence", every "step", or every so many steps.
+        keep: options against forgetting; None: none.
+        buffer: the rows to rehearse, for ``keep.rehearse``.
         seed: of order, augmentation and the rule's random numbers.
-        run: directory for checkpoints, of which an earlier one is gone on with, bit for bit.
-        config: the settings that the checkpoint tells of.
+        run: directory for checkpoints; one that it holds already is continued, bit for bit.
+        config: the settings that the checkpoint records.
+        checkpoint_seconds: between checkpoints.
 
     Returns:
-        How many batches, seconds, and `costs`.
+        "batches", "seconds", and what `costs` returns.
 
     Raises:
         UserError: arguments out of range, no weight of a name to learn, no buffer to rehearse.
@@ -159,8 +166,6 @@ def adapt(
             state.at = replace(at, epoch=at.epoch + 1, batch=0, samples=0, totals=[])
             if state.at.epoch == epochs or monotonic() - saved >= checkpoint_seconds:
                 state.at.seconds = earlier + monotonic() - began
-                if run is not None:
-                    write_metrics(run, state.lines)
                 state.save(LAST)
                 saved = monotonic()
         state.save(BEST)

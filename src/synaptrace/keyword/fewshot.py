@@ -1,10 +1,11 @@
 """A new user's utterances: what to learn from, what to judge by, and k shots of every word.
 
-Of each word four fifths of the user's utterances are the support, the rest are the query, as
-published (arXiv 2509.13053); which, hangs on their files' names alone. A run's seed then draws the
-shots from the support: those of fewer shots are among those of more.
+Four fifths of the user's utterances of each word are the support, which may be learned from; the
+rest are the query, which judges (shares as published, arXiv 2509.13053). A hash of the files' names
+alone decides which is which, so that every run is judged by the same utterances. The run's seed
+then draws the shots from the support; a draw of fewer shots is part of a draw of more.
 
-Everything is lists of rows of an `ArrayDataset`, and views of it.
+Utterances are given as lists of rows of an `ArrayDataset`, and handed on as views of it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from synaptrace.seeds import derive
 SUPPORT = 0.8
 """Share of a user's utterances of each word that may be learned from."""
 SEED = 0
-"""Of support and query; it doesn't change with a run's seed."""
+"""Of the division into support and query, whatever the run's seed."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def user(data: ArrayDataset, speaker: str) -> User:
 
 
 def cut(data: ArrayDataset, rows: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Rows as support and query, each word in the same proportion."""
+    """Divide ``rows`` into support and query: of each word, the share `SUPPORT` and the rest."""
     labels, names = data.labels[list(rows)].tolist(), [name(data, row) for row in rows]
     shares = {"support": SUPPORT, "query": 1 - SUPPORT}
     index = splits.make(labels, shares, SEED, names=names)
@@ -71,7 +72,10 @@ def cut(data: ArrayDataset, rows: Sequence[int]) -> tuple[list[int], list[int]]:
 
 
 def draw(data: ArrayDataset, rows: Sequence[int], shots: int | None, seed: int) -> list[int]:
-    """The first ``shots`` of each word (None: all) in an order that hashes seed and names."""
+    """``shots`` of the ``rows`` of each word, or all that it has; None: all. Sorted rows.
+
+    They are the first in an order by a hash of ``seed`` and the files' names.
+    """
     chosen: list[int] = []
     for label in sorted({int(label) for label in data.labels[list(rows)]}):
         own = [row for row in rows if int(data.labels[row]) == label]

@@ -1,15 +1,15 @@
 """Recognise words in a stream of sound, frame by frame, with constant memory.
 
-Each hop of samples completes a frame of causal features (`audio.causal_step`), the network takes
-one step, and its readout leaks, as one that sums for ever would never forget. By the level of each
-hop the stream is in one of two states,
+Each hop of samples completes a frame of causal features (`causal_step`), and the network
+takes one step. Its readout leaks while listening: one that sums for ever would never forget a word.
+The level of each hop decides in which of two states the stream is:
 
-    silence    nothing has been louder than ``silence`` for ``hold`` seconds
-    sound      something is
+    silence    no hop has been louder than ``silence`` dB for ``hold`` seconds
+    sound      from the first hop that is louder
 
-and where sound ends, or has lasted for ``longest`` seconds, there is a decision: the likeliest word
-if its probability reaches ``confidence``, otherwise none ("undecided"). Clicks of less than
-`CLICK` seconds are passed over.
+Where sound ends, or has lasted for ``longest`` seconds, there is a decision: the likeliest word if
+its probability reaches ``confidence``, otherwise none ("undecided"). Clicks of less than `CLICK`
+seconds are passed over.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ import torch
 from torch import Tensor
 
 from synaptrace import network
-from synaptrace.data.audio import features as audio
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.features import Features, Stream, causal_step
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 
 MOST = 60.0
-"""Seconds that a word, or the silence after it, may be waited for."""
+"""The most seconds that ``hold`` and ``longest`` may be set to."""
 CLICK = 0.06
-"""Seconds that a word lasts at least."""
+"""Seconds; what is shorter is no word."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Heard(NamedTuple):
 
     samples: Tensor
     """Of a hop that isn't complete yet."""
-    stream: audio.Stream | None = None
+    stream: Stream | None = None
     net: network.State | None = None
     frames: int = 0
     """How many there were."""
@@ -104,7 +104,7 @@ def begin() -> Heard:
     return Heard(torch.zeros(0))
 
 
-def ready(net: Network, features: audio.Features, settings: Settings) -> Network:
+def ready(net: Network, features: Features, settings: Settings) -> Network:
     """The network as it listens: its readout leaks; the weights are shared with ``net``.
 
     Raises:
@@ -123,21 +123,25 @@ def ready(net: Network, features: audio.Features, settings: Settings) -> Network
 
 @torch.no_grad()
 def hear(
-    net: Network, features: audio.Features, classes: Sequence[str], settings: Settings,
+    net: Network, features: Features, classes: Sequence[str], settings: Settings,
     state: Heard, samples: Tensor,
 ) -> tuple[list[Report], Heard]:  # fmt: skip
-    """Go on with a stream by ``samples`` (n,), any number of them.
+    """Hear the next ``samples`` (n,) of a stream, any number of them.
 
     Args:
         net: as `ready` gives it.
+        features: those that the network was trained with; they say the samples' rate.
+        classes: the words, in the order of the network's outputs.
+        state: `begin`'s, or what the call before returned.
 
     Returns:
-        What is to report, and the state to go on with; the logits are ``state.net.logits``.
+        What there is to report, and the state for the next call; its ``net.logits`` (1, classes)
+        are the readout.
     """
     stride, reports = features.mel.stride, []
     waiting = torch.cat([state.samples, samples])
     for hop in waiting[: len(waiting) // stride * stride].view(-1, stride):
-        events, stream = audio.causal_step(features, state.stream, hop)
+        events, stream = causal_step(features, state.stream, hop)
         _, now = net.step(events, state.net)
         state = state._replace(stream=stream, net=now, frames=state.frames + 1)
         step = stride / features.mel.rate
@@ -179,7 +183,7 @@ def decide(
 
 
 def level(samples: Tensor) -> float:
-    """Mean power in dB; that of a square wave at full scale is 0."""
+    """Mean power of samples (n,) in dB of full scale: a square wave from −1 to 1 has 0."""
     return 10 * math.log10(float(samples.square().mean()) + 1e-12)
 
 
@@ -204,10 +208,21 @@ def sound(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
 
 
 def listen(
-    net: Network, features: audio.Features, classes: Sequence[str], blocks: Iterable[Tensor],
+    net: Network, features: Features, classes: Sequence[str], blocks: Iterable[Tensor],
     settings: Settings | None = None,
 ) -> Iterator[Report]:  # fmt: skip
-    """What is heard in a stream that comes in ``blocks`` (n,); where it ends there is silence."""
+    """What is heard in a stream, reported as it is known; after its end comes silence.
+
+    Args:
+        net: a trained network; it stays as it is.
+        features: those that it was trained with, of the form "causal".
+        classes: the words, in the order of the network's outputs.
+        blocks: samples (n,) from −1 to 1 at ``features.mel.rate`` Hz, each of any length.
+        settings: None: the defaults of `Settings`.
+
+    Raises:
+        UserError: features that aren't causal, or of another size than the network's input.
+    """
     settings = settings or Settings()
     net, state = ready(net, features, settings), begin()
     for samples in blocks:

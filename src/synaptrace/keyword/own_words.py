@@ -2,8 +2,8 @@
 
     RUN/finetune-<folder>-<hash>-<hash>_<cell>/   checkpoints, and summary.json at the end
 
-The hashes are of the recordings and of RUN's weights, so other ones make another directory; the
-result is listened with like any run.
+The hashes are of the recordings and of RUN's weights, so that other recordings or weights have a
+directory of their own. It is a run like any other: `listen` takes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot, tuned
 from synaptrace.keyword.adapt import Keep, adapt
-from synaptrace.keyword.study import AT_ONCE, digest, known_data, learner, measure
+from synaptrace.keyword.model import learner, measure
+from synaptrace.keyword.plan import digest
+from synaptrace.keyword.sight import AT_ONCE, known_data
 from synaptrace.keyword.tuned import Cell
 from synaptrace.seeds import generator
 from synaptrace.training import job
@@ -124,9 +126,8 @@ def sight(
     support, query = parts(own)
     rows = fewshot.draw(own, support, cell.shots, seed)
 
-    old = known_data(
-        trained, data_path
-    )  # not Trained.load_data: a fine-tuned run may be tuned again
+    # A fine-tuned run may be tuned again, and what it was tuned to isn't what is rehearsed.
+    old = known_data(trained, data_path)
     known, test = old.index["train"].tolist(), old.index.get("test", torch.empty(0)).tolist()
     old = fewshot.view(
         old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
@@ -160,7 +161,10 @@ def recordings(path: Path, trained: job.Trained) -> ArrayDataset:
 
 
 def parts(data: ArrayDataset) -> tuple[list[int], list[int]]:
-    """Support and query: every recording of a word that has few, else four fifths and one."""
+    """Support and query: four fifths and one of each word that has `ENOUGH` recordings.
+
+    All recordings of a word that has fewer are support.
+    """
     everything = range(len(data.labels))
     counts = data.labels.bincount()
     few = [row for row in everything if counts[data.labels[row]] < ENOUGH]

@@ -27,8 +27,14 @@ def record(
 ) -> list[Path]:  # fmt: skip
     """Ask for each word ``count`` times; what is too quiet or too loud is asked for again.
 
-    Words come by turns, as nobody says a word alike five times running. Recordings that are there
-    already count, so that the loop can be left ("q") and gone on with.
+    The words take turns, because one that is said five times in a row sounds the same each time.
+    Recordings that exist already count, so that the loop can be left ("q") and continued later.
+
+    Args:
+        rate: samples a second, of what ``take`` records and of the files.
+        take: records one utterance, (N,) from −1 to 1.
+        ask: shows a prompt and returns what was typed.
+        tell: shows a line.
 
     Returns:
         The files that were written, ``root/<word>/<number>.wav``, 16-bit mono.
@@ -67,7 +73,7 @@ def check(words: Sequence[str], count: int) -> None:
 
 
 def wrong(samples: Tensor, rate: int) -> str | None:
-    """What is wrong with a recording (N,), None where it will do."""
+    """What is wrong with a recording (N,) of ``rate`` Hz, None where it will do."""
     if float(samples.abs().max()) >= CLIPPED:
         return "too loud: it is clipped"
     pieces: tuple[Tensor, ...] = torch.split(samples, max(rate // 10, 1))

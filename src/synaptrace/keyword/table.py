@@ -12,10 +12,11 @@ from synaptrace import text_table
 from synaptrace.drawing import figure, save
 from synaptrace.keyword.tuned import Cell
 
+Row = tuple[Cell, list[dict[str, Any]]]
+"""A cell, and the summaries of its fine-tunings that are finished."""
+
 # state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
 # Adam's moments; stored: utterances to be heard again or rehearsed, the weights' copy of an anchor.
-Row = tuple[Cell, list[dict[str, Any]]]
-
 COLUMNS = (
     "shots", "batch", "contrast", "keep", "runs", "before %", "after %", "± s.d.", "gain", "± s.e.",
     "others before %", "others after %", "± s.e.", "new word %", "state KiB", "learning KiB",
@@ -71,12 +72,12 @@ def deviation(numbers: Sequence[float]) -> float:
 
 
 def mean(numbers: Sequence[float]) -> str:
-    """Mean as text; empty without numbers."""
+    """The mean, empty without numbers."""
     return f"{statistics.fmean(numbers):.2f}" if numbers else ""
 
 
 def spread(numbers: Sequence[float]) -> str:
-    """Sample standard deviation as text; empty of fewer than two numbers."""
+    """The sample standard deviation, empty for fewer than two numbers."""
     return f"{statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
 
 
@@ -86,12 +87,12 @@ def terminal(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """The table as CSV, a header line first."""
+    """CSV, a header line first."""
     return text_table.as_csv([COLUMNS, *map(cells, rows)])
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
+    """A Markdown table."""
     return text_table.markdown([COLUMNS, *map(cells, rows)])
 
 

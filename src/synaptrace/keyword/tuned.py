@@ -10,19 +10,12 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 
-from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
-from synaptrace.keyword import fewshot
-from synaptrace.training import job
-
-if TYPE_CHECKING:
-    from synaptrace.keyword.study import Case, Plan
 
 RECORD = "tuned.json"
 
@@ -89,61 +82,3 @@ def read(run: Path) -> Record | None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise UserError(f"{file}: can't be read ({where}: {first['msg']})") from None
-
-
-def dataset(record: Record, trained: job.Trained) -> ArrayDataset:
-    """The data of a fine-tuned run: what it learned from is "train", its query is "test", and
-    "general" what it was tested on before.
-
-    Raises:
-        UserError: they can't be read, or have changed since.
-    """
-    base, path = trained.run / record.base, trained.config.data["path"]
-    from synaptrace.keyword import own_words, study
-
-    if record.words is None:
-        plan, case = _plan(record, base, path)
-        seen = study.sight(plan, case, record.cell).seen
-        trained.verify(seen.meta)
-        index = {split: rows.tolist() for split, rows in seen.index.items()}
-    else:
-        sees = own_words.sight(
-            job.trained(base, path), Path(record.words), record.cell, record.seed, path
-        )
-        seen, others = sees.seen, sees.old.index.get("general", torch.empty(0)).tolist()
-        trained.verify(seen.meta)
-        index = {split: rows.tolist() for split, rows in seen.index.items()}
-        index["general"] = list(range(len(seen.labels), len(seen.labels) + len(others)))
-        seen = own_words.joined(seen, sees.old, others)
-    index["test"] = index.pop("query", [])
-    return fewshot.view(seen, index, batch_size=study.AT_ONCE)
-
-
-def resume(run: Path, data_path: str | None = None) -> dict[str, Any]:
-    """Go on with a fine-tuning that was cut off, bit for bit; returns its summary.
-
-    Raises:
-        UserError: files of the run, of the one before or of the data can't be read or don't fit.
-    """
-    record = read(run)
-    assert record is not None
-    base, data_path = run / record.base, data_path or record.data_path
-    from synaptrace.keyword import own_words, study
-
-    if record.words is not None:
-        return own_words.once(run, base, Path(record.words), record.cell, record.seed, data_path)
-    plan, case = _plan(record, base, data_path)
-    return study.once(plan, case, record.cell, run)
-
-
-def _plan(record: Record, base: Path, data_path: str | None) -> tuple[Plan, Case]:
-    """The study of one fine-tuning, and its case."""
-    from synaptrace.keyword import study
-
-    case = (str(record.speaker), record.seed)
-    config = job.trained(base, data_path).config
-    cells = (record.cell,)
-    made = study.Plan(
-        config, (case,), cells, base, record.word, record.judge, {case: base}, data_path
-    )
-    return made, case

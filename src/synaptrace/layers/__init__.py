@@ -2,16 +2,18 @@
 
 A rule asks a layer for `current`, `pool`, `unpool`, `back` and `accumulate`, and never what kind
 it is.
-Rows come first everywhere; a row is a sample, or a class of the target stream. Optional weight
-standardisation, Ŵ = 1.8 (W − mean) / sqrt(var · fan_in + 1e-5) per output unit (biased variance),
-and its chain rule live inside `kernel` and `accumulate`. A layer is never called as a module, so
-forward hooks on it don't fire; those on a network fire when the network is called.
+Rows come first everywhere; a row is a sample, or a class of the target stream.
+
+Optional weight standardisation, Ŵ = 1.8 (W − mean) / sqrt(var · fan_in + 1e-5) per output unit
+(biased variance), and its chain rule live inside `forward_weight` and `accumulate`. A layer is
+never called as a module, so forward hooks on it don't fire; those on a network fire when the
+network is called.
 """
 
 from synaptrace.layers.conv import NO_POOL, Conv, Pool
 from synaptrace.layers.dense import Dense
 from synaptrace.layers.gradients import (
-    Settles,
+    DeferredGradient,
     Shape,
     add_gradient,
     add_product,
@@ -26,10 +28,10 @@ Layer = Dense | Conv
 __all__ = [
     "NO_POOL",
     "Conv",
+    "DeferredGradient",
     "Dense",
     "Layer",
     "Pool",
-    "Settles",
     "Shape",
     "add_gradient",
     "add_product",

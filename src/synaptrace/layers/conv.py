@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.errors import UserError
-from synaptrace.layers.gradients import Settles, Shape, initial, standardise
+from synaptrace.layers.gradients import DeferredGradient, Shape, initial, standardise
 from synaptrace.native import convolve, maps
 from synaptrace.neuron import LIF
 
@@ -17,7 +17,7 @@ Pool = tuple[str, int]
 NO_POOL: Pool = ("none", 1)
 
 
-class Conv(Settles):
+class Conv(DeferredGradient):
     """A 3×3 convolution with padding 1, pooled after the spike; never recurrent.
 
     Parameter: ``weight`` (channels, input channels, 3, 3).
@@ -60,23 +60,23 @@ class Conv(Settles):
     def _pooled(self, n: int) -> int:
         return {"none": n, "aavg": self.size}.get(self.kind, n // self.size)
 
-    def kernel(self) -> Tensor:
+    def forward_weight(self) -> Tensor:
         """The weight that the forward pass uses, in the compute dtype."""
         weight = standardise(self.weight) if self.standardise else self.weight
         return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
     def current(
-        self, x: Tensor, spikes: Tensor, kernel: Tensor, *, packed: convolve.Packed | None = None
+        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.AmxWeight | None = None
     ) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
         fast = None if packed is None else convolve.forward(x, packed)
         if fast is not None:
             return fast
-        return F.conv2d(x.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
+        return F.conv2d(x.to(weight.dtype), weight, padding=1).to(self.weight.dtype)
 
-    def pack(self, kernel: Tensor) -> convolve.Packed | None:
-        """The kernel for the matrix unit, where there is one that pays."""
-        return convolve.pack(kernel) if self._matrix_unit(kernel) else None
+    def pack(self, weight: Tensor) -> convolve.AmxWeight | None:
+        """The forward weight for the matrix unit, where there is one that pays."""
+        return convolve.pack(weight) if self._matrix_unit(weight) else None
 
     def _matrix_unit(self, like: Tensor) -> bool:
         """Whether there is a matrix unit, and inputs enough to fill it."""
@@ -105,10 +105,12 @@ class Conv(Settles):
             out = aten._adaptive_avg_pool2d_backward(delta, spikes)
         return out
 
-    def spread(self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False) -> Tensor:
+    def membrane_error(
+        self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False
+    ) -> Tensor:
         """g = p*(δ) ⊙ ψ in place of ψ; ``fused`` in one pass where the native engine can."""
         if fused and self.kind == "max":
-            return maps.spread(delta, spikes, psi, self.size)
+            return maps.membrane_error(delta, spikes, psi, self.size)
         return psi.mul_(self.unpool(delta, spikes))
 
     def rows(self, out: Tensor) -> Tensor:
@@ -120,9 +122,9 @@ class Conv(Settles):
         channels, height, width = self.out_shape
         return rows.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
-    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+    def back(self, g: Tensor, weight: Tensor) -> Tensor:
         """The transpose of `current`: g (rows, channels, H, W) → (rows, C, H, W)."""
-        return F.conv_transpose2d(g.to(kernel.dtype), kernel, padding=1).to(self.weight.dtype)
+        return F.conv_transpose2d(g.to(weight.dtype), weight, padding=1).to(self.weight.dtype)
 
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor, *, fused: bool = False) -> None:
         """Add ∂W, the sum over rows and places, to ``.grad``: g (rows, channels, H, W)."""
@@ -131,10 +133,10 @@ class Conv(Settles):
         if fused and self._matrix_unit(x):
             gradient = convolve.gradient(g, x)
             if gradient is not None:
-                return self.take(gradient)
+                return self.add_gradient(gradient)
         dtype = self.compute or self.weight.dtype
         gradient = torch.ops.aten.convolution_backward(
             g.to(dtype), x.to(dtype), self.weight.to(dtype), None,
             [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False],
         )[1].to(self.weight.dtype)  # fmt: skip
-        self.take(gradient)
+        self.add_gradient(gradient)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.layers.gradients import (
-    Settles,
+    DeferredGradient,
     Shape,
     add_product,
     add_synapses,
@@ -19,7 +19,7 @@ from synaptrace.layers.gradients import (
 from synaptrace.neuron import LIF
 
 
-class Dense(Settles):
+class Dense(DeferredGradient):
     """A fully connected layer, with recurrent weights of its own spikes if asked.
 
     Parameters: ``weight`` (outputs, inputs); ``recurrent`` (outputs, outputs) or None.
@@ -56,20 +56,20 @@ class Dense(Settles):
         self.weight = initial((outputs, inputs), standardise, gain, generator)
         self.recurrent = initial((outputs, outputs), False, 1.0, generator) if recurrent else None
 
-    def kernel(self) -> Tensor:
+    def forward_weight(self) -> Tensor:
         """The weight that the forward pass uses, in the compute dtype."""
         weight = standardise(self.weight) if self.standardise else self.weight
         return weight.to(self.compute or weight.dtype)
 
     def current(
-        self, x: Tensor, spikes: Tensor, kernel: Tensor, *, packed: object = None
+        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: object = None
     ) -> Tensor:
         """Input current (rows, outputs) from x (rows, …) and the layer's spikes of step t−1."""
-        current = F.linear(x.flatten(1).to(kernel.dtype), kernel).to(self.weight.dtype)
+        current = F.linear(x.flatten(1).to(weight.dtype), weight).to(self.weight.dtype)
         return current if self.recurrent is None else current.addmm(spikes, self.recurrent.t())
 
-    def pack(self, kernel: Tensor) -> None:
-        """A dense layer has no other form of its kernel."""
+    def pack(self, weight: Tensor) -> None:
+        """A dense layer has no other form of its forward weight."""
 
     def pool(self, spikes: Tensor) -> Tensor:
         """The layer's output; a dense layer doesn't pool."""
@@ -79,7 +79,9 @@ class Dense(Settles):
         """The transpose of `pool`."""
         return delta
 
-    def spread(self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False) -> Tensor:
+    def membrane_error(
+        self, delta: Tensor, spikes: Tensor, psi: Tensor, fused: bool = False
+    ) -> Tensor:
         """g = p*(δ) ⊙ ψ in place of ψ."""
         return psi.mul_(delta)
 
@@ -91,16 +93,16 @@ class Dense(Settles):
         """The inverse of `rows`."""
         return rows.view(-1, *self.out_shape)
 
-    def back(self, g: Tensor, kernel: Tensor) -> Tensor:
+    def back(self, g: Tensor, weight: Tensor) -> Tensor:
         """The transpose of `current`: g (rows, outputs) → the error of its input (rows, inputs)."""
-        return (g.to(kernel.dtype) @ kernel).to(self.weight.dtype)
+        return (g.to(weight.dtype) @ weight).to(self.weight.dtype)
 
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor, *, fused: bool = False) -> None:
         """Add ∂W = gᵀ x, and ∂R = gᵀ s', to ``.grad``: g (rows, outputs), spikes of step t−1."""
         if self.weight.requires_grad:
             dtype, x = self.compute or self.weight.dtype, x.flatten(1)
             if self.standardise:
-                self.take((g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype))
+                self.add_gradient((g.to(dtype).t() @ x.to(dtype)).to(self.weight.dtype))
             else:
                 add_product(self.weight, g, x, dtype)
         if self.recurrent is not None:
@@ -112,6 +114,6 @@ class Dense(Settles):
         if not self.standardise:
             add_synapses(self.weight, g, traces)
         elif self.weight.requires_grad:
-            self.take(torch.einsum("bi,bij->ij", g, traces))
+            self.add_gradient(torch.einsum("bi,bij->ij", g, traces))
         if recurrent is not None and self.recurrent is not None:
             add_synapses(self.recurrent, g, recurrent)

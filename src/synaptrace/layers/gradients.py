@@ -78,7 +78,7 @@ def add_synapses(parameter: Tensor, g: Tensor, traces: Tensor) -> None:
         parameter.grad[:, None].baddbmm_(g.t()[:, None], traces.transpose(0, 1))
 
 
-class Settles(nn.Module):
+class DeferredGradient(nn.Module):
     """A layer whose chain rule through the standardisation can be put off.
 
     The rule is linear while the weights don't change, so within a sequence the gradients of the
@@ -91,7 +91,7 @@ class Settles(nn.Module):
     channels: int
     deferred: list[Tensor] | None = None
 
-    def take(self, gradient: Tensor) -> None:
+    def add_gradient(self, gradient: Tensor) -> None:
         """Add ∂W, or the chain rule of ∂Ŵ where weights are standardised, to ``.grad``."""
         if not self.weight.requires_grad:
             return
@@ -109,7 +109,7 @@ class Settles(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Add what was put off to ``.grad``."""
         if self.deferred:
             add_gradient(self.weight, standardise_gradient(self.weight, self.deferred.pop()))
@@ -119,7 +119,7 @@ class Settles(nn.Module):
         one pixel where dense."""
         return self.rows(trace).view(-1, self.pixels, self.channels)
 
-    def rest(self, rows: int, shape: Shape) -> Tensor:
+    def zero_state(self, rows: int, shape: Shape) -> Tensor:
         """Zeros (rows, *shape), laid out as the layer's own results are."""
         zeros = self.weight.new_zeros(rows, *shape)
         return zeros.contiguous(memory_format=torch.channels_last) if zeros.dim() == 4 else zeros

@@ -53,7 +53,7 @@ class Plain:
 
     def membrane_error(self, delta: Tensor, spikes: Tensor, slope: Tensor) -> Tensor:
         """g in the place of σ' = ``slope``."""
-        return self.layer.spread(delta, spikes, slope, self.fused)
+        return self.layer.membrane_error(delta, spikes, slope, self.fused)
 
     def accumulate(self, g: Tensor, x: Tensor, spikes: Tensor) -> None:
         """Add ∂W, and ∂R where the layer is recurrent, to ``.grad``."""

@@ -18,7 +18,7 @@ from synaptrace.native.library import address
 from synaptrace.native.structures import Convolution
 
 
-class Packed(NamedTuple):
+class AmxWeight(NamedTuple):
     """A weight (outputs, inputs, 3, 3) as the matrix unit takes it."""
 
     parts: Tensor
@@ -33,7 +33,7 @@ def usable(like: Tensor) -> bool:
     return bool(found.synaptrace_level_convolves(level))
 
 
-def pack(weight: Tensor) -> Packed:
+def pack(weight: Tensor) -> AmxWeight:
     """``weight`` (outputs, inputs, 3, 3) in parts."""
     found, level = library.loaded()
     outputs, inputs = weight.shape[:2]
@@ -45,10 +45,10 @@ def pack(weight: Tensor) -> Packed:
     weight = maps.channels_last(weight)
     source, target = maps.place(weight, weight), address(parts, torch.bfloat16)
     found.synaptrace_convolution_pack(ctypes.byref(job), source, target)
-    return Packed(parts, outputs)
+    return AmxWeight(parts, outputs)
 
 
-def forward(x: Tensor, packed: Packed) -> Tensor | None:
+def forward(x: Tensor, packed: AmxWeight) -> Tensor | None:
     """The convolution (rows, outputs, H, W) of x (rows, inputs, H, W).
 
     None where x isn't exact in bfloat16.

@@ -72,7 +72,7 @@ def fire(
     return u, s, v
 
 
-def spread(delta: Tensor, spikes: Tensor, slope: Tensor, pool: int) -> Tensor:
+def membrane_error(delta: Tensor, spikes: Tensor, slope: Tensor, pool: int) -> Tensor:
     """σ' ⊙ (the transpose of max-pooling by ``pool``) δ, in place of σ' (rows, C, H, W)."""
     library, level = loaded()
     delta, spikes, slope = map(channels_last, (delta, spikes, slope))

@@ -11,7 +11,7 @@ step to step is ``self.state`` (state.py); held.py says when the forward weights
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,13 @@ from synaptrace.layers import Conv, Dense
 from synaptrace.network import Network, mask
 from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.options import noting
+
+PURPOSES = {
+    "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
+    "readout": "neuron state", "logits": "neuron state", "labels": "records",
+    "lengths": "records", "losses": "records", "rates": "records", "auxiliary": "auxiliary",
+}  # fmt: skip
+"""What every rule's tensors are for, by name."""
 
 
 def whole(what: str, numbers: Any, needed: str) -> Tensor:
@@ -84,9 +91,22 @@ class Rule(HeldWeights):
     """The constructor's JSON-able options, as it was called; a rule need not fill them in."""
     unsaved: ClassVar[tuple[str, ...]] = ()
     """Options that change no result, of which ``spec`` knows nothing."""
+    order: str = ""
+    """How what a layer keeps beyond its weights grows, with B samples, T steps, I inputs, H neurons
+    and O classes; a class attribute, an instance's own where options change it."""
+    purposes: ClassVar[Mapping[str, str]] = PURPOSES
+    """What the tensors of `tensors` are for, by name ("neuron state", "records", "auxiliary" or
+    "saved"); one that isn't named is a trace. A subclass adds its own names to these."""
+    telling: Sequence[int] | None = (0, 1)
+    """Steps, from 0, at which memory can be what it was at no earlier one; None: at every one."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.purposes = {
+            name: purpose
+            for each in reversed(cls.__mro__)
+            for name, purpose in vars(each).get("purposes", {}).items()
+        }
         if "__init__" in vars(cls):
             cls.__init__ = noting(cls.__init__)  # type: ignore[method-assign]
 
@@ -156,7 +176,7 @@ class Rule(HeldWeights):
         generator: torch.Generator | None,
     ) -> None:  # fmt: skip
         """What every way of running a batch begins with."""
-        like = self._settle_dtype()
+        like = self._follow_dtype()
         labels = whole("labels", labels, "(B,) int64").to(like.device)
         if labels.dim() != 1 or not len(labels):
             raise UserError(f"labels: need (B,) int64, got {tuple(labels.shape)}")
@@ -260,17 +280,20 @@ class Rule(HeldWeights):
         every: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A whole sequence at once: the same as the loop over `step`.
+        """A whole sequence at once: the same as the loop over `step`, up to rounding.
 
         Args:
-            events: (T, B, *in_shape).
+            events: (T, B, *in_shape), T at least 1.
             labels, lengths, generator: as for `start`.
-            optimizer: steps every ``every`` steps and after the last one, its gradients cleared
-                afterwards; None leaves the summed gradients in ``.grad``.
-            every: steps between two updates; None updates once, at the end.
+            optimizer: steps every ``every`` time steps and after the last one, its gradients
+                cleared afterwards; None leaves the summed gradients in ``.grad``.
+            every: time steps between two updates; None updates once, at the end.
 
         Returns:
             logits (B, classes) at each sample's end.
+
+        Raises:
+            UserError: no step, an ``every`` below 1; events, labels or lengths that don't fit.
         """
         if not len(events):
             raise UserError("events: a sequence needs at least one step")

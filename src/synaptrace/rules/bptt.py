@@ -17,7 +17,7 @@ autograd saved, under "graph" in `tensors`); it can't be saved in the middle of 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from synaptrace.errors import UserError
+from synaptrace.memory import id_of
 from synaptrace.network import Network
 from synaptrace.neuron import adapt, advance
 from synaptrace.rules.base import Locality, Rule
@@ -48,6 +49,9 @@ class BPTT(Rule):
     locality = Locality(
         space=False, time=False, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "T·B·(I + 2H)"
+    purposes: ClassVar = {"graph": "saved", "loss": "records"}
+    telling = None
 
     def __init__(
         self,
@@ -62,6 +66,8 @@ class BPTT(Rule):
         if truncate is not None and truncate < 1:
             raise UserError(f"rule.truncate: {truncate} is not a positive number of steps")
         self.truncate = truncate
+        if truncate is not None:
+            self.telling = range(2 * truncate + 1)
         self.detach_reset, self.detach_recurrent = detach_reset, detach_recurrent
         self.graph: dict[int, Tensor] = {}
         self.standardising: dict[int, Tensor] = {}
@@ -83,7 +89,7 @@ class BPTT(Rule):
             for i, layer in enumerate(net.layers):
                 u, previous = state["membrane"][i], state["spikes"][i]
                 heard = previous.detach() if self.detach_recurrent else previous
-                current, a = layer.current(x, heard, self.kernels[i]), None
+                current, a = layer.current(x, heard, self.forward_weights[i]), None
                 if net.adaptive:
                     a = adapt(layer.neuron, state["adaptation"][i], previous)
                     state["adaptation"][i] = a
@@ -92,7 +98,8 @@ class BPTT(Rule):
                 self._record(i, None, s.detach(), running)
                 x = layer.pool(s)
             x, before = x.flatten(1), state["readout"][0]
-            logits = net.readout.current(x, x, self.kernels[-1]) + net.readout_decay * before
+            current = net.readout.current(x, x, self.forward_weights[-1])
+            logits = current + net.readout_decay * before
             each = F.cross_entropy(logits, labels, reduction="none")
             loss = (each if running is None else each * running).sum() / self.batch
             state["readout"], state["loss"] = [logits], [state["loss"][0] + loss]
@@ -126,28 +133,29 @@ class BPTT(Rule):
         if self.graph:
             return  # one graph, one set of weights
         self.standardising = {}
-        with torch.enable_grad(), saved_tensors_hooks(self._keep_kernel, lambda saved: saved):
-            self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
+        with torch.enable_grad(), saved_tensors_hooks(self._keep_weight, lambda saved: saved):
+            layers = [*self.net.layers, self.net.readout]
+            self.forward_weights = [layer.forward_weight() for layer in layers]
 
     def _keep(self, saved: Tensor) -> Tensor:
-        """Note what autograd saves, each tensor once."""
+        """Note what autograd saves, each storage once."""
         saved = saved.detach()
-        self.graph.setdefault(saved.data_ptr(), saved)
+        self.graph.setdefault(id_of(saved), saved)
         return saved
 
-    def _keep_kernel(self, saved: Tensor) -> Tensor:
+    def _keep_weight(self, saved: Tensor) -> Tensor:
         """The same for what stays as long as the weights do."""
         saved = saved.detach()
-        self.standardising.setdefault(saved.data_ptr(), saved)
+        self.standardising.setdefault(id_of(saved), saved)
         return saved
 
     def tensors(self) -> dict[str, list[Tensor]]:
         """Everything kept between steps by purpose; "graph": what autograd saved but weights."""
         kept = super().tensors()
         known = [*self.net.parameters(), *(t for group in kept.values() for t in group)]
-        places = {t.data_ptr() for t in known}
+        storages = {id_of(t) for t in known}
         saved = self.graph | self.standardising
-        graph = [t for place, t in saved.items() if place not in places]
+        graph = [t for storage, t in saved.items() if storage not in storages]
         return kept | ({"graph": graph} if graph else {})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]

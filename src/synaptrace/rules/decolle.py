@@ -21,6 +21,7 @@ Memory between steps: u, s, q (and q_R) of each layer, the readout's z.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,8 @@ class DECOLLE(InputTraces):
         space=True, time=True, auxiliary="G (O·H) and c (O), each layer", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·(I + H) + O·H"
+    purposes: ClassVar = {"seed": "records"}
 
     def __init__(
         self,
@@ -90,12 +93,12 @@ class DECOLLE(InputTraces):
 
     def _error(self, i: int, step: Fired, running: Tensor | None) -> Tensor:
         """g of layer i; its loss is recorded."""
-        y, share = self._one_hot(), self._share(running)
+        y, weight = self._one_hot(), self.sample_weight(running)
         layer, matrix, seen = self.net.layers[i], self.matrix[i], self._mask(i, step.out.flatten(1))
         local = F.linear(step.out.flatten(1) * seen, matrix, self.offset[i])
         each = F.smooth_l1_loss(local, y, reduction="none")
-        self._record(i, (each * share).sum() / self.classes, None, running)
-        error = (local - y).clamp_(-1.0, 1.0).mul_(share) / self.classes
+        self._record(i, (each * weight).sum() / self.classes, None, running)
+        error = (local - y).clamp_(-1.0, 1.0).mul_(weight) / self.classes
         delta = (error @ matrix * seen).view(-1, *layer.out_shape)
         return layer.unpool(delta, step.spikes) * step.psi
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,7 @@ class SpikingClassifiers(SampleStream):
     Its parameters are ``classifiers.<i>.weight`` (classes, outputs).
     """
 
+    purposes: ClassVar = {"classifier_membrane": "neuron state"}
     classifiers: Sequence[Dense]
 
     def _add_classifiers(self, generator: torch.Generator | None) -> None:
@@ -60,11 +62,11 @@ class SpikingClassifiers(SampleStream):
         """A step of layer i's classifier on the layer's output: 2 (o − y) / (B O), and ψ_o."""
         classifier, u = self.classifiers[i], self.state["classifier_membrane"]
         out = out.flatten(1)
-        current = classifier.current(out, out, classifier.kernel())
+        current = classifier.current(out, out, classifier.forward_weight())
         u[i], spikes, psi = fire(classifier.neuron, current, u[i])
-        off, share = spikes - self._one_hot(), self._share(running)
-        self._record(i, (off.square() * share).sum() / self.classes, None, running)
-        return off.mul_(share).mul_(2 / self.classes), psi
+        off, weight = spikes - self._one_hot(), self.sample_weight(running)
+        self._record(i, (off.square() * weight).sum() / self.classes, None, running)
+        return off.mul_(weight).mul_(2 / self.classes), psi
 
 
 class ELL(SpikingClassifiers):
@@ -80,6 +82,7 @@ class ELL(SpikingClassifiers):
         space=True, time=True, auxiliary="C (O·H), each layer, trained", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·H + O·H"
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__(net)
@@ -89,7 +92,7 @@ class ELL(SpikingClassifiers):
         layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
         error, psi = self._classify(i, step.out, running)
         d = error * psi
-        delta = classifier.back(d, classifier.kernel()).view(-1, *layer.out_shape)
+        delta = classifier.back(d, classifier.forward_weight()).view(-1, *layer.out_shape)
         layer.accumulate(layer.unpool(delta, step.spikes) * step.psi, step.x, step.previous)
         classifier.accumulate(d, step.out, d)
         return step.out

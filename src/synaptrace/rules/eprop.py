@@ -61,6 +61,7 @@ class EProp(InputTraces, SynapseTraces):
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "B·H·I"
 
     def __init__(
         self,
@@ -76,6 +77,8 @@ class EProp(InputTraces, SynapseTraces):
             raise UserError(f"rule.kappa: {kappa} is not within 0 and 1")
         self.kappa = net.readout_decay if kappa is None else kappa
         self.synaptic: list[Dense] = []
+        if not self.kappa and self.name == "eprop":
+            self.order = "B·(I + H)"
         if self.kappa or net.adaptive:
             self.synaptic = dense_only(net, f"{self.name} with κ > 0 or adaptive thresholds")
         self.feedback: Matrices | nn.ParameterList | None = None
@@ -86,6 +89,7 @@ class EProp(InputTraces, SynapseTraces):
             self.locality = replace(
                 self.locality, auxiliary="F (O·H), each layer", weight_transport="no"
             )
+            self.order += " + O·H"
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)

@@ -40,6 +40,7 @@ class ESDRTRL(InputTraces):
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "B·(I + H)"
 
     def __init__(
         self, net: Network, smoothing: float = 0.9, *, generator: torch.Generator | None = None

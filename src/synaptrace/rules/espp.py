@@ -31,7 +31,7 @@ Memory between steps: u, s, q, n, r (and q_R, if recurrent) of each layer, the r
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -65,6 +65,8 @@ class ESPP(InputTraces):
     locality = Locality(
         space=True, time=True, auxiliary="none", update_locked=False, weight_transport="no"
     )
+    order = "B·(I + H)"
+    purposes: ClassVar = dict.fromkeys(("partner", "sign", "echo_labels", "score"), "records")
     lasting = ("echo", "echo_labels")
 
     def __init__(
@@ -81,6 +83,7 @@ class ESPP(InputTraces):
         check_choice("form", form, list(DEFAULTS))
         if form == "sequence":
             dense_only(net, "espp with form='sequence'")
+            self.order = "B·H·I"
         given, self.form = (c_same, c_different, min_input), form
         self.c_same, self.c_different, self.min_input = (
             default if value is None else value
@@ -116,18 +119,18 @@ class ESPP(InputTraces):
     def _near(self, i: int, x: Tensor, activity: Tensor, running: Tensor | None) -> Tensor:
         """One step of layer i, ``activity`` (B,) being ā; returns the layer's output."""
         state, (sign,), layer = self.state, self.state["sign"], self.net.layers[i]
-        alive = torch.ones_like(sign) if running is None else running.to(sign.dtype)
+        sample_weight = torch.ones_like(sign) if running is None else running.to(sign.dtype)
         step = self._fire(i, x, running)
         r = state["echo"][i][state["partner"][0]]
         score = -sign * (r * step.spikes).flatten(1).sum(1)
-        state["counts"][i].add_(step.spikes * column(alive, step.spikes))
+        state["counts"][i].add_(step.spikes * column(sample_weight, step.spikes))
         q, q_recurrent = self._trace(i, step)
         if self.form == "sequence":
-            state["score"][i].add_(score * alive)
-            drive = (r * step.psi * alive[:, None])[:, :, None]
+            state["score"][i].add_(score * sample_weight)
+            drive = (r * step.psi * sample_weight[:, None])[:, :, None]
             state["eligibility"][i].addcmul_(drive, beside(layer, q, q_recurrent)[:, None])
         else:
-            hinge = (score + self._margin() * activity) * (sign != 0) * alive
+            hinge = (score + self._margin() * activity) * (sign != 0) * sample_weight
             gate = (hinge > 0) & (activity > self.min_input)
             layer.accumulate(column(-sign * gate, r) * r * step.psi, q, q_recurrent)
             self._record(i, (hinge * gate).sum() / self.batch, None, running)

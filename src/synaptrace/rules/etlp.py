@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ class ETLP(EProp):
         space=True, time=True, auxiliary="F (O·H), each layer", update_locked=False,
         weight_transport="no",
     )  # fmt: skip
+    order = "B·(I + H) + O·H"
+    purposes: ClassVar = {"seed": "records"}
 
     def __init__(
         self, net: Network, probability: float = 1.0, *, generator: torch.Generator | None = None
@@ -71,4 +74,4 @@ class ETLP(EProp):
             draw = derive(int(self.state["seed"][0]), "teaching", self.time) / 2**63
             if draw >= self.probability:
                 return iter(())
-        return self._direct(self._one_hot() * self._share(running), fired, self.projection)
+        return self._direct(self._one_hot() * self.sample_weight(running), fired, self.projection)

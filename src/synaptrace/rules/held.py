@@ -19,12 +19,13 @@ class HeldWeights(Stateful):
 
     def __init__(self, net: Network) -> None:
         super().__init__(net)
-        self.kernels: list[Tensor] = []
+        self.forward_weights: list[Tensor] = []
         self._held = False
 
     def _refresh(self) -> None:
         with torch.no_grad():
-            self.kernels = [layer.kernel() for layer in [*self.net.layers, self.net.readout]]
+            layers = [*self.net.layers, self.net.readout]
+            self.forward_weights = [layer.forward_weight() for layer in layers]
 
     def _exact(self) -> AbstractContextManager[Any]:
         """Autocast has no part in a rule: what is computed in bfloat16, a layer says itself."""
@@ -41,19 +42,19 @@ class HeldWeights(Stateful):
             layer.deferred = []
         try:
             yield
-            self._settle()
+            self._flush()
         finally:
             for layer in layers:
                 layer.deferred = None
-            self._held, self.kernels = False, []
+            self._held, self.forward_weights = False, []
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         """Add what the layers have put off to ``.grad``, while the weights are as they were."""
         for layer in [*self.net.layers, self.net.readout]:
-            layer.settle()
+            layer.flush()
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        self._settle()
+        self._flush()
         optimizer.step()
         optimizer.zero_grad()
         if self._held:

@@ -50,6 +50,7 @@ class LLS(SampleStream):
         space=True, time=True, auxiliary="M (O·d), each layer, or computed", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·H + O·H"
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class LLS(SampleStream):
         self.temperature = temperature
         if regenerate:
             self.locality = replace(self.locality, auxiliary="none (M is computed)")
+            self.order = "B·H"
         self.classifiers = nn.ModuleList(  # type: ignore[assignment]
             Waves(net, i, square=wave == "square", keep=not regenerate)
             for i in range(len(net.layers))
@@ -74,16 +76,16 @@ class LLS(SampleStream):
 
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
-        y, share = self._one_hot(), self._share(running)
+        y, weight = self._one_hot(), self.sample_weight(running)
         r = classifier.shrink(step.out)
         length = r.norm(dim=1, keepdim=True)
         scale = torch.where(length > 0, 1 / length, 0.0)
         unit = r * scale
         log_softmax = classifier.project(unit).div_(self.temperature).log_softmax(1)
-        off = (log_softmax.exp() - y).mul_(share)
+        off = (log_softmax.exp() - y).mul_(weight)
         w = classifier.back(off).div_(self.temperature)
         error = (w - unit * (unit * w).sum(1, keepdim=True)) * scale
         delta = layer.unpool(classifier.grow(error, step.out), step.spikes)
         layer.accumulate(delta * step.psi, step.x, step.previous)
-        self._record(i, -(y * log_softmax * share).sum(), None, running)
+        self._record(i, -(y * log_softmax * weight).sum(), None, running)
         return step.out

@@ -58,6 +58,7 @@ class OSTL(SynapseTraces):
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "B·H·I"
 
     def __init__(
         self,
@@ -75,6 +76,8 @@ class OSTL(SynapseTraces):
         self.dense = dense_only(net, self.name)
         self.kappa = net.readout_decay if kappa is None else kappa
         self.complete = complete and self.dense[0].recurrent is not None
+        if self.complete:
+            self.order = "B·H²·(I + H)"
         self.feedback: Matrices | None = None
         if feedback == "random":
             above = [(layer, net.gain) for layer in self.dense[1:]] + [(net.readout, 1.0)]
@@ -122,7 +125,7 @@ class OSTL(SynapseTraces):
         """(i, δ_i, g_i) of each layer."""
         if self.feedback is None:
             return self._instant(e, fired)
-        return self._instant(e, fired, [self.kernels[0], *self.feedback.buffers()])
+        return self._instant(e, fired, [self.forward_weights[0], *self.feedback.buffers()])
 
     def _move(self, i: int, step: Fired) -> Tensor:
         """Move ε of layer i on, (B, H, K), or (B, H, H, K) where it is complete."""

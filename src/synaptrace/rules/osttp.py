@@ -44,6 +44,7 @@ class OSTTP(OSTL):
         space=True, time=True, auxiliary="F (O·H), each layer", update_locked=False,
         weight_transport="no",
     )  # fmt: skip
+    order = "B·H·I + O·H"
 
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__(net)
@@ -53,4 +54,4 @@ class OSTTP(OSTL):
     def _errors(
         self, e: Tensor, fired: Sequence[Fired], running: Tensor | None
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        return self._direct(self._one_hot() * self._share(running), fired, self.projection)
+        return self._direct(self._one_hot() * self.sample_weight(running), fired, self.projection)

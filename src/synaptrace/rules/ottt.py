@@ -27,6 +27,7 @@ class OTTT(InputTraces):
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "B·(I + H)"
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         fired = self._forward(x, running)

@@ -24,6 +24,7 @@ class ReadoutOnly(SampleStream):
     locality = Locality(
         space=True, time=True, auxiliary="none", update_locked=False, weight_transport="no"
     )
+    order = "B·H"
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         fired = self._forward(x, running)

@@ -47,6 +47,12 @@ class Stateful(nn.Module):
         """Samples of the present batch."""
         return len(self.state["labels"][0])
 
+    def sample_weight(self, running: Tensor | None) -> Tensor | float:
+        """What a sample counts in the loss, (B, 1) or a number: 1/B, and 0 once it has ended."""
+        if running is None:
+            return 1.0 / self.batch
+        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
+
     @property
     def losses(self) -> Tensor:
         """Mean loss of each hidden layer and, last, the readout over the steps so far, (L+1,)."""
@@ -56,6 +62,11 @@ class Stateful(nn.Module):
     def rates(self) -> Tensor:
         """Spikes per neuron and step of each hidden layer over the steps so far, (L,)."""
         return self.state["rates"][0] / max(self.time, 1)
+
+    def pass_over(self, steps: int) -> None:
+        """Go on as if ``steps`` more had been taken, of which nothing but their number is asked:
+        what memory is counted with, where these steps take none that others don't."""
+        self.time += steps
 
     def tensors(self) -> dict[str, list[Tensor]]:
         """Everything kept between steps by purpose, beyond the network's own parameters."""
@@ -119,7 +130,7 @@ class Stateful(nn.Module):
                 rate = (each * running).sum() / running.sum().clamp(min=1)
             self.state["rates"][0][layer] += rate
 
-    def _settle_dtype(self) -> Tensor:
+    def _follow_dtype(self) -> Tensor:
         """Follow the network where it has another dtype or device than the rule was made for.
 
         Returns:

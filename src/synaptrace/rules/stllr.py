@@ -83,6 +83,7 @@ class STLLR(CausalTraces):
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )
+    order = "B·(I + H)"
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class STLLR(CausalTraces):
             self.locality = replace(
                 self.locality, auxiliary="F (O·H), each layer", weight_transport="no"
             )
+            self.order += " + O·H"
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)
@@ -123,14 +125,14 @@ class STLLR(CausalTraces):
             self._learn(i, fired[i], delta)
         return logits
 
-    def _share(self, running: Tensor | None) -> Tensor | float:
+    def sample_weight(self, running: Tensor | None) -> Tensor | float:
         """A sample's share of the loss, and 0 before its last K steps."""
-        share = super()._share(running)
+        weight = super().sample_weight(running)
         if self.last is None:
-            return share
+            return weight
         lengths = self.state["lengths"]
         end = lengths[0][:, None] if lengths else self.steps or 0
-        return share * (self.time >= end - self.last)
+        return weight * (self.time >= end - self.last)
 
 
 def uniform(net: Network, generator: torch.Generator | None) -> list[Tensor]:

@@ -86,7 +86,7 @@ class SampleStream(Rule):
         """One step of hidden layer i on input x; its state moves on, its rate is recorded."""
         layer, state = self.net.layers[i], self.state
         u, previous = state["membrane"][i], state["spikes"][i]
-        v, a = layer.current(x, previous, self.kernels[i]), None
+        v, a = layer.current(x, previous, self.forward_weights[i]), None
         if self.net.adaptive:
             state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
         u, s, psi = fire(layer.neuron, v, u, a=a, keep=True)
@@ -100,14 +100,14 @@ class SampleStream(Rule):
         Returns:
             logits (B, classes), an ended sample's as they were; and the error e (B, classes).
         """
-        state, net, share = self.state, self.net, self._share(running)
+        state, net, weight = self.state, self.net, self.sample_weight(running)
         (labels,), (before,), out = state["labels"], state["logits"], out.flatten(1)
         z = state["readout_trace"][0].mul_(net.readout_decay).add_(out)
-        drive = net.readout.current(out, out, self.kernels[-1])
+        drive = net.readout.current(out, out, self.forward_weights[-1])
         logits = drive.add_(before, alpha=net.readout_decay)
         log_softmax = logits.log_softmax(1)
-        self._record(-1, -(log_softmax.gather(1, labels[:, None]) * share).sum(), None, running)
-        e = (log_softmax.exp() - self._one_hot()).mul_(share)
+        self._record(-1, -(log_softmax.gather(1, labels[:, None]) * weight).sum(), None, running)
+        e = (log_softmax.exp() - self._one_hot()).mul_(weight)
         net.readout.accumulate(e, z, z)
         return logits if running is None else logits.where(running[:, None], before), e
 
@@ -116,28 +116,22 @@ class SampleStream(Rule):
         y = torch.zeros_like(self.state["logits"][0])
         return y.scatter_(1, self.state["labels"][0][:, None], 1.0)
 
-    def _share(self, running: Tensor | None) -> Tensor | float:
-        """A sample's share of the loss: 1/B, and 0 once it has ended, (B, 1)."""
-        if running is None:
-            return 1.0 / self.batch
-        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
-
     def _instant(
-        self, e: Tensor, fired: Sequence[Fired], kernels: Sequence[Tensor] | None = None
+        self, e: Tensor, fired: Sequence[Fired], weights: Sequence[Tensor] | None = None
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Instant back-propagation: (i, δ_i, g_i) from the top hidden layer down, (B, *shape).
 
-        ``kernels``, for each hidden layer and the readout, stand in for the weights.
+        ``weights``, for each hidden layer and the readout, stand in for the weights.
         """
-        net, kernels = self.net, self.kernels if kernels is None else kernels
-        delta = net.readout.back(e, kernels[-1])
+        net, weights = self.net, self.forward_weights if weights is None else weights
+        delta = net.readout.back(e, weights[-1])
         for i in reversed(range(len(fired))):
             layer, step = net.layers[i], fired[i]
             delta = layer.unpool(delta.view(-1, *layer.out_shape), step.spikes)
             g = delta * step.psi
             yield i, delta, g
             if i:
-                delta = layer.back(g, kernels[i])
+                delta = layer.back(g, weights[i])
 
     def _direct(
         self, e: Tensor, fired: Sequence[Fired], feedback: Matrices | nn.ParameterList

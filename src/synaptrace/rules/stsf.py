@@ -52,6 +52,7 @@ class STSF(SpikingClassifiers):
         space=True, time=True, auxiliary="C (O·H), trained, F (H entries), each layer",
         update_locked=False, weight_transport="no",
     )  # fmt: skip
+    order = "B·H + O·H"
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class STSF(SpikingClassifiers):
                 self.locality, space=False, auxiliary="F (H entries), each layer",
                 update_locked=True,
             )  # fmt: skip
+            self.order = "B·H"
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels) if self.local else SampleStream._start(self, labels)

@@ -65,6 +65,8 @@ class Waiting:
 class SynapseTraces(SampleStream):
     """A rule that may let the steps of a linear trace wait (`_wait`) while it is in `sequence`."""
 
+    telling = (0, 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 1)
+
     def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
         super().__init__(net, generator=generator)
         self.waiting: dict[int, Waiting] = {}
@@ -88,12 +90,17 @@ class SynapseTraces(SampleStream):
             all_steps[waiting.steps] = value
         waiting.steps += 1
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         for waiting in self.waiting.values():
             if waiting.steps:
                 waiting.take()
         self.waiting = {}
-        super()._settle()
+        super()._flush()
+
+    def pass_over(self, steps: int) -> None:
+        super().pass_over(steps)
+        for waiting in self.waiting.values():
+            waiting.steps += steps
 
     def tensors(self) -> dict[str, list[Tensor]]:
         """As `Rule.tensors`, with what steps that wait together take."""

@@ -48,6 +48,7 @@ class TESS(CausalTraces):
         space=True, time=True, auxiliary="M (O·d), each layer, or computed", update_locked=False,
         weight_transport="within the layer",
     )  # fmt: skip
+    order = "B·(I + H) + O·H"
 
     def __init__(
         self,
@@ -63,17 +64,18 @@ class TESS(CausalTraces):
         super().__init__(net, lambda_pre, lambda_post, a_pre, a_post)
         if regenerate:
             self.locality = replace(self.locality, auxiliary="none (M is computed)")
+            self.order = "B·(I + H)"
         self.classifiers = nn.ModuleList(  # type: ignore[assignment]
             Waves(net, i, square=True, keep=not regenerate) for i in range(len(net.layers))
         )
 
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
-        y, share = self._one_hot(), self._share(running)
+        y, weight = self._one_hot(), self.sample_weight(running)
         r = classifier.shrink(step.out)
         log_softmax = classifier.project(r).div_(classifier.length).log_softmax(1)
-        off = (log_softmax.exp() - y).mul_(share)
+        off = (log_softmax.exp() - y).mul_(weight)
         error = classifier.back(off).div_(classifier.length)
         self._learn(i, step, layer.unpool(classifier.grow(error, step.out), step.spikes))
-        self._record(i, -(y * log_softmax * share).sum(), None, running)
+        self._record(i, -(y * log_softmax * weight).sum(), None, running)
         return step.out

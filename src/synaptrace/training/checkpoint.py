@@ -2,11 +2,13 @@
 
 Tensors are named ``net.<parameter>``, ``rule.<name>``, ``ema.<parameter>`` and
 ``optimizer.<parameter>.<moment>``; the JSON holds what is needed to build the network and the rule
-again, and where the training stands. A file appears whole or not at all.
+again, and where the training stands. A file appears whole or not at all, and says its checksum;
+one of an earlier version, which has none, is believed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +24,7 @@ from synaptrace.files import write_atomic
 from synaptrace.rules.state import PREFIX
 
 FORMAT = 1
-KEY = "synaptrace"
+KEY, CHECKSUM = "synaptrace", "sha256"
 Tensors = dict[str, Tensor]
 
 
@@ -38,25 +40,38 @@ def save(path: Path, parts: Mapping[str, Mapping[str, Tensor]], meta: Mapping[st
         for name, tensor in state.items()
     }
     header = json.dumps({"format": FORMAT, **meta}, sort_keys=True, allow_nan=False)
-    write_atomic(path, to_bytes(tensors, {KEY: header}))
+    write_atomic(path, to_bytes(tensors, {KEY: header, CHECKSUM: digest(header, tensors)}))
+
+
+def digest(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of the description and of every tensor's name, type, shape and bytes."""
+    found = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """The tensors and the metadata of a checkpoint.
 
     Raises:
-        UserError: the file is missing, truncated, foreign, or of a newer format.
+        UserError: the file is missing, truncated, changed, foreign, or of a newer format.
     """
     try:
         with safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get(KEY)
+            said = file.metadata() or {}
+            header = said.get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        meta = json.loads(header) if header is not None else None
+        changed = CHECKSUM in said and said[CHECKSUM] != digest(header or "", tensors)
+        meta = json.loads(header) if header is not None and not changed else None
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error
         raise UserError(f"{path}: can't be read ({reason})") from error
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: truncated, or not a checkpoint ({error})") from error
+    if changed:
+        raise UserError(f"{path}: damaged: its content has changed since it was written")
     if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
         raise UserError(f"{path}: a safetensors file, but no checkpoint of synaptrace")
     if meta["format"] > FORMAT:

@@ -1,4 +1,4 @@
-"""A run from its settings: data, network, rule, training, pictures."""
+"""A run from its settings: data, network, rule, training; what came of it is handed to `Draw`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from synaptrace import build as networks
 from synaptrace import data, rules
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset, Meta
-from synaptrace.drawing import attempt
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint
+from synaptrace.training import checkpoint, schema
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged, check, fit
 
 Summary = dict[str, Any]
+Draw = Callable[[Path, Network, Dataset], None]
+"""Draws a finished run's pictures: its directory, its picked network, its data."""
 
 
 def load_data(config: Config) -> Dataset:
@@ -48,11 +49,16 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
 
 
 def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
-          tell: Callable[[Path], None] = lambda run: None) -> tuple[Path, Summary]:  # fmt: skip
+          tell: Callable[[Path], None] = lambda run: None,
+          draw: Draw | None = None) -> tuple[Path, Summary]:  # fmt: skip
     """Train in a fresh run directory below ``root``; all that can be checked is checked first.
 
+    Args:
+        tell: is called with the directory as soon as it is there.
+        draw: is called with each seed's run when it has finished; None: no pictures.
+
     Returns:
-        The directory and the summary. ``tell`` hears of the directory as soon as it is there.
+        The directory and the summary.
 
     Raises:
         UserError: bad settings or data; no directory is left behind unless an epoch was done.
@@ -63,7 +69,7 @@ def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
     run = runs.create(config.name, config.model_dump(), root)
     tell(run)
     try:
-        return run, go_on(config, run, dataset, progress)
+        return run, go_on(config, run, dataset, progress, draw)
     except UserError as error:
         if not isinstance(error, Diverged) and not any(run.rglob(runs.METRICS)):
             shutil.rmtree(run)
@@ -78,11 +84,15 @@ def moved(config: Config, path: str | None) -> Config:
     return config.model_copy(update={"data": {**config.data, "path": where}})
 
 
-def resume(run: str | Path, *, progress: bool = True, data_path: str | None = None) -> Summary:
+def resume(
+    run: str | Path, *, progress: bool = True, data_path: str | None = None,
+    draw: Draw | None = None,
+) -> Summary:  # fmt: skip
     """Go on with a run that was cut off; of a finished one, only the pictures are drawn again.
 
     Args:
         data_path: where the data's files are now, if they have moved.
+        draw: as `start` takes it.
 
     Raises:
         UserError: no run directory, or one whose files can't be read or don't fit.
@@ -91,37 +101,37 @@ def resume(run: str | Path, *, progress: bool = True, data_path: str | None = No
     if not (run / runs.CONFIG).is_file():
         raise UserError(f"{run}: no run directory (it has no {runs.CONFIG})")
     config = moved(runs.read_config(run), data_path)
-    return go_on(config, run, load_data(config), progress)
+    return go_on(config, run, load_data(config), progress, draw)
 
 
-def go_on(config: Config, run: Path, dataset: Dataset, progress: bool = True) -> Summary:
+def go_on(
+    config: Config, run: Path, dataset: Dataset, progress: bool = True, draw: Draw | None = None
+) -> Summary:
     """Train in ``run`` from wherever it stands: once, or once a seed."""
     if config.seeds == 1:
-        return once(config, run, dataset, progress)
+        return once(config, run, dataset, progress, draw)
     first = int(config.train["seed"])
 
     def train(seed: int, directory: Path) -> Summary:
         own = config.with_train(seed=seed).model_copy(update={"seeds": 1})
-        runs.write_config(directory, own.model_dump())
-        return once(own, directory, dataset, progress)
+        if not (directory / runs.CONFIG).exists():
+            runs.write_config(directory, own.model_dump())
+        return once(own, directory, dataset, progress, draw)
 
     return runs.repeat(run, range(first, first + config.seeds), train)
 
 
 def once(
-    config: Config, run: Path, dataset: Dataset, progress: bool = True, pictures: bool = True
+    config: Config, run: Path, dataset: Dataset, progress: bool = True, draw: Draw | None = None
 ) -> Summary:
-    """Train one seed in ``run``, and draw its pictures."""
+    """Train one seed in ``run``, then call ``draw`` where there is one."""
     net, rule = build(config, dataset)
     summary = fit(
         net, rule, dataset, **config.train, run=run, resume=True, progress=progress,
         config=config.model_dump(),
     )  # fmt: skip
-    if pictures:
-        from synaptrace import plots
-
-        attempt(lambda: plots.learning_curve(run))
-        attempt(lambda: plots.embedding(net, dataset, run / plots.EMBEDDING))
+    if draw is not None:
+        draw(run, net, dataset)
     return summary
 
 
@@ -138,16 +148,11 @@ class Trained:
     """How sound became events (`Meta.features`)."""
 
     def load_data(self) -> Dataset:
-        """The data that the network was trained on; of a fine-tuned one, what it was tuned to.
+        """The data that the settings name, verified (a fine-tuned run's: `keyword.reopen`).
 
         Raises:
             UserError: they can't be read, or have changed since.
         """
-        from synaptrace.keyword import tuned
-
-        record = tuned.read(self.run)
-        if record is not None:
-            return tuned.dataset(record, self)
         dataset = load_data(self.config)
         self.verify(dataset.meta)
         return dataset
@@ -172,8 +177,10 @@ def trained(path: str | Path, data_path: str | None = None) -> Trained:
     """
     file = runs.find(path)
     tensors, meta = checkpoint.load(file)
+    schema.check(schema.Checkpoint, meta, file)
     if meta.get("config") is None:
         raise UserError(f"{file}: was trained from Python and doesn't say on which data")
+    schema.check(schema.Run, meta["config"], f"{file}: config")
     about = meta["data"]
     return Trained(
         run=runs.home(file),

@@ -16,16 +16,17 @@ from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.memory import peak_memory
 from synaptrace.network import Network
-from synaptrace.rules.base import Rule, check_network
+from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint, schedule
+from synaptrace.training import lock, schedule
 from synaptrace.training import tensorboard as board
+from synaptrace.training import threads as cores
 from synaptrace.training.evaluate import Batch, evaluate
-from synaptrace.training.run import BEST, LAST, read_summary, write_summary
-from synaptrace.training.state import State, describe
+from synaptrace.training.run import LAST, SUMMARY, write_summary
+from synaptrace.training.state import State, describe, finished
 
-SILENT, SATURATED = 1e-4, 0.9
-"""Spikes per neuron and step below and above which a layer can't learn and is reported."""
+SATURATED = 0.9
+"""Spikes per neuron and step above which a layer's spikes tell little, and it is reported."""
 
 
 class Diverged(UserError):
@@ -71,7 +72,8 @@ def fit(
         ema: decay of an exponential moving average of the weights, moved after every batch, by
             which the network is evaluated (`schedule.average`); None: no average.
         seed: of the order of samples, of augmentation, and of the rule's random numbers.
-        device, threads: where to compute, and on how many cores (None: as PyTorch is set).
+        device, threads: where to compute, and on how many cores (None: as PyTorch is set). A run
+            that goes on does so with as many as it began with, as others give other last bits.
         paper_protocol: also read the test set after every epoch and report the best of them as
             ``test_accuracy_best_paper_protocol``; it picks nothing else.
         tensorboard: write the metrics for TensorBoard too; needs ``run`` and TensorBoard.
@@ -88,23 +90,16 @@ def fit(
 
     Raises:
         UserError: an argument out of range, data that don't fit the network, a run that can't be
-            resumed or written.
+            resumed or written, or that another process is at work on.
         Diverged: a loss or a weight is not finite.
     """
     check(
         net, dataset, epochs=epochs, lr=lr, lr_final=lr_final, lr_readout=lr_readout, update=update,
-        ema=ema, device=device, tensorboard=tensorboard,
+        ema=ema, device=device, threads=threads, tensorboard=tensorboard,
     )  # fmt: skip
     lr_final = lr / 4 if lr_final is None else lr_final
     every, place = schedule.every(update), find_device(device)
     run = None if run is None else Path(run)
-    if run is not None and resume and (done := read_summary(run)) is not None:
-        checkpoint.restore(net, checkpoint.evaluated(checkpoint.load(run / BEST)[0]), run / BEST)
-        return done
-    if threads is not None:
-        torch.set_num_threads(threads)
-    net.to(place)
-    rule.to(place)
     options = {
         "epochs": epochs, "lr": lr, "lr_final": lr_final, "update": update, "ema": ema,
         "seed": seed, "paper_protocol": paper_protocol,
@@ -112,108 +107,130 @@ def fit(
     if lr_readout is not None:
         options["lr_readout"] = lr_readout
     about = describe(net, rule, dataset.meta, options, config)
-    state = State(net, rule, lr, ema, about, run, lr_readout)
-    state.begin(resume)
-    curves = board.writer(run, state.at.epoch) if tensorboard and run is not None else None
+    if run is not None and resume and (run / SUMMARY).exists():
+        done, weights = finished(run, about)
+        cores.restore(threads, done.get("threads"), warn)  # for the seeds that follow
+        net.load_state_dict(weights)
+        return done
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with lock.held(run):
+        net.to(place)
+        rule.to(place)
+        state = State(net, rule, lr, ema, about, run, lr_readout)
+        state.begin(resume)
+        cores.restore(threads, state.threads, warn)
+        curves = board.writer(run, state.at.epoch) if tensorboard and run is not None else None
 
-    names = [f"layers.{i}" for i in range(len(net.layers))]
-    size = dataset.meta.sizes.get("train", 0)
-    began, saved, earlier = monotonic(), monotonic(), state.at.seconds
-    with tqdm(
-        total=epochs * size or None, initial=state.at.epoch * size, unit=" samples",
-        dynamic_ncols=True, disable=None if progress else True, file=sys.stderr,
-    ) as bar:  # fmt: skip
-        while state.at.epoch < epochs:
-            at = state.at
-            rate = schedule.cosine(at.epoch, epochs, lr, lr_final)
-            rates = [rate] if lr_readout is None else [rate, lr_readout * (rate / lr)]
-            for group, own in zip(state.optimizer.param_groups, rates, strict=True):
-                group["lr"] = own
+        names = [f"layers.{i}" for i in range(len(net.layers))]
+        size = dataset.meta.sizes.get("train", 0)
+        began, saved, earlier = monotonic(), monotonic(), state.at.seconds
+        with tqdm(
+            total=epochs * size or None, initial=state.at.epoch * size, unit=" samples",
+            dynamic_ncols=True, disable=None if progress else True, file=sys.stderr,
+        ) as bar:  # fmt: skip
+            while state.at.epoch < epochs:
+                at = state.at
+                rate = schedule.cosine(at.epoch, epochs, lr, lr_final)
+                rates = [rate] if lr_readout is None else [rate, lr_readout * (rate / lr)]
+                for group, own in zip(state.optimizer.param_groups, rates, strict=True):
+                    group["lr"] = own
 
-            order = generator(seed, "order", at.epoch)
-            for index, batch in enumerate(dataset.batches("train", order)):
-                samples = len(batch[1])
-                bar.update(samples)
-                if index < at.batch:
-                    continue  # resumed: it is done, and the generator has passed it
-                draws = generator(seed, "rule", at.epoch, index)
-                *means, norm = learn(state, batch, every, draws)
-                if ema is not None:
-                    schedule.average(state.averaged, net, ema, at.updates)
-                if not all(map(math.isfinite, [*means, norm])):
-                    raise Diverged(
-                        f"train.lr: the loss or a weight is infinite or NaN after epoch "
-                        f"{at.epoch + 1}, batch {index + 1}; try a lower rate than {lr:g}"
-                        + (f" ({run / LAST} holds the last good weights)" if run else "")
+                order = generator(seed, "order", at.epoch)
+                for index, batch in enumerate(dataset.batches("train", order)):
+                    samples = len(batch[1])
+                    bar.update(samples)
+                    if index < at.batch:
+                        continue  # resumed: it is done, and the generator has passed it
+                    draws = generator(seed, "rule", at.epoch, index)
+                    *means, norm = learn(state, batch, every, draws)
+                    if ema is not None:
+                        schedule.average(state.averaged, net, ema, at.updates)
+                    if not all(map(math.isfinite, [*means, norm])):
+                        raise Diverged(
+                            f"train.lr: the loss or a weight is infinite or NaN after epoch "
+                            f"{at.epoch + 1}, batch {index + 1}; try a lower rate than {lr:g}"
+                            + (f" ({run / LAST} holds the last good weights)" if run else "")
+                        )
+                    at.add(samples, means)
+                    accuracy, *means = at.means
+                    loss = means[len(names)]
+                    bar.set_postfix_str(
+                        f"epoch {at.epoch + 1}, loss {loss:.3f}, {accuracy:.1%}", False
                     )
-                at.add(samples, means)
+                    if monotonic() - saved >= checkpoint_seconds:
+                        at.seconds = earlier + monotonic() - began
+                        at.peak_memory_bytes = max(at.peak_memory_bytes, peak_memory(place))
+                        state.save(LAST)
+                        saved = monotonic()
+                if not at.samples:
+                    name = dataset.meta.name
+                    raise UserError(
+                        f"data: {name} gave no training samples in epoch {at.epoch + 1}"
+                    )
+
                 accuracy, *means = at.means
-                loss = means[len(names)]
-                bar.set_postfix_str(f"epoch {at.epoch + 1}, loss {loss:.3f}, {accuracy:.1%}", False)
-                if monotonic() - saved >= checkpoint_seconds:
-                    at.seconds = earlier + monotonic() - began
-                    at.peak_memory_bytes = max(at.peak_memory_bytes, peak_memory(place))
-                    state.save(LAST)
-                    saved = monotonic()
-            if not at.samples:
-                name = dataset.meta.name
-                raise UserError(f"data: {name} gave no training samples in epoch {at.epoch + 1}")
+                line = {
+                    "epoch": at.epoch + 1,
+                    "train_accuracy": accuracy,
+                    "validation_accuracy": accuracy_on(state.averaged, dataset, "validation"),
+                    "losses": dict(zip([*names, "readout"], means[: len(names) + 1], strict=True)),
+                    "rates": dict(zip(names, means[len(names) + 1 :], strict=True)),
+                    "lr": rate,
+                }
+                if lr_readout is not None:
+                    line["lr_readout"] = rates[1]
+                if paper_protocol:
+                    line["test_accuracy_paper_protocol"] = accuracy_on(
+                        state.averaged, dataset, "test"
+                    )
+                line["seconds"] = earlier + monotonic() - began
+                line["peak_memory_bytes"] = max(at.peak_memory_bytes, peak_memory(place))
+                if progress:
+                    tell(line, epochs)
+                warn_of_idle_layers(line, state.lines)
+                state.close_epoch(line)
+                if curves is not None:
+                    curves(line)
+                saved = monotonic()
 
-            accuracy, *means = at.means
-            line = {
-                "epoch": at.epoch + 1,
-                "train_accuracy": accuracy,
-                "validation_accuracy": accuracy_on(state.averaged, dataset, "validation"),
-                "losses": dict(zip([*names, "readout"], means[: len(names) + 1], strict=True)),
-                "rates": dict(zip(names, means[len(names) + 1 :], strict=True)),
-                "lr": rate,
-            }
-            if lr_readout is not None:
-                line["lr_readout"] = rates[1]
-            if paper_protocol:
-                line["test_accuracy_paper_protocol"] = accuracy_on(state.averaged, dataset, "test")
-            line["seconds"] = earlier + monotonic() - began
-            line["peak_memory_bytes"] = max(at.peak_memory_bytes, peak_memory(place))
-            if progress:
-                tell(line, epochs)
-            warn_of_idle_layers(line, state.lines)
-            state.close_epoch(line)
-            if curves is not None:
-                curves(line)
-            saved = monotonic()
-
-    # Both sets of weights are fixed and written; only now is the test set read.
-    state.pick_last_without_validation()
-    score = evaluate(state.averaged, dataset.batches("test"))
-    last = score.accuracy
-    net.load_state_dict(state.picked)
-    same = state.at.picked_epoch == epochs
-    summary = {
-        "test_accuracy": last if same else accuracy_on(net, dataset, "test"),
-        "test_accuracy_last": last,
-        "validation_accuracy": state.at.validation_accuracy,
-        "test_split": dataset.meta.test_split,
-        "spikes_per_inference": score.spikes_per_inference,
-        "picked_epoch": state.at.picked_epoch,
-        "epochs": epochs,
-        "seconds": state.at.seconds,
-        "peak_memory_bytes": state.at.peak_memory_bytes,
-        "seed": seed,
-        "config_hash": state.about["config_hash"],
-        "data": dataset.meta.name,
-        "split_hash": dataset.meta.split_hash,
-        "parameters": sum(weight.numel() for weight in state.weights),
-        "device": str(place),
-        "threads": torch.get_num_threads(),
-        "synaptrace": state.about["synaptrace"],
-        "torch": state.about["torch"],
-    }
-    if paper_protocol:
-        tested = [line["test_accuracy_paper_protocol"] for line in state.lines]
-        summary["test_accuracy_best_paper_protocol"] = None if None in tested else max(tested)
-        summary["paper_protocol"] = "best test accuracy of all epochs: the test set picked it"
-    if run is not None:
-        write_summary(run, summary)
+        # Both sets of weights are fixed and written; only now is the test set read.
+        state.pick_last_without_validation()
+        last = evaluate(state.averaged, dataset.batches("test"))
+        net.load_state_dict(state.picked)
+        same = state.at.picked_epoch == epochs
+        picked = last if same else evaluate(net, dataset.batches("test"))
+        summary = {
+            "test_accuracy": picked.accuracy,
+            "test_accuracy_last": last.accuracy,
+            "validation_accuracy": state.at.validation_accuracy,
+            "test_split": dataset.meta.test_split,
+            "samples": {
+                "validation": dataset.meta.sizes.get("validation", 0),
+                "test": last.samples,
+            },
+            "spikes_per_inference": picked.spikes_per_inference,
+            "picked_epoch": state.at.picked_epoch,
+            "epochs": epochs,
+            "seconds": state.at.seconds,
+            "peak_memory_bytes": state.at.peak_memory_bytes,
+            "seed": seed,
+            "run_id": state.run_id,
+            "config_hash": state.about["config_hash"],
+            "data": dataset.meta.name,
+            "split_hash": dataset.meta.split_hash,
+            "parameters": sum(weight.numel() for weight in state.weights),
+            "device": str(place),
+            "threads": torch.get_num_threads(),
+            "synaptrace": state.about["synaptrace"],
+            "torch": state.about["torch"],
+        }
+        if paper_protocol:
+            best = [line["test_accuracy_paper_protocol"] for line in state.lines]
+            summary["test_accuracy_best_paper_protocol"] = None if None in best else max(best)
+            summary["paper_protocol"] = "best test accuracy of all epochs: the test set picked it"
+        if run is not None:
+            write_summary(run, summary)
     return summary
 
 
@@ -244,17 +261,12 @@ def accuracy_on(net: Network, dataset: Dataset, split: str) -> float | None:
 
 def check(
     net: Network, dataset: Dataset, *, epochs: int, lr: float, lr_final: float | None = None,
-    lr_readout: float | None = None, update: str | int = "sequence", ema: float | None = None,
-    device: str = "cpu", tensorboard: bool = False, **_: Any,
+    lr_readout: float | None = None,
+    update: str | int = "sequence", ema: float | None = None, device: str = "cpu",
+    threads: int | None = None, tensorboard: bool = False, **_: Any,
 ) -> None:  # fmt: skip
     """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
-    check_network(net)
-    if not (hasattr(dataset, "meta") and hasattr(dataset, "batches")):
-        raise UserError(
-            f"data: a {type(dataset).__name__} is no synaptrace Dataset; wrap DataLoaders in "
-            "synaptrace.data.loaders.Loaders(train=…, test=…, classes=[…])"
-        )
-    if epochs < 1:
+    if isinstance(epochs, bool) or epochs < 1:
         raise UserError(f"train.epochs: {epochs} is not a positive number")
     final = lr if lr_final is None else lr_final
     if not (math.isfinite(lr) and lr > 0 and math.isfinite(final) and final >= 0):
@@ -266,6 +278,7 @@ def check(
     if ema is not None and not 0 <= ema < 1:
         raise UserError(f"train.ema: {ema} is not a decay from 0 to below 1")
     schedule.every(update)
+    cores.check(threads)
     find_device(device)
     if tensorboard:
         board.require()
@@ -292,7 +305,7 @@ def find_device(name: str) -> torch.device:
 
 def idle(rate: float) -> str | None:
     """'silent', 'saturated' or None, by spikes per neuron and step."""
-    return "silent" if rate < SILENT else "saturated" if rate > SATURATED else None
+    return "silent" if rate == 0 else "saturated" if rate > SATURATED else None
 
 
 def warn_of_idle_layers(line: Mapping[str, Any], earlier: list[dict[str, Any]]) -> None:
@@ -303,7 +316,7 @@ def warn_of_idle_layers(line: Mapping[str, Any], earlier: list[dict[str, Any]]) 
             advice = "lower neuron.threshold" if kind == "silent" else "raise neuron.threshold"
             warn(
                 f"{layer} is {kind}: {rate:.2g} spikes per neuron and step in epoch "
-                f"{line['epoch']}, so it can't learn; {advice} or change model.gain"
+                f"{line['epoch']}; if it stays so, {advice} or change model.gain"
             )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -24,10 +24,10 @@ from synaptrace import build as networks
 from synaptrace import rules
 from synaptrace.config import Config, resolve
 from synaptrace.errors import UserError
-from synaptrace.files import write_atomic
+from synaptrace.files import sweep, write_atomic
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
-from synaptrace.training import checkpoint
+from synaptrace.training import checkpoint, lock, schema
 
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
 LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
@@ -80,13 +80,16 @@ def write_metrics(run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; none where the file isn't there yet."""
-    file = run / METRICS
-    try:
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: can't be read ({error})") from error
+    """The lines of metrics.jsonl (`schema.Line`); none where the file isn't there yet."""
+    return schema.read_lines(run / METRICS) if (run / METRICS).exists() else []
+
+
+def last_line(run: Path) -> dict[str, Any]:
+    """The last epoch's metrics. Raises UserError where there are none."""
+    lines = read_metrics(run)
+    if not lines:
+        raise UserError(f"{run / METRICS}: is missing or empty, though its training is finished")
+    return lines[-1]
 
 
 def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
@@ -95,15 +98,8 @@ def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:
-    """The summary of a finished run, None before its end."""
-    file = run / SUMMARY
-    try:
-        summary: dict[str, Any] | None = (
-            json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: can't be read ({error})") from error
-    return summary
+    """The summary of a finished run (`schema.read_summary`), None before its end."""
+    return schema.read_summary(run / SUMMARY) if (run / SUMMARY).exists() else None
 
 
 def home(run: Path) -> Path:
@@ -150,6 +146,7 @@ def load(run: str | Path, rule: bool = False) -> Network | tuple[Network, Rule]:
     net = network_of(path, tensors, meta)
     if not rule:
         return net
+    schema.check(schema.Checkpoint, meta, path)
     try:
         learner = rules.build(net, **meta["rule"])
     except (KeyError, TypeError) as error:
@@ -177,19 +174,23 @@ def repeat(
 ) -> dict[str, Any]:
     """Train once for each seed, in ``run/seed-<n>/``, and write the mean ± s.d. over seeds.
 
-    Seeds that have finished are not trained again, so that a killed series goes on where it was;
-    ``train(seed, directory)`` returns the run's summary and resumes what the directory holds.
+    ``train(seed, directory)`` returns the run's summary and resumes what the directory holds, so
+    that a killed series goes on where it was and nothing is trained twice.
 
     Returns:
         For each outcome its mean, its sample standard deviation (n − 1; None for one seed) and
         its values; None where a seed has no such outcome.
     """
-    summaries = []
-    for seed in seeds:
-        directory = run / f"seed-{seed}"
-        summaries.append(read_summary(directory) or train(seed, directory))
+    with lock.held(run):
+        sweep(run / SUMMARY)
+        return average([train(seed, run / f"seed-{seed}") for seed in seeds], run)
+
+
+def average(summaries: Sequence[Mapping[str, Any]], run: Path) -> dict[str, Any]:
+    """Write the mean ± s.d. of several seeds' outcomes to ``run``."""
     summary: dict[str, Any] = {"seeds": [each["seed"] for each in summaries]}
     summary["sd"] = "sample standard deviation over seeds (n - 1)"
+    summary["samples"] = summaries[0].get("samples", {})
     for name in OUTCOMES:
         values = [each.get(name) for each in summaries]
         known = [value for value in values if value is not None]

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import nn
 
-from synaptrace import __version__
+from synaptrace import __version__, rules
 from synaptrace.data.dataset import Meta
 from synaptrace.errors import UserError
+from synaptrace.files import sweep
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
-from synaptrace.training import checkpoint
-from synaptrace.training.run import BEST, LAST, read_metrics, write_metrics
+from synaptrace.training import checkpoint, schema
+from synaptrace.training.run import (
+    BEST,
+    CONFIG,
+    LAST,
+    METRICS,
+    SUMMARY,
+    read_metrics,
+    read_summary,
+    write_metrics,
+)  # fmt: skip
+
+FREE = {("train", "device"), ("train", "threads"), ("train", "tensorboard"), ("data", "path")}
+"""Settings that may change while a run goes on: where it computes and where its data lie."""
 
 READOUT = "net.readout.weight"
 
@@ -64,7 +77,8 @@ class State:
 
     Order of writing at an epoch's end: metrics, `LAST`, `BEST`. Whatever moment a kill finds,
     `LAST` is whole, metrics hold its epochs (and perhaps one more, dropped on resuming), and
-    `BEST` is what `LAST` says was picked, or `LAST` itself is.
+    `BEST` is what `LAST` says was picked, or `LAST` itself is. All of them carry ``run_id``, which
+    nothing else has; None in a run that an earlier version began.
     """
 
     def __init__(
@@ -88,43 +102,73 @@ class State:
         self.optimizer = adam(self.weights, lr, lr_readout)
         self.at = Progress()
         self.lines: list[dict[str, Any]] = []
+        self.written = 0
+        """Of the lines, how many metrics.jsonl has."""
         self.picked: checkpoint.Tensors = {}
+        self.run_id: str | None = uuid4().hex
+        self.threads: int | None = None
+        """As many as the training began with; None: not known."""
 
     def begin(self, resume: bool) -> None:
         """Write the first checkpoint, or take over the run's last one.
 
         Raises:
-            UserError: the run holds a training and ``resume`` is false, or one of other settings.
+            UserError: the run holds a training and ``resume`` is false, or one of other settings,
+                or files that belong to another training.
         """
         if self.run is None or not (self.run / LAST).exists():
+            self.threads = torch.get_num_threads()
             return self.save(LAST)
         if not resume:
             raise UserError(f"{self.run}: holds a training already; resume it or choose another")
-        for leftover in (self.run / LAST).parent.glob(".*.safetensors"):
-            leftover.unlink()  # a kill left it half-written
+        for name in (CONFIG, METRICS, SUMMARY, LAST, BEST):
+            sweep(self.run / name)  # a kill left it half-written
         path = self.run / LAST
         tensors, meta = checkpoint.load(path)
-        same_settings(meta, self.about, path, defaults(self.rule))
+        same_settings(meta, self.about, path)
+        self.run_id, self.threads = meta.get("run_id"), meta.get("threads")
+        self.at = Progress(**meta["progress"])
+        self.take_lines(read_metrics(self.run))
         for part, module in self.modules.items():
             checkpoint.restore(module, checkpoint.part(tensors, part), path)
         moments = checkpoint.part(tensors, "optimizer")
         checkpoint.restore_optimizer(self.optimizer, moments, self.trained)
-        self.at = Progress(**meta["progress"])
-        self.lines = [line for line in read_metrics(self.run) if line["epoch"] <= self.at.epoch]
         if self.at.picked_epoch == self.at.epoch and not self.at.batch:
             self.pick()
         elif self.at.picked_epoch is not None:
-            self.picked = checkpoint.evaluated(checkpoint.load(self.run / BEST)[0])
+            self.picked = picked(self.run, self.about, self.run_id, self.at.picked_epoch)
         return None
 
+    def take_lines(self, lines: list[dict[str, Any]]) -> None:
+        """Go on with the metrics of the epochs that are done.
+
+        Raises:
+            UserError: some are missing, or of another training.
+        """
+        assert self.run is not None
+        file = self.run / METRICS
+        self.lines = lines[: self.at.epoch]
+        if len(self.lines) < self.at.epoch:
+            raise UserError(
+                f"{file}: has {len(self.lines)} epochs, where {self.run / LAST} has done "
+                f"{self.at.epoch}; put the file back, or train again from the start"
+            )
+        if any(line.get("run_id") != self.run_id for line in self.lines):
+            raise UserError(f"{file}: is of another training than {self.run / LAST}")
+        self.written = len(lines)
+
     def save(self, name: str) -> None:
-        """Write `LAST`, or `BEST`, which needs no optimizer."""
+        """Write `LAST`, and the metrics that are new; or `BEST`, which needs no optimizer."""
         if self.run is None:
             return
         parts = {part: module.state_dict() for part, module in self.modules.items()}
         if name == LAST:
             parts["optimizer"] = checkpoint.optimizer_state(self.optimizer, self.trained)
-        checkpoint.save(self.run / name, parts, {**self.about, "progress": asdict(self.at)})
+            if self.written != len(self.lines):
+                write_metrics(self.run, [{**line, "run_id": self.run_id} for line in self.lines])
+                self.written = len(self.lines)
+        own = {"progress": asdict(self.at), "run_id": self.run_id, "threads": self.threads}
+        checkpoint.save(self.run / name, parts, {**self.about, **own})
 
     def pick(self) -> None:
         """Keep the weights as evaluation sees them now, in memory and as `BEST`."""
@@ -153,8 +197,6 @@ class State:
             seconds=line["seconds"],
             peak_memory_bytes=line["peak_memory_bytes"],
         )
-        if self.run is not None:
-            write_metrics(self.run, self.lines)
         self.save(LAST)
         if better:
             self.pick()
@@ -192,23 +234,60 @@ def describe(
     return plain
 
 
-def defaults(rule: Rule) -> dict[str, Any]:
-    """The options of a rule's constructor that have a default."""
-    parameters = inspect.signature(type(rule)).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
+def defaults(rule: str) -> dict[str, Any]:
+    """The options of a rule that have a default; none are known of a contributed one."""
+    options = rules.options(rule).values() if rule in rules.NAMES else ()
+    return {p.name: p.default for p in options if p.default is not p.empty}
 
 
-def same_settings(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], path: Path,
-    rule_defaults: Mapping[str, Any],
-) -> None:  # fmt: skip
+def same_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     """Raises UserError, naming the first difference, unless both describe the same training.
 
+    Of the settings in config.yaml those count that both have: another version may have others.
     An option of the rule that ``stored`` doesn't know came later and had its default.
     """
+    later = defaults(wanted["rule"]["name"])
+    schema.check(schema.Checkpoint, stored, path)
     for part in ("network", "rule", "data", "train"):
         for key in stored[part].keys() | wanted[part].keys():
-            later = rule_defaults.get(key) if part == "rule" else None
-            was, is_ = stored[part].get(key, later), wanted[part].get(key)
-            if was != is_:
-                raise UserError(f"{path}: trained with {part} {key} {was!r}, not {is_!r}")
+            unknown = later.get(key) if part == "rule" else None
+            differ(path, part, key, stored[part].get(key, unknown), wanted[part].get(key))
+    old, new = stored["config"] or {}, wanted["config"] or {}
+    for part in old.keys() & new.keys():
+        was, now = old[part], new[part]
+        if isinstance(was, dict) and isinstance(now, dict):
+            for key in sorted(was.keys() & now.keys()):
+                if (part, key) not in FREE:
+                    differ(path, part, key, was[key], now[key])
+
+
+def differ(path: Path, part: str, key: str, was: Any, now: Any) -> None:
+    """Raises UserError if they do."""
+    if was != now:
+        raise UserError(f"{path}: trained with {part} {key} {was!r}, not {now!r}")
+
+
+def picked(
+    run: Path, about: Mapping[str, Any], run_id: str | None, epoch: int
+) -> checkpoint.Tensors:
+    """The weights that were picked in ``epoch``, as evaluation sees them.
+
+    Raises:
+        UserError: `BEST` can't be read, or is of another training, or of another epoch.
+    """
+    tensors, meta = checkpoint.load(run / BEST)
+    same_settings(meta, about, run / BEST)
+    if meta.get("run_id") != run_id or meta["progress"].get("picked_epoch") != epoch:
+        raise UserError(f"{run / BEST}: is of another training than the files beside it")
+    return checkpoint.evaluated(tensors)
+
+
+def finished(run: Path, about: Mapping[str, Any]) -> tuple[dict[str, Any], checkpoint.Tensors]:
+    """The summary of a run that is finished, and its picked weights.
+
+    Raises:
+        UserError: it was trained with other settings than ``about``, or its files are not all of
+            one training.
+    """
+    summary = schema.check(schema.Summary, read_summary(run), run / SUMMARY)
+    return summary, picked(run, about, summary.get("run_id"), summary["picked_epoch"])

@@ -19,7 +19,10 @@ def require() -> None:
 
 
 def writer(run: Path, epoch: int) -> Callable[[Mapping[str, Any]], None]:
-    """What adds a line of metrics to ``run/tensorboard``; curves beyond ``epoch`` are dropped."""
+    """A function that adds a line of metrics.jsonl to the curves in ``run/tensorboard``.
+
+    Where a training is resumed after ``epoch`` epochs, what was written beyond them is dropped.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
     board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch + 1)

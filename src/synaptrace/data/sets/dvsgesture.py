@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from synaptrace.data import cache, npy, splits
-from synaptrace.data.cache import Array, Cache, Sample
+from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.columns import Array
 from synaptrace.data.events.augment import shift as shift_frames
 from synaptrace.data.events.formats import Recording, check, read_aedat3
 from synaptrace.data.events.frames import Frames, resize

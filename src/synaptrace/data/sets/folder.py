@@ -20,15 +20,18 @@ import numpy as np
 from torch import Tensor
 
 from synaptrace.data import cache, npy, splits
-from synaptrace.data.audio import clips as spoken
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.clips import Clips
+from synaptrace.data.audio.clips import read_file as read_clip
 from synaptrace.data.audio.features import Mel
-from synaptrace.data.cache import Array, Cache, Sample
+from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.columns import Array
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.events.formats import Recording, check
 from synaptrace.data.events.frames import Frames
 from synaptrace.data.events.recorded import EventDataset
 from synaptrace.data.inputs import afford
+from synaptrace.data.sets import spoken
 from synaptrace.data.source import Source, find
 from synaptrace.errors import UserError
 
@@ -174,8 +177,8 @@ def load(
 
 
 def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:
-    """A sound file as events (T, channels). Raises UserError as `spoken.read_file` does."""
-    return spoken.read_file(path, features, seconds)
+    """A sound file as events (T, channels). Raises UserError as `audio.clips.read_file` does."""
+    return read_clip(path, features, seconds)
 
 
 def read_npy(
@@ -230,7 +233,7 @@ def _name(file: Path) -> str:
 
 def _clips(
     files: list[Path], rate: int | None, window: float, hop: float, bands: int, seconds: float
-) -> spoken.Clips:
+) -> Clips:
     """How the sound becomes clips: at ``rate``, or that of the first file that can be read."""
     if rate is None:
         for file in files:
@@ -241,7 +244,7 @@ def _clips(
                 bad = error
         else:
             raise bad
-    return spoken.Clips(Mel(rate, window, hop, bands, high=min(4000.0, rate / 2)), seconds)
+    return Clips(Mel(rate, window, hop, bands, high=min(4000.0, rate / 2)), seconds)
 
 
 def _events(file: Path, sensor: tuple[int, int]) -> Recording:

@@ -17,11 +17,13 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from synaptrace.data.audio import clips as spoken
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.clips import Clips
+from synaptrace.data.audio.clips import read_file as read_clip
 from synaptrace.data.audio.features import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.sets import spoken
 from synaptrace.data.source import Download, Source, find
 from synaptrace.data.splits import Index
 from synaptrace.errors import UserError
@@ -66,7 +68,7 @@ def prepare(
     files = [file for file in find(root, "**/*.wav") if NAME.fullmatch(file.name)]
     if not files:
         raise UserError(f"{root}: no FSDD here; recordings lie in {SOURCE.layout[0]}")
-    clips = spoken.Clips(Mel(RATE, window, hop, bands), seconds)
+    clips = Clips(Mel(RATE, window, hop, bands), seconds)
 
     def read(file: Path) -> Iterator[Sample]:
         digit, speaker, number = _parts(file.name)
@@ -118,7 +120,7 @@ def load(
     index, test_split = split(speakers, numbers, holdout_speaker, holdout_validation)
     return spoken.dataset(
         prepared,
-        spoken.Clips(Mel(RATE, window, hop, bands), seconds),
+        Clips(Mel(RATE, window, hop, bands), seconds),
         index,
         name="fsdd",
         classes=[str(digit) for digit in range(10)],
@@ -134,8 +136,8 @@ def load(
 
 
 def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:
-    """A recording as events (T, channels). Raises UserError as `spoken.read_file` does."""
-    return spoken.read_file(path, features, seconds)
+    """A recording as events (T, channels). Raises UserError as `audio.clips.read_file` does."""
+    return read_clip(path, features, seconds)
 
 
 def split(

@@ -16,6 +16,7 @@ import numpy as np
 
 from synaptrace.data import cache, splits
 from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.columns import Array
 from synaptrace.data.events.frames import Frames
 from synaptrace.data.events.recorded import EventDataset
 from synaptrace.data.inputs import afford, check_file, reason
@@ -167,15 +168,15 @@ class _Samples:
         afford(self.path, len(found) * (SAMPLE + found.dtype.itemsize), self.size, name)
         return found
 
-    def _whole(self, name: str) -> cache.Array:
+    def _whole(self, name: str) -> Array:
         """A column of whole numbers, read."""
         found = self._column(name)
         if found.dtype.kind not in "iu":
             raise self._no(f"{name} are no whole numbers, but {found.dtype}")
-        read: cache.Array = found[:].astype(np.int64)
+        read: Array = found[:].astype(np.int64)
         return read
 
-    def _bytes(self, column: Any) -> cache.Array:
+    def _bytes(self, column: Any) -> Array:
         """Bytes that each sample's spikes are stated to take, (samples,); 0 where compressed.
 
         HDF5 allocates what a sample's four bytes of length state before it looks for the spikes,
@@ -199,7 +200,7 @@ class _Samples:
                     count = min(each, len(lengths) - first)
                     raw = np.frombuffer(file.read(16 * count), "<u4")[::4]
                     lengths[first : first + len(raw)] = raw
-        taken: cache.Array = lengths * int(base.itemsize)
+        taken: Array = lengths * int(base.itemsize)
         return taken
 
     def __len__(self) -> int:
@@ -232,7 +233,7 @@ class _Samples:
             raise UserError(f"{where} has the label {label}, beyond the {len(self.words)} words")
         order = np.argsort(times, kind="stable")
         t = np.floor(times[order] * 1e6).astype(np.int32)
-        columns: dict[str, cache.Array] = {"t": t, "x": units[order].astype(np.uint16)}
+        columns: dict[str, Array] = {"t": t, "x": units[order].astype(np.uint16)}
         notes = {
             "split": self.split,
             "speaker": str(self.speakers[i]),

@@ -25,11 +25,13 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import cache, splits
-from synaptrace.data.audio import clips as spoken
+from synaptrace.data.audio.clips import check_jitter, jitter
 from synaptrace.data.audio.features import central
 from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.columns import Array
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.inputs import read_bytes, reason
+from synaptrace.data.sets import spoken
 from synaptrace.data.source import Source
 from synaptrace.errors import UserError
 
@@ -98,7 +100,7 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    spoken.check_jitter(shift, noise, FRAMES)
+    check_jitter(shift, noise, FRAMES)
     prepared = prepare(path=path)
     stored = splits.load(INDEX)
     split = {number: name for name, numbers in stored.items() for number in numbers}
@@ -115,7 +117,7 @@ def load(
         index=index,
         batch_size=batch_size,
         transform=partial(_standardise, mean=train.mean(0), deviation=train.std(0)),
-        augment=partial(spoken.jitter, frames=shift, noise=noise),
+        augment=partial(jitter, frames=shift, noise=noise),
         cache=prepared,
         dt=HOP,
         test_split="development",
@@ -135,7 +137,7 @@ def read_file(path: Path, dataset: Callable[[], ArrayDataset]) -> Tensor:
     return transform(mfcc[:, None])[:, 0]
 
 
-def _read(file: Path) -> cache.Array:
+def _read(file: Path) -> Array:
     """The coefficients of a clip (49, 10). Raises UserError where it can't be read."""
     data = read_bytes(file)
     if len(data) != FRAMES * COEFFICIENTS:

@@ -14,7 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from synaptrace.data import cache, splits
-from synaptrace.data.cache import Array, Cache, Sample
+from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.columns import Array
 from synaptrace.data.events.align import align as align_events
 from synaptrace.data.events.formats import Recording, read_bin
 from synaptrace.data.events.frames import Frames, alone

@@ -19,12 +19,14 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import splits
-from synaptrace.data.audio import clips as spoken
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.clips import Clips
+from synaptrace.data.audio.clips import read_file as read_clip
 from synaptrace.data.audio.features import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
+from synaptrace.data.sets import spoken
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
@@ -79,7 +81,7 @@ def prepare(
         raise UserError(f"{root}: no Speech Commands here; clips lie in {SOURCE.layout[0]}")
     lists = [root / name for name in LISTS.values()]
     given = read_lists(root, LISTS)
-    clips = spoken.Clips(Mel(RATE, window, hop, bands), SECONDS)
+    clips = Clips(Mel(RATE, window, hop, bands), SECONDS)
 
     def read(file: Path) -> Iterator[Sample]:
         samples, _ = wav.read(file, rate=RATE)
@@ -148,7 +150,7 @@ def load(
         index, test_split = splits.complete(labels, given, share=0.1, groups=speakers, seed=SEED)
     return spoken.dataset(
         prepared,
-        spoken.Clips(Mel(RATE, window, hop, bands), SECONDS),
+        Clips(Mel(RATE, window, hop, bands), SECONDS),
         index,
         name="speechcommands",
         classes=CLASSES,
@@ -163,5 +165,5 @@ def load(
 
 
 def read_file(path: Path, features: dict[str, Any] | None) -> Tensor:
-    """A clip as events (T, channels). Raises UserError as `spoken.read_file` does."""
-    return spoken.read_file(path, features, SECONDS)
+    """A clip as events (T, channels). Raises UserError as `audio.clips.read_file` does."""
+    return read_clip(path, features, SECONDS)

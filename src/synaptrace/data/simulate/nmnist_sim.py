@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import cache, splits
-from synaptrace.data.cache import Array, Cache, Sample
+from synaptrace.data.cache import Cache, Sample
+from synaptrace.data.columns import Array
 from synaptrace.data.dataset import Batch
 from synaptrace.data.events.frames import Frames
 from synaptrace.data.events.recorded import EventDataset

@@ -15,10 +15,10 @@ class Label(Dense):
     """
 
     def current(
-        self, classes: Tensor, spikes: Tensor, kernel: Tensor, *, packed: object = None
+        self, classes: Tensor, spikes: Tensor, weight: Tensor, *, packed: object = None
     ) -> Tensor:
         """Current (rows, *shape) of the rows' classes (rows,)."""
-        current = kernel.t()[classes].to(self.weight.dtype)
+        current = weight.t()[classes].to(self.weight.dtype)
         if self.recurrent is not None:
             current = current.addmm(spikes, self.recurrent.t())
         return current.view(-1, *self.shape)
@@ -38,6 +38,6 @@ class Label(Dense):
             return
         columns = g.flatten(1).t().to(self.weight.dtype)
         if self.weight.grad is None or self.standardise:
-            self.take(torch.zeros_like(self.weight).index_add_(1, classes, columns))
+            self.add_gradient(torch.zeros_like(self.weight).index_add_(1, classes, columns))
         else:  # these columns alone
             self.weight.grad.index_add_(1, classes, columns)

@@ -35,9 +35,9 @@ def start(presynaptic: Presynaptic, net: Network, samples: int, rows: int) -> St
     state: State = {"input_trace": [], "recurrent_trace": []}
     for i, layer in enumerate(net.layers):
         count = rows if i else samples
-        state["input_trace"].append(layer.rest(count, shapes[i]))
+        state["input_trace"].append(layer.zero_state(count, shapes[i]))
         own = 0 if layer.recurrent is None else count
-        state["recurrent_trace"].append(layer.rest(own, layer.shape))
+        state["recurrent_trace"].append(layer.zero_state(own, layer.shape))
     return state
 
 

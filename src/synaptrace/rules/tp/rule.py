@@ -89,6 +89,8 @@ class TracesPropagation(Rule):
         space=True, time=True, auxiliary="S (O·H), once", update_locked=False,
         weight_transport="no", batch=True,
     )  # fmt: skip
+    order = "(B + min(B, O))·H"
+    purposes: ClassVar = dict.fromkeys(("row_of_sample", "class_of_row", "log_counts"), "records")
     unsaved = ("engine",)
     block: ClassVar[int] = execute.BLOCK
     """With more target rows than this, a step goes over its rows in blocks of as many."""
@@ -112,6 +114,10 @@ class TracesPropagation(Rule):
         self.contrast = Contrast(contrast, temperature, margin)
         self.presynaptic, self.train_label = Presynaptic(eligibility), train_label
         self.locality = replace(self.locality, batch=contrast == "batch")
+        if contrast == "class":
+            self.order = "(B + O)·H"
+        if eligibility:
+            self.order += " + (B + C)·I"
         self.engine, self.kept = engine, execute.Kept()
         self.operations: list[operations.Plain] = []
         self._label_operations: list[operations.Plain] = []
@@ -138,9 +144,9 @@ class TracesPropagation(Rule):
     def _start(self, labels: Tensor) -> None:
         samples, rows, layers = len(labels), len(labels) + len(self.targets), self.net.layers
         self.state |= {
-            "membrane": [layer.rest(rows, layer.shape) for layer in layers],
-            "spikes": [layer.rest(rows, layer.shape) for layer in layers],
-            "trace": [layer.rest(rows, layer.out_shape) for layer in layers],
+            "membrane": [layer.zero_state(rows, layer.shape) for layer in layers],
+            "spikes": [layer.zero_state(rows, layer.shape) for layer in layers],
+            "trace": [layer.zero_state(rows, layer.out_shape) for layer in layers],
             "log_counts": [self._counted(labels.new_ones(samples))],
         } | presynaptic.start(self.presynaptic, self.net, samples, rows)
 
@@ -171,12 +177,6 @@ class TracesPropagation(Rule):
         """Of layer i: the number of rows with the neuron's own threshold, and the others'."""
         return self.batch, self.net.layers[i].neuron.threshold if i else self.label_threshold
 
-    def sample_weight(self, running: Tensor | None) -> Tensor | float:
-        """What each sample counts, (B, 1) or a number: 1/B, 0 where it has ended."""
-        if running is None:
-            return 1.0 / self.batch
-        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
-
     def log_counts(self, running: Tensor | None) -> Tensor:
         """log n_c of the samples that haven't ended, (C,)."""
         return self.state["log_counts"][0] if running is None else self._counted(running)
@@ -195,9 +195,10 @@ class TracesPropagation(Rule):
         self._label_operations = []  # the old one goes first
         super()._refresh()
         layers, native = [*self.net.layers, self.net.readout], execute.maps_natively(self)
-        self.operations = operations.make(layers, self.kernels, native)
+        self.operations = operations.make(layers, self.forward_weights, native)
         with torch.no_grad():
-            self._label_operations = operations.make([self.label], [self.label.kernel()], False)
+            weight = self.label.forward_weight()
+            self._label_operations = operations.make([self.label], [weight], False)
 
     def _restored(self, name: str) -> str | None:
         """What a kept tensor's name is now; None where it is no longer kept."""

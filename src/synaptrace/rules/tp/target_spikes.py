@@ -56,13 +56,13 @@ def weights(label: Label) -> tuple[Tensor, ...]:
 @torch.no_grad()
 def compute(label: Label, threshold: float, steps: int) -> Stream:
     """The stream of every class for ``steps`` steps."""
-    kernel = label.kernel()
+    weight = label.forward_weight()
     neurons, classes = label.weight.shape
     every, neuron = torch.arange(classes), label.neuron
     u = s = label.weight.new_zeros(classes, neurons)
     counts, indices = [torch.zeros(1, dtype=torch.int64)], []
     for _ in range(steps):
-        v = label.current(every, s.view(-1, *label.shape), kernel).flatten(1)
+        v = label.current(every, s.view(-1, *label.shape), weight).flatten(1)
         v = integrate(neuron, v, u)
         s = spike(neuron, v, threshold)
         u = reset(neuron, v, s, threshold)

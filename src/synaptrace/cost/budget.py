@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from synaptrace.compare.rule_variants import Contender
+from synaptrace.cost import count
+from synaptrace.cost.axes import workload_at
+from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
-from synaptrace.study import count, sizes
-from synaptrace.study.setting import Setting
-from synaptrace.study.sweep import setting_at
 from synaptrace.text_table import tabbed
 
 UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -43,25 +43,28 @@ def parse(text: str) -> int:
     return int(float(match[1]) * UNITS[match[2]])
 
 
-def bytes_of(where: Setting, one: Contender, form: str) -> float:
+def bytes_of(where: Workload, one: Contender, form: str) -> float:
     """Bytes of a training in one of `FORMS`."""
-    case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
-    counted = count.count(one.name, one.options, case)
+    return in_form(count.count(where.spec, one, where.batch, where.steps), form)
+
+
+def in_form(counted: dict[str, int], form: str) -> float:
+    """The same of bytes by purpose."""
     moments, size = FORMS[form]
     return size * (sum(counted.values()) - (0 if moments else counted["optimizer"]))
 
 
-def fit(where: Setting, one: Contender, budget: int) -> Fit:
+def fit(where: Workload, one: Contender, budget: int) -> Fit:
     """The largest batch and hidden layer for ``one`` within ``budget`` bytes."""
     least = 2 if one.options.get("contrast") in ("batch", "sample") else 1
 
     def at_batch(form: str) -> Callable[[int], float]:
-        return lambda b: bytes_of(setting_at(where, "batch", b), one, form)
+        return lambda b: bytes_of(workload_at(where, "batch", b), one, form)
 
-    smallest = setting_at(where, "batch", least)
+    smallest = workload_at(where, "batch", least)
 
     def at_width(form: str) -> Callable[[int], float]:
-        return lambda h: bytes_of(setting_at(smallest, "width", h), one, form)
+        return lambda h: bytes_of(workload_at(smallest, "width", h), one, form)
 
     dense = where.spec["kind"] == "mlp"
     return Fit(

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from synaptrace.data.sets import nmnist
 from synaptrace.data.sets.nmnist import SACCADES, SENSOR
 from synaptrace.data.simulate import atis, nmnist_sim
-from synaptrace.data.simulate.fit import Recordings, calibrate
+from synaptrace.data.simulate.calibrate import Recordings, calibrate
 from synaptrace.data.simulate.nmnist_sim import FITTED
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator

@@ -91,7 +91,7 @@ def measure(net: Network, batches: Iterable[Batch]) -> dict[str, Any]:
 
 def connections(layer: Layer) -> list[Tensor]:
     """The weights that inputs, and then the layer's own spikes, are multiplied by."""
-    return [layer.kernel(), *([] if layer.recurrent is None else [layer.recurrent])]
+    return [layer.forward_weight(), *([] if layer.recurrent is None else [layer.recurrent])]
 
 
 def fan_outs(net: Network) -> Iterator[tuple[Tensor, Tensor]]:
@@ -100,9 +100,9 @@ def fan_outs(net: Network) -> Iterator[tuple[Tensor, Tensor]]:
     For all that `inputs` yields, two (inputs,) float64. At a map's border it is fewer.
     """
     for layer in [*net.layers, net.readout]:
-        kernel, *recurrent = connections(layer)
+        weight, *recurrent = connections(layer)
         outputs = layer.weight.new_ones(1, *layer.shape)
-        used = (kernel != 0).to(outputs)
+        used = (weight != 0).to(outputs)
         fan, every = (layer.back(outputs, ones) for ones in (used, torch.ones_like(used)))
         yield fan.flatten().double(), every.flatten().double()
         for own in recurrent:

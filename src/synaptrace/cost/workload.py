@@ -12,7 +12,7 @@ from synaptrace.training import job
 
 
 @dataclass(frozen=True)
-class Setting:
+class Workload:
     """A network by its description, and what it is trained on."""
 
     spec: dict[str, Any]
@@ -23,11 +23,11 @@ class Setting:
     """Time steps of a sequence."""
 
 
-def setting(
+def find(
     config: Config, *, frame: str | None = None, classes: int | None = None,
     steps: int | None = None, batch: int | None = None,
-) -> Setting:  # fmt: skip
-    """The setting that ``config`` and the numbers describe.
+) -> Workload:  # fmt: skip
+    """The workload that ``config`` and the numbers describe.
 
     The data set is loaded only where frame, classes and steps don't say all there is to know.
 
@@ -54,7 +54,7 @@ def setting(
         model["inputs"] = math.prod(shape)
     else:
         model["in_shape"] = shape
-    return Setting({**model, "classes": classes, "neuron": config.neuron}, batch or 32, steps)
+    return Workload({**model, "classes": classes, "neuron": config.neuron}, batch or 32, steps)
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

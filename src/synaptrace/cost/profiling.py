@@ -1,22 +1,24 @@
 """What a training takes in memory, measured: every tensor's bytes, by what it is for.
 
 A network and a rule are made, and trained on one sequence and another, with all tensors watched
-(`synaptrace.memory.Meter`). Input is streamed: one frame at a time. At the end of every step of the
-second sequence what lives is sorted into `PURPOSES` by its owner; what lived at the highest moment
-beyond that is the work space. Not counted, and nothing else: Python objects, the allocator's
-rounding, and buffers within one library call.
+(`synaptrace.cost.meter.Meter`). Input is streamed: one frame at a time. At the end of every step of
+the second sequence what lives is sorted into `PURPOSES` by its owner, of a rule's own tensors as
+the rule says (`Rule.purposes`); what lived at the highest moment beyond that is the work space. Not
+counted, and nothing else: Python objects, the allocator's rounding, and buffers within one library
+call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from synaptrace.memory import Meter, id_of, storage_bytes
+from synaptrace.cost.meter import Meter
+from synaptrace.memory import id_of, storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.training.state import adam
@@ -26,13 +28,6 @@ PURPOSES = (
     "records", "input", "work space",
 )  # fmt: skip
 """What memory is for; the work space is what a step or an update needs beyond all that is kept."""
-
-STATES = ("membrane", "spikes", "adaptation", "readout", "logits", "classifier_membrane")
-RECORDS = (
-    "labels", "lengths", "losses", "rates", "loss", "row_of_sample", "class_of_row", "log_counts",
-    "seed", "partner", "sign", "echo_labels", "score",
-)  # fmt: skip
-"""Names in a rule's state that are no traces: neurons' states, and what describes the batch."""
 
 Make = Callable[[], tuple[Network, Rule]]
 
@@ -47,6 +42,8 @@ class Watch:
     batch: int
     steps: int
     meter: Meter
+    telling: Sequence[int] | None = None
+    """The steps that are taken, the others being passed over; None: all."""
     kept: dict[str, int] = field(default_factory=dict)
     """Bytes by purpose after the step that left most."""
     unexplained: int = 0
@@ -59,12 +56,19 @@ class Watch:
 
     def __iter__(self) -> Iterator[Tensor]:
         draws = torch.Generator().manual_seed(0)
-        shape = (self.batch, *self.net.in_shape)
-        for _ in range(self.steps):
-            x = torch.empty(shape).bernoulli_(0.1, generator=draws).to(self.net.readout.weight)
+        shape, passed = (self.batch, *self.net.in_shape), 0
+        for t in range(self.steps) if self.telling is None else self.telling:
+            if t >= self.steps:
+                break
+            self.rule.pass_over(t - passed)
+            x = self.net.readout.weight.new_empty(shape)
+            if not x.is_meta:
+                x.bernoulli_(0.1, generator=draws)
             yield x
             self.look(x)
+            passed = t + 1
             del x
+        self.rule.pass_over(self.steps - passed)
 
     def update(self, *arguments: object) -> None:
         """Count the gradients that the optimizer is about to use."""
@@ -94,16 +98,12 @@ class Watch:
         yield "gradients", [g for layer in layers for g in layer.deferred or ()]
         state = self.optimizer.state.values()
         yield "optimizer", [t for each in state for t in each.values() if isinstance(t, Tensor)]
-        tensors = rule.tensors()
-        yield "auxiliary", tensors.pop("auxiliary", [])
-        yield "saved", tensors.pop("graph", [])
-        for name, kept in tensors.items():
-            kind = "neuron state" if name in STATES else "records" if name in RECORDS else "traces"
-            yield kind, kept
+        for name, kept in rule.tensors().items():
+            yield rule.purposes.get(name, "traces"), kept
         yield "input", [x]
         yield (
             "work space",
-            [*rule.kernels, *(o.weight for o in getattr(rule, "_label_operations", ()))],
+            [*rule.forward_weights, *(o.weight for o in getattr(rule, "_label_operations", ()))],
         )
 
 
@@ -131,13 +131,19 @@ def measure(make: Make, batch: int, steps: int) -> Measured:
     with Meter() as meter:
         net, rule = make()
         optimizer = adam([*net.parameters(), *rule.parameters()], lr=1e-3)
-        watch = Watch(net, rule, optimizer, batch, steps, meter)
-        optimizer.register_step_pre_hook(watch.update)
-        frames = cast(Tensor, watch)  # a sequence asks for its length and its frames only
-        for watch.steps in (min(steps, 2), steps):
-            meter.peak = meter.now
-            rule.sequence(frames, torch.arange(batch) % net.classes, optimizer=optimizer)
-        peak = meter.peak
+        return watched(Watch(net, rule, optimizer, batch, steps, meter), min(steps, 2))
+
+
+def watched(watch: Watch, before: int) -> Measured:
+    """What a sequence takes, after one of ``before`` steps; while the meter is entered."""
+    steps, meter, optimizer = watch.steps, watch.meter, watch.optimizer
+    optimizer.register_step_pre_hook(watch.update)
+    labels = torch.arange(watch.batch, device=watch.net.readout.weight.device) % watch.net.classes
+    frames = cast(Tensor, watch)  # a sequence asks for its length and its frames only
+    for watch.steps in (before, steps):
+        meter.peak = meter.now
+        watch.rule.sequence(frames, labels, optimizer=optimizer)
+    peak = meter.peak
     kept = watch.kept | {"gradients": watch.gradients, "work space": 0}
     kept["work space"] = peak - sum(kept.values())
     return Measured(kept, watch.unexplained)

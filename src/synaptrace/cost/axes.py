@@ -14,10 +14,10 @@ from typing import Any
 
 from synaptrace import text_table
 from synaptrace.compare.rule_variants import Contender
+from synaptrace.cost import count
+from synaptrace.cost.workload import Workload
 from synaptrace.drawing import figure, save
 from synaptrace.errors import UserError
-from synaptrace.study import count, sizes
-from synaptrace.study.setting import Setting
 
 GRIDS = {
     "T": (2, 5, 10, 20, 50, 100, 200, 500, 1000),
@@ -46,7 +46,7 @@ class Crossing:
     """From there on: TP or the rule."""
 
 
-def setting_at(where: Setting, axis: str, value: int) -> Setting:
+def workload_at(where: Workload, axis: str, value: int) -> Workload:
     """``where`` with one size changed.
 
     Raises:
@@ -68,15 +68,14 @@ def setting_at(where: Setting, axis: str, value: int) -> Setting:
         for name in ("decay", "trace_decay"):  # of each layer: the first one's stands for all
             if isinstance(decay := spec["neuron"][name], list | tuple):
                 spec["neuron"] = {**spec["neuron"], name: decay[0]}
-    return Setting(spec, batch, steps)
+    return Workload(spec, batch, steps)
 
 
-def quantities(where: Setting, one: Contender) -> dict[str, int]:
+def quantities(where: Workload, one: Contender) -> dict[str, int]:
     """Bytes of ``own`` and ``kept``."""
-    case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
-    counted = count.count(one.name, one.options, case)
+    counted = count.count(where.spec, one, where.batch, where.steps)
     kept = sum(counted[purpose] for purpose in KEPT)
-    trained = counted["gradients"] + counted["optimizer"] - 3 * count.NUMBER * case.weights
+    trained = counted["gradients"] + counted["optimizer"] - 3 * counted["parameters"]
     own = kept + counted["input"] + counted["work space"] + max(trained, 0)
     return {"own": own, "kept": kept}
 
@@ -105,16 +104,19 @@ def crossings(
 
 
 def sweep(
-    where: Setting, axis: str, contenders: Sequence[Contender], tp: Contender
+    where: Workload, axis: str, contenders: Sequence[Contender], tp: Contender
 ) -> tuple[dict[str, list[dict[str, int]]], list[Crossing]]:
     """Each rule's quantities along ``axis``'s grid, and every crossing with TP."""
     if axis not in GRIDS:
         raise UserError(f"--sweep: {axis!r} is none of {', '.join(GRIDS)}")
 
-    def at(value: int, one: Contender) -> dict[str, int]:
-        return quantities(setting_at(where, axis, value), one)
+    grid, known = GRIDS[axis], dict[tuple[int, str], dict[str, int]]()
 
-    grid = GRIDS[axis]
+    def at(value: int, one: Contender) -> dict[str, int]:
+        if (value, one.label) not in known:
+            known[value, one.label] = quantities(workload_at(where, axis, value), one)
+        return known[value, one.label]
+
     curves = {one.label: [at(value, one) for value in grid] for one in contenders}
     rivals = [one for one in contenders if one.label != tp.label]
     crossed = [each for one in rivals for each in crossings(one, tp, grid, at)]
@@ -176,7 +178,7 @@ def interpolate(grid: Sequence[int], values: Sequence[int], at: int) -> float:
     return float(values[-1])
 
 
-def title(where: Setting, axis: str) -> str:
+def title(where: Workload, axis: str) -> str:
     """What stays the same along the axis."""
     spec = where.spec
     if spec["kind"] == "mlp":

@@ -16,25 +16,30 @@ every operand comes from the one memory that holds all that training takes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from synaptrace.compare.rule_variants import Contender
+from synaptrace.cost import count, sizes
+from synaptrace.cost.sizes import Case, Layer
+from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
-from synaptrace.study import count, sizes
-from synaptrace.study.setting import Setting
-from synaptrace.study.sizes import Case, Layer
-from synaptrace.study.work import Options
 from synaptrace.text_table import tabbed
 
 ADD, MULTIPLY = 0.9e-12, 3.7e-12
 """Joule of a float32 operation."""
 MEMORIES = ((8 * 2**10, 10e-12), (32 * 2**10, 20e-12), (2**20, 100e-12), (None, 1.3e-9))
 """Size of a memory (None: DRAM), and Joule for eight bytes of it."""
+Options = Mapping[str, Any]
+NUMBER = 4
+"""Bytes of a number, float32."""
 TRACED = ("ottt", "stllr", "tess", "espp", "esdrtrl", "etlp", "decolle")
 """A trace of the input stands beside the error."""
 TRANSPORT = ("bptt", "ottt", "stllr", "esdrtrl", "ostl", "eprop")
 """Errors go back through the weights, unless options say otherwise."""
+KNOWN = {*TRACED, *TRANSPORT, "tp", "lls", "ell", "stsf", "osttp", "readout-only"}
+"""Rules whose operations are counted."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +132,21 @@ def contrast(c: Case, o: Options, rate: float) -> tuple[float, float]:
             synaptic += share * 2 * (rate * fan(layer) + own)
         else:
             synaptic += share * own
-        macs += (3 if i or o["train_label"] else 2) * classes * layer.outputs  # A, E Y, Eᵀ Z
+        macs += 3 * classes * layer.outputs  # A, E Y, Eᵀ Z
     return synaptic, macs
 
 
-def learning(name: str, o: Options, c: Case, rate: float) -> Cost:
+def learning(name: str, o: Options, c: Case, rate: float, kept: Mapping[str, int]) -> Cost:
     """One sample of T steps, forward and gradients; of the update at the sequence's end (Adam, ten
-    operations and seven numbers a weight) a sample's share."""
-    kept = count.keeps(name, o, c)
+    operations and seven numbers a weight) a sample's share. ``kept``: `count.count`.
+
+    Raises:
+        UserError: a rule whose operations nobody has counted.
+    """
+    if name not in KNOWN:
+        raise UserError(f"--cost: nobody has counted the operations of the rule {name!r}")
     synaptic, macs = products(name, o, c, rate)
-    states = (kept.state + kept.traces) / c.batch
+    states = (kept["neuron state"] + kept["traces"]) / NUMBER / c.batch
     reads = synaptic + macs  # a weight, a gradient or a trace for each
     if name == "tp":  # a column of S for each row; D of the rows
         share, classes = rows(c, o) / c.batch, rows(c, o)
@@ -144,23 +154,24 @@ def learning(name: str, o: Options, c: Case, rate: float) -> Cost:
         outputs = sum(layer.outputs for layer in c.layers[:-1])
         macs += share * min(c.batch, classes) * outputs
     macs += states  # decays
-    update = (c.weights if name != "readout-only" else c.readout) + kept.trained
+    update = kept["gradients"] / NUMBER
     macs += 10 * update / c.batch / c.steps
-    numbers = reads + 2 * states + 2 * kept.saved / c.batch / c.steps
+    numbers = reads + 2 * states + 2 * kept["saved"] / NUMBER / c.batch / c.steps
     traffic = 4 * (numbers + 7 * update / c.batch / c.steps)
     return Cost(c.steps * macs, c.steps * synaptic, c.steps * traffic)
 
 
 def costs(
-    where: Setting, contenders: Sequence[Contender], rate: float
+    where: Workload, contenders: Sequence[Contender], rate: float
 ) -> dict[str, dict[str, float]]:
     """Inference first, then what each rule takes to learn from a sample; bytes and Joule."""
-    case = sizes.case(sizes.bare(where.spec), where.batch, where.steps)
-    alone = count.NUMBER * (case.weights + 2 * sum(layer.neurons for layer in case.layers))
+    case = sizes.case(count.bare(where.spec), where.batch, where.steps)
+    alone = NUMBER * (case.weights + 2 * sum(layer.neurons for layer in case.layers))
     found = {"inference": (inference(case, rate), float(alone))}
     for one in contenders:
-        held = sum(count.count(one.name, one.options, case).values())
-        found[one.label] = learning(one.name, one.options, case, rate), held
+        kept = count.count(where.spec, one, where.batch, where.steps)
+        cost = learning(one.name, one.options, case, rate, kept)
+        found[one.label] = cost, float(sum(kept.values()))
     return {
         name: vars(cost) | {"energy": cost.energy(held)} for name, (cost, held) in found.items()
     }

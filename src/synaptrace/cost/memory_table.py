@@ -17,12 +17,12 @@ import torch
 from synaptrace import build as networks
 from synaptrace.bench.measure import Job, peak_memory
 from synaptrace.compare.rule_variants import Contender, contender
+from synaptrace.cost import count
+from synaptrace.cost.profiling import PURPOSES, Measured, measure
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.study import count, sizes
-from synaptrace.study.memory import PURPOSES, Measured, measure
 from synaptrace.text_table import tabbed
 from synaptrace.training.state import adam
 
@@ -69,7 +69,7 @@ def defined(spec: Spec, label: str) -> Contender | str:
     """The contender, or why its rule isn't defined on such a network."""
     one = contender(label, spec["readout_decay"])
     try:
-        one.build(sizes.bare(spec))
+        count.build(spec, one)
     except UserError as error:
         if "use a dense network" not in str(error):
             raise
@@ -132,14 +132,13 @@ def line(
     ``process``: run it in a process of its own, too, with the library's and the allocator's share;
     and where ``device`` is a GPU, once more there.
     """
-    case = sizes.case(sizes.bare(spec), batch, steps)
     found: Measured | None = None
     if measured:
         found = measure(lambda: make(spec, one), batch, steps)
     return Line(
         one.label,
-        count.keeps(one.name, one.options, case).order,
-        count.count(one.name, one.options, case),
+        count.build(spec, one)[1].order,
+        count.count(spec, one, batch, steps),
         found.purposes if found else None,
         found.unexplained if found else 0,
         peak_memory(training, spec, one.label, batch, steps) if process else None,

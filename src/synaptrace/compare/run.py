@@ -1,0 +1,236 @@
+"""A comparison, carried out: trainings in processes of their own, and a row of what came of each.
+
+A comparison that was cut off goes on where it stopped, and `row` tells what is finished at any
+time. A training that diverges leaves `DIVERGED` behind and counts as an outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from itertools import pairwise
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+from synaptrace.compare.plan import ABOUT, DIVERGED, Plan, Task, about
+from synaptrace.config import Config
+from synaptrace.data.dataset import Dataset
+from synaptrace.errors import UserError
+from synaptrace.files import write_atomic
+from synaptrace.memory import storage_bytes
+from synaptrace.network import Network
+from synaptrace.rules.base import Rule
+from synaptrace.training import lock, schema
+from synaptrace.training import run as runs
+
+COSTS = "costs.json"
+
+
+def threads_of(plan: Plan, jobs: int) -> int:
+    """Threads of each training: as many as the comparison began with, else what ``jobs`` leave.
+
+    Another number gives other last bits, so every training of a comparison has the same.
+    """
+    import torch
+
+    file = plan.out / ABOUT
+    stored = schema.read(schema.Comparison, file).get("threads") if file.exists() else None
+    return stored or (1 if jobs > 1 else torch.get_num_threads())
+
+
+def check(plan: Plan) -> None:
+    """See that every contender can start, and that there is something to choose its rate by.
+
+    Raises:
+        UserError: data that can't be read, a rule that the network doesn't suit, several rates
+            without a validation set.
+    """
+    from synaptrace.training import job
+
+    for label, config in plan.configs.items():
+        dataset = load_data(json.dumps(config.data))
+        job.build(config, dataset)
+        if not dataset.meta.sizes.get("validation") and len(plan.rates[label]) > 1:
+            raise UserError(
+                f"data: {dataset.meta.name} has no validation samples to choose among "
+                f"{len(plan.rates[label])} rates by; give {label} a single one (--rates)"
+            )
+
+
+def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
+    """Train what isn't trained yet, ``jobs`` at once, each in a process of its own.
+
+    Raises:
+        UserError: as `check`, before anything is written; a training's process was killed;
+            another process trains the same comparison.
+    """
+    check(plan)
+    with lock.held(plan.out):
+        threads = threads_of(plan, jobs)
+        text = json.dumps(
+            about(plan.configs, plan.rates, plan.seeds) | {"threads": threads}, indent=1
+        )
+        write_atomic(plan.out / ABOUT, text + "\n")
+        work(plan, jobs, threads, progress)
+
+
+def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
+    """`train`, once all is checked and the comparison is this process's."""
+    from tqdm import tqdm
+
+    total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
+    bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
+    running: dict[Future[None], Task] = {}
+    began, before = monotonic(), count(plan)
+    try:
+        while True:
+            for label in plan.configs:
+                for task in plan.due(label):
+                    if task not in running.values():
+                        job = pool.submit(once, plan.config(task), plan.run(task), threads)
+                        running[job] = task
+            done = count(plan)
+            bar.n = min(done, total)
+            bar.refresh()
+            if not running:
+                return
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for job in finished:
+                label, rate, seed = running.pop(job)
+                try:
+                    job.result()
+                except BrokenProcessPool:
+                    raise UserError(
+                        f"{plan.run((label, rate, seed))}: its process, or one beside it, was "
+                        "killed (memory?); the same command goes on where it stopped"
+                    ) from None
+                if progress:
+                    left = (monotonic() - began) / max(count(plan) - before, 1)
+                    left *= max(total - count(plan), 0)
+                    tqdm.write(
+                        f"{count(plan)}/{total} {label} lr {rate:g} seed {seed}: "
+                        f"{outcome(plan.run((label, rate, seed)))}; about {left / 60:.0f} min left",
+                        file=sys.stderr,
+                    )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        bar.close()
+
+
+def count(plan: Plan) -> int:
+    """How many trainings have their outcome."""
+    return sum(
+        plan.finished(task)
+        for label in plan.configs
+        for task in {*plan.first(label), *plan.rest(label)}
+    )
+
+
+def outcome(run: Path) -> str:
+    """One run's validation accuracy, or that it diverged."""
+    if (run / DIVERGED).exists():
+        return "diverged"
+    accuracy = runs.last_line(run)["validation_accuracy"]
+    return "done" if accuracy is None else f"validation {accuracy:.1%}"
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, be it killed."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def once(config: Config, run: Path, threads: int) -> None:
+    """One training, in a process of its own, and what its rule keeps (`COSTS`)."""
+    import torch
+
+    from synaptrace.training import job
+    from synaptrace.training.loop import Diverged
+
+    torch.set_num_threads(threads)
+    dataset = load_data(json.dumps(config.data))
+    runs.write_config(run, config.model_dump())
+    costs = kept(*job.build(config, dataset), dataset)
+    write_atomic(run / COSTS, json.dumps(costs) + "\n")
+    try:
+        job.once(config, run, dataset, progress=False)
+    except Diverged as error:
+        write_atomic(run / DIVERGED, f"{error}\n")
+
+
+@lru_cache(maxsize=1)
+def load_data(settings: str) -> Dataset:
+    """The data of a config's section, as JSON; a process that trains several times reads once."""
+    from synaptrace import data
+
+    return data.load(**json.loads(settings))
+
+
+def kept(net: Network, rule: Rule, dataset: Dataset) -> dict[str, Any]:
+    """Bytes that ``rule`` keeps within a sequence of one training batch, before it finishes.
+
+    ``auxiliary_bytes``: matrices beyond the network's weights; ``state_bytes``: all else but
+    labels and records.
+    """
+    events, labels, lengths = next(iter(dataset.batches("train")))
+    rule.start(labels, steps=len(events), lengths=lengths)
+    for x in events:
+        rule.step(x)
+    tensors = rule.tensors()
+    auxiliary = tensors.pop("auxiliary", [])
+    for name in ("labels", "lengths", "losses", "rates"):
+        tensors.pop(name, None)
+    return {
+        "state_bytes": storage_bytes(t for some in tensors.values() for t in some),
+        "auxiliary_bytes": storage_bytes(auxiliary),
+        "batch": len(labels),
+        "steps": len(events),
+        "locality": vars(rule.locality),
+    }
+
+
+def row(plan: Plan, label: str) -> dict[str, Any]:
+    """What is known of a contender so far: settings, outcomes of each seed, costs."""
+    config, chosen = plan.configs[label], plan.best(label)
+    tasks = plan.first(label) + [task for task in plan.rest(label) if task[1] == chosen]
+    done = {
+        task: summary
+        for task in dict.fromkeys(tasks)
+        if task[1] == chosen and (summary := runs.read_summary(plan.run(task)))
+    }
+    costs = [file for task in tasks if (file := plan.run(task) / COSTS).exists()]
+    return {
+        "rule": label,
+        "lr": chosen,
+        "epochs": config.train["epochs"],
+        "complete": not plan.due(label),
+        "diverged": [list(task[1:]) for task in tasks if (plan.run(task) / DIVERGED).exists()],
+        "outcomes": list(done.values()),
+        "seconds_per_epoch": seconds(plan.run(task) for task in done),
+        **(schema.read(schema.Costs, costs[0]) if costs else {}),
+    }
+
+
+def seconds(trainings: Iterable[Path]) -> float | None:
+    """The median over all epochs of all ``trainings``, with their validation and checkpoints."""
+    each: list[float] = []
+    for run in trainings:
+        ends = [0.0, *(line["seconds"] for line in runs.read_metrics(run))]
+        each += [end - start for start, end in pairwise(ends)]
+    return statistics.median(each) if each else None

@@ -1,0 +1,211 @@
+"""Whom to fine-tune to, and how: the cells of a study, and where each of them lies.
+
+For each speaker a network is trained on all others; then each cell (shots, batch size, contrast,
+options against forgetting) fine-tunes that network to the speaker:
+
+    OUT/<speaker>/seed-<n>/pretrained/     a run directory
+    OUT/<speaker>/seed-<n>/<cell>/         checkpoints and summary.json of one fine-tuning
+
+where the network was trained already, and no OUT is asked for, one level below its run,
+
+    RUN/finetune-<speaker>-<hash of its weights>_<cell>/
+
+else in OUT/<speaker>/seed-<n>-<hash>/<cell>/, as earlier versions had it everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+
+from synaptrace.config import Config
+from synaptrace.errors import UserError
+from synaptrace.files import write_atomic
+from synaptrace.keyword.adapt import Keep, check
+from synaptrace.keyword.tuned import Cell
+from synaptrace.training import job, schema
+from synaptrace.training import run as runs
+
+ABOUT, PRETRAINED = "finetune.json", "pretrained"
+FORMS = ("batch", "class")
+
+Case = tuple[str, int]
+"""A speaker and a seed."""
+
+
+def digest(path: Path) -> str:
+    """Eight digits that tell the weights of a run from others."""
+    return hashlib.sha256(runs.find(path).read_bytes()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Whom to fine-tune to, and how."""
+
+    config: Config
+    """Of the training before; each speaker's holds out another."""
+    cases: tuple[Case, ...]
+    cells: tuple[Cell, ...]
+    out: Path
+    word: str | None = None
+    """A word that the network never heard, and whose shots alone it is given."""
+    judge: str = "query"
+    """"query" reports; "support" is for choosing settings without a look at the query: accuracy is
+    measured on a part of the support, and for the other speakers on the validation set."""
+    given: dict[Case, Path] = field(default_factory=dict)
+    """Runs that are trained already."""
+    data_path: str | None = None
+    """Where the data of ``given`` are now, if they have moved."""
+    below: bool = False
+    """Each fine-tuning lies one level below its run."""
+
+    def trained(self, case: Case) -> Path:
+        """The run directory of the training before."""
+        return self.given.get(case) or self.out / case[0] / f"seed-{case[1]}" / PRETRAINED
+
+    def run(self, case: Case, cell: Cell) -> Path:
+        """The directory of one fine-tuning."""
+        kind = "" if self.judge == "query" else f"_{self.judge}"
+        hashed = digest(self.given[case]) if case in self.given else ""
+        name, weights = f"{cell.name}{kind}", f"-{hashed}" if hashed else ""
+        deep = self.out / case[0] / f"seed-{case[1]}{weights}" / name
+        if not self.below or deep.is_dir():  # an earlier version made it
+            return deep
+        return runs.home(self.given[case]) / f"finetune-{case[0]}{weights}_{name}"
+
+    def settings(self, case: Case, word: bool = False) -> Config:
+        """The settings of the training before; with ``word``, its data have the new word too."""
+        config = self.config
+        if case in self.given:
+            config = job.trained(self.given[case], self.data_path).config
+        data = {**config.data, "holdout_speaker": case[0]}
+        if self.word is not None:
+            data["leave_out"] = None if word else self.word
+        return config.model_copy(update={"data": data}).with_train(seed=case[1])
+
+
+def cells(
+    numbers: Sequence[int | None], batches: Sequence[int], contrasts: Sequence[str | None],
+    keeps: Sequence[str], *, lr: float, epochs: int, alone: bool,
+) -> tuple[Cell, ...]:  # fmt: skip
+    """Every combination but a batch of one under the batch contrast, which learns nothing.
+
+    With ``alone``, each number of shots once more from random weights, under the first contrast
+    and in the smallest batches, which make the most updates.
+
+    Raises:
+        UserError: a value out of range.
+    """
+    for contrast in contrasts:
+        if contrast not in (*FORMS, None):
+            raise UserError(f"--contrast: {contrast!r} is none of {', '.join(FORMS)}")
+    for number in [*batches, *(n for n in numbers if n is not None)]:
+        if number < 1:
+            raise UserError(f"--shots, --batch: {number} is not a positive number")
+    for keep in keeps:
+        Keep.parse(keep)
+    check(epochs, lr)
+    made = [
+        Cell(number, batch, contrast, keep, lr, epochs)
+        for contrast, keep, batch, number in product(contrasts, keeps, batches, numbers)
+        if (batch, contrast) != (1, "batch")
+    ]
+    if alone and made:
+        first = [cell for cell in made if cell.contrast == made[0].contrast]
+        small = min(cell.batch for cell in first)
+        made += [
+            replace(made[0], shots=number, batch=small, keep="none", alone=True)
+            for number in numbers
+        ]
+    if not made:
+        raise UserError("--batch: a batch of one learns nothing under the batch contrast")
+    return tuple(made)
+
+
+def plan(
+    config: Config, speakers: Sequence[str], seeds: int, chosen: Sequence[Cell], *,
+    out: Path | None = None, word: str | None = None, judge: str = "query",
+) -> Plan:  # fmt: skip
+    """A study that trains before it fine-tunes; ``speakers`` ["all"] are all there are.
+
+    Raises:
+        UserError: data without speakers, an unknown one, a directory of other settings.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds: {seeds} is not a positive number")
+    if "holdout_speaker" not in config.data:
+        raise UserError(f"--speaker: {config.data['name']} can't hold a speaker out")
+    check_batches(config, chosen)
+    if word is not None and "leave_out" not in config.data:
+        raise UserError(f"--word: {config.data['name']} can't leave a word out")
+    known = job.load_data(config).meta.speakers
+    speakers = known if list(speakers) == ["all"] else speakers
+    for speaker in speakers:
+        if speaker not in known:
+            raise UserError(
+                f"--speaker: {config.data['name']} has no speaker {speaker!r}; it has "
+                + ", ".join(known[:8])
+            )
+    about = {"settings": config.model_dump(), "word": word}
+    text = json.dumps(about, sort_keys=True, indent=1)
+    if out is None:
+        key = hashlib.sha256(text.encode()).hexdigest()[:8]
+        out = Path("runs") / f"finetune-{config.name}-{key}"
+    file = out / ABOUT
+    if file.exists() and schema.read(schema.Study, file) != json.loads(text):
+        raise UserError(f"{file}: holds a study of other settings; choose another --out")
+    first = int(config.train["seed"])
+    cases = tuple(product(speakers, range(first, first + seeds)))
+    made = Plan(config, cases, tuple(chosen), out, word, judge)
+    job.load_data(made.settings(cases[0]))
+    write_atomic(file, text)
+    return made
+
+
+def check_batches(config: Config, chosen: Sequence[Cell]) -> None:
+    """Raises UserError where a cell has one sample under the batch contrast of ``config``."""
+    own = config.rule.get("contrast", "batch" if config.rule["name"] == "tp" else None)
+    if own == "batch" and any(cell.batch == 1 and cell.contrast is None for cell in chosen):
+        raise UserError(
+            "--batch: one utterance has no contrast under the batch contrast of this network's "
+            "rule; add --contrast class, or a larger --batch"
+        )
+
+
+def plan_of(
+    paths: Sequence[Path], speaker: str | None, chosen: Sequence[Cell], *,
+    out: Path | None = None, judge: str = "query", data_path: str | None = None,
+) -> Plan:  # fmt: skip
+    """A study of runs that are trained already, each with a speaker held out.
+
+    Args:
+        data_path: where their data are now, if they have moved.
+
+    Raises:
+        UserError: a run without one, or with another than ``speaker``; two of the same.
+    """
+    given: dict[Case, Path] = {}
+    for path in paths:
+        config = job.trained(path, data_path).config
+        held = config.data.get("holdout_speaker")
+        if held is None:
+            raise UserError(
+                f"{path}: was trained on every speaker; train with --data.holdout_speaker NAME"
+            )
+        if speaker not in (None, "all") and held not in speaker.split(","):
+            raise UserError(f"--speaker: {path} holds out {held}, not {speaker}")
+        check_batches(config, chosen)
+        case = (str(held), int(config.train["seed"]))
+        if case in given:
+            raise UserError(f"{path}: same speaker and seed as {given[case]}")
+        given[case] = path
+    below = out is None
+    if out is None and len(paths) > 1:
+        key = hashlib.sha256(repr(sorted(map(str, paths))).encode()).hexdigest()[:8]
+        out = Path("runs") / f"finetune-{key}"
+    out = out or runs.home(paths[0]) / "finetune"
+    return Plan(config, tuple(given), tuple(chosen), out, None, judge, given, data_path, below)

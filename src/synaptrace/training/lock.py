@@ -1,0 +1,52 @@
+"""One process at a time: who else would train in a run's directory is told who does."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synaptrace.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+
+
+@contextmanager
+def held(run: Path | None) -> Iterator[None]:
+    """Hold ``run`` while the context lasts; it is let go however the process ends.
+
+    Where the file system knows no locks, nothing is held. None: nothing either.
+
+    Raises:
+        UserError: another process (or another training of this one) holds it; its folder can't be
+            written.
+    """
+    if run is None or fcntl is None:
+        yield
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        handle = os.open(run / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(f"{run}: can't be written ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+            raise UserError(f"{run}: {who} is at work on it; wait for it, or end it") from None
+        except OSError:
+            pass
+        else:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
