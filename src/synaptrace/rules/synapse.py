@@ -98,6 +98,7 @@ class SynapseTraces(SampleStream):
         super()._flush()
 
     def pass_over(self, steps: int) -> None:
+        """As `Rule.pass_over`, the waiting ones too."""
         super().pass_over(steps)
         for waiting in self.waiting.values():
             waiting.steps += steps
