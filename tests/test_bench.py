@@ -13,8 +13,9 @@ import torch
 import synaptrace as st
 from synaptrace import rules
 from synaptrace.bench import __main__ as command
-from synaptrace.bench import cases, measure, peers, roofline, scaling, speed, torch_peers
+from synaptrace.bench import cases, peers, roofline, scaling, speed, torch_peers
 from synaptrace.bench.cases import Case
+from synaptrace.cost import process
 from synaptrace.errors import UserError
 from synaptrace.native import library
 
@@ -109,7 +110,7 @@ def test_a_contender_that_lacks_its_package_is_left_out(monkeypatch: pytest.Monk
     assert peers.missing() == ["braintrace", "snntorch", "spikingjelly"]
     assert not set(peers.chosen(RECURRENT, 3)) & set(peers.PACKAGES)
     lines: list[str] = []
-    monkeypatch.setattr(measure, "peak_memory", lambda *args, **kwargs: 2**20)
+    monkeypatch.setattr(process, "peak_memory", lambda *args, **kwargs: 2**20)
     speed.run([replace(RECURRENT, repeats=1)], [3], limits=LIMITS, say=lines.append)
     assert "not installed: snntorch" in lines
 
@@ -138,13 +139,13 @@ def test_limits_are_measured() -> None:
 
 
 def test_memory_in_a_process_of_its_own() -> None:
-    large = measure.peak_memory(grab, 64, threads=1)
+    large = process.peak_memory(grab, 64, threads=1)
     assert large < 90 * 2**20
     if sys.platform == "linux":
         assert large > 60 * 2**20
 
 
-def grab(megabytes: int) -> measure.Job:
+def grab(megabytes: int) -> process.Job:
     torch.ones(2 * megabytes * 2**18).sum()  # doesn't count
     return lambda: torch.ones(megabytes * 2**18).sum()
 
@@ -154,7 +155,7 @@ def test_the_command_writes_figures_and_plots(
 ) -> None:
     monkeypatch.setattr(speed, "CASES", {"shd": FORWARD})
     monkeypatch.setattr(roofline, "limits", lambda: LIMITS)
-    monkeypatch.setattr(measure, "peak_memory", lambda *args, **kwargs: 2**20)
+    monkeypatch.setattr(process, "peak_memory", lambda *args, **kwargs: 2**20)
     axes = {"steps T": (2, 3), "hidden neurons H": (4, 8), "threads": (1, 64)}
     points = list(scaling.measure_all(axes, FORWARD, batch=2, repeats=1))
     assert {(p.axis, p.value) for p in points} == {

@@ -65,6 +65,7 @@ class Network(nn.Module):
 
     @property
     def classes(self) -> int:
+        """Classes, the readout's outputs."""
         return self.readout.weight.shape[0]
 
     def add_class(self) -> int:

@@ -93,6 +93,8 @@ what a run keeps, so that its settings have the same hash as before."""
 
 
 class Section(BaseModel):
+    """A section: no unknown keys, no infinite numbers."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 

@@ -18,7 +18,7 @@ import synaptrace as st
 from synaptrace import native, rules
 from synaptrace.bench import jax_peer, torch_peers
 from synaptrace.bench.cases import Case, Parts, make
-from synaptrace.bench.measure import Job
+from synaptrace.cost.process import Job
 from synaptrace.rules.tp.reference import Oracle
 
 RATE = 1e-7

@@ -23,6 +23,7 @@ import synaptrace as st
 from synaptrace import native
 from synaptrace.bench import measure, peers, roofline, scaling
 from synaptrace.bench.cases import CASES, Case, Parts, make
+from synaptrace.cost import process
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 
@@ -68,7 +69,7 @@ def measure_case(
     for row in rows:
         row.ratios = {k: medians[v] / row.median for k, v in AGAINST.items() if v in medians}
         if memory:
-            row.peak_bytes = measure.peak_memory(
+            row.peak_bytes = process.peak_memory(
                 peers.build, row.contender, case, batch, threads=torch.get_num_threads()
             )
         if case.dense and row.contender.startswith("TP"):

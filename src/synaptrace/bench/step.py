@@ -15,8 +15,9 @@ import torch
 from synaptrace import rules
 from synaptrace.bench import measure, speed
 from synaptrace.bench.cases import SHD, VGG9, make
-from synaptrace.bench.measure import Job
 from synaptrace.bench.peers import adam
+from synaptrace.cost import process
+from synaptrace.cost.process import Job
 from synaptrace.drawing import figure, save
 from synaptrace.seeds import generator
 
@@ -48,7 +49,7 @@ def run_vgg(options: argparse.Namespace) -> None:
             del jobs
             tp, bptt = (measure.spread(taken[name])[0] for name in ("tp", "bptt"))
             tp_mib, bptt_mib = (
-                measure.peak_memory(vgg, name, batch, steps) / 2**20 for name in ("tp", "bptt")
+                process.peak_memory(vgg, name, batch, steps) / 2**20 for name in ("tp", "bptt")
             )
             rows.append((batch, steps, tp, bptt, tp_mib, bptt_mib))
             times = f"{tp:.2f}\t{bptt:.2f}\t{bptt / tp:.2f}"

@@ -53,6 +53,7 @@ class Parser(argparse.ArgumentParser):
     """Complains in one line, and knows no abbreviations."""
 
     def error(self, message: str) -> NoReturn:
+        """One line for a wrong word, as for any other bad input."""
         raise UserError(f"{message}; see {self.prog} --help")
 
 

@@ -1,0 +1,1 @@
+"""What training and inference cost: bytes by purpose, operations, energy, and budgets."""

@@ -33,6 +33,7 @@ class Moments(torch.optim.Optimizer):
         super().__init__(parameters, {})
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Make the moments that Adam would have, and nothing else."""
         for parameter in (p for group in self.param_groups for p in group["params"]):
             state = self.state[parameter]
             if parameter.grad is not None and not state:

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from synaptrace import build as networks
-from synaptrace.bench.measure import Job, peak_memory
 from synaptrace.compare.rule_variants import Contender, contender
 from synaptrace.cost import count
+from synaptrace.cost.process import Job, peak_memory
 from synaptrace.cost.profiling import PURPOSES, Measured, measure
 from synaptrace.errors import UserError
 from synaptrace.network import Network

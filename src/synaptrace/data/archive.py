@@ -53,7 +53,8 @@ STREAMS: dict[bytes, Callable[..., Any]] = {
 class Readable(Protocol):
     """What unpacking needs of a stream."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes."""
 
 
 def unpack(file: Path, folder: Path) -> bool:
@@ -237,6 +238,7 @@ class _Bounded:
         self.count, self.head = 0, b""
 
     def read(self, size: int) -> bytes:
+        """At most ``size`` bytes."""
         got, self.head = self.head[:size], self.head[size:]
         if len(got) < size:
             more = self.stream.read(size - len(got))

@@ -49,6 +49,7 @@ class Column:
         self.file.write(bytes(HEADER))
 
     def add(self, array: Array) -> None:
+        """One more piece (n, …) at the end, of the first one's kind."""
         if array.dtype != self.dtype or array.shape[1:] != self.shape:
             kind = f"{array.dtype} {array.shape[1:]}"
             raise TypeError(f"{self.path.stem}: {kind} after {self.dtype} {self.shape}")
@@ -56,6 +57,7 @@ class Column:
         self.rows += len(array)
 
     def close(self) -> None:
+        """Write the header, which knows the number of rows now."""
         description = np.lib.format.dtype_to_descr(self.dtype)
         header = {"descr": description, "fortran_order": False, "shape": (self.rows, *self.shape)}
         magic = np.lib.format.magic(1, 0)
@@ -86,6 +88,11 @@ def fill(
     read: Callable[[Item], Iterable[Sample]],
     skip_bad: bool,
 ) -> None:
+    """Write the samples of all ``items`` into ``folder``, a file a column.
+
+    Raises:
+        UserError: an item that can't be read, unless ``skip_bad``; no sample at all.
+    """
     from tqdm import tqdm
 
     columns: dict[str, Column] = {}

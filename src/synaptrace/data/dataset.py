@@ -59,7 +59,8 @@ class Dataset(Protocol):
     """Anything with ``meta`` and ``batches`` can be trained on."""
 
     @property
-    def meta(self) -> Meta: ...
+    def meta(self) -> Meta:
+        """What it says about itself."""
 
     def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """The batches of a split; none where the split doesn't exist.

@@ -52,6 +52,7 @@ class Download:
 
     @property
     def file(self) -> str:
+        """The name under which it is kept: its own, or the last part of the address."""
         return self.name or self.url.split("?")[0].rsplit("/", 1)[-1]
 
 

@@ -107,6 +107,7 @@ class Sight:
 
     @property
     def measured(self) -> list[tuple[ArrayDataset, str]]:
+        """What is measured before and after, each under its name."""
         return [(self.seen, "query"), (self.old, "general")]
 
 

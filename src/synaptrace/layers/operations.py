@@ -68,6 +68,7 @@ class Native(Plain):
     def fire(
         self, current: Tensor, u: Tensor, samples: int, other: float
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Plain.fire`, in one pass."""
         return maps.fire(self.layer.neuron, current, u, samples, other)
 
 

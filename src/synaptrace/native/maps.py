@@ -23,9 +23,12 @@ class Layered(Protocol):
     """What `obstacle` asks of a network."""
 
     @property
-    def layers(self) -> Iterable[Any]: ...
+    def layers(self) -> Iterable[Any]:
+        """The hidden layers."""
+
     @property
-    def readout(self) -> Any: ...
+    def readout(self) -> Any:
+        """The readout, whose weight has the network's dtype and device."""
 
 
 def obstacle(net: Layered) -> str | None:

@@ -8,6 +8,8 @@ from ctypes import c_double, c_int64, c_void_p
 
 
 class Matrix(ctypes.Structure):
+    """A weight, its gradient and Adam's moments and constants."""
+
     _fields_ = (
         *((name, c_void_p) for name in ("weight", "grad", "mean", "square")),
         *((name, c_int64) for name in ("has_grad", "step")),
@@ -16,6 +18,8 @@ class Matrix(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
+    """A dense layer: sizes, neuron and weights."""
+
     _fields_ = (
         *((name, c_int64) for name in ("inputs", "outputs", "hard", "surrogate")),
         *((name, c_double) for name in ("threshold", "beta", "lam", "scale")),
@@ -25,6 +29,8 @@ class Layer(ctypes.Structure):
 
 
 class Job(ctypes.Structure):
+    """A sequence of a dense network, to learn from or to infer."""
+
     _fields_ = (
         *((name, c_int64) for name in ("is_double", "learn", "steps", "batch", "layers")),
         *((name, c_int64) for name in ("classes", "rows", "capacity", "every", "threads")),
@@ -42,6 +48,8 @@ class Job(ctypes.Structure):
 
 
 class Fire(ctypes.Structure):
+    """A step of neurons on maps."""
+
     _fields_ = (
         *((name, c_int64) for name in ("is_double", "rows", "size", "samples", "hard")),
         ("surrogate", c_int64),
@@ -52,6 +60,8 @@ class Fire(ctypes.Structure):
 
 
 class Spread(ctypes.Structure):
+    """Errors of pooled maps, spread to the neurons: g = p*(δ) ⊙ σ'."""
+
     _fields_ = (
         *((name, c_int64) for name in ("is_double", "rows", "height", "width", "channels")),
         ("pool", c_int64),
@@ -61,6 +71,8 @@ class Spread(ctypes.Structure):
 
 
 class Convolution(ctypes.Structure):
+    """A convolution of spikes, forward or its gradient."""
+
     _fields_ = (
         *((name, c_int64) for name in ("rows", "height", "width", "inputs", "outputs")),
         *((name, c_void_p) for name in ("x", "g", "out", "parts", "work")),

@@ -34,14 +34,17 @@ class Stateful(nn.Module):
 
     @property
     def net(self) -> Network:
+        """The network that it learns on."""
         return self._net[0]
 
     @property
     def classes(self) -> int:
+        """The network's classes."""
         return self.net.classes
 
     @property
     def batch(self) -> int:
+        """Samples of the present batch."""
         return len(self.state["labels"][0])
 
     def sample_weight(self, running: Tensor | None) -> Tensor | float:

@@ -98,11 +98,13 @@ class SynapseTraces(SampleStream):
         super()._flush()
 
     def pass_over(self, steps: int) -> None:
+        """As `Rule.pass_over`, the waiting ones too."""
         super().pass_over(steps)
         for waiting in self.waiting.values():
             waiting.steps += steps
 
     def tensors(self) -> dict[str, list[Tensor]]:
+        """As `Rule.tensors`, with what steps that wait together take."""
         kept = super().tensors()
         room = [tensor for waiting in self.waiting.values() for tensor in waiting.room]
         return kept | ({"waiting": room} if room else {})

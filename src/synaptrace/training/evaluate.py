@@ -32,6 +32,7 @@ class Score:
 
     @property
     def samples(self) -> int:
+        """Samples that were evaluated."""
         return int(self.confusion.sum())
 
     @property

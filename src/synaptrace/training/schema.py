@@ -20,6 +20,8 @@ Settings = dict[str, Any]
 
 
 class Stored(BaseModel):
+    """What a file holds; keys of other versions are left alone."""
+
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 

@@ -159,14 +159,17 @@ class Features:
 
     @property
     def channels(self) -> int:
+        """Inputs that a network sees at each step."""
         return self.mel.bands * {"features": 3, "delta": 2, "lif": 1}[self.encoding]
 
     @property
     def spec(self) -> dict[str, Any]:
+        """The settings as JSON-able values; `from_spec` reads them back."""
         return asdict(self) | {"mean": list(self.mean), "deviation": list(self.deviation)}
 
     @staticmethod
     def from_spec(spec: Mapping[str, Any]) -> Features:
+        """Features from what `spec` gave."""
         given = dict(spec) | {"mel": Mel(**spec["mel"])}
         given |= {name: tuple(spec[name]) for name in ("mean", "deviation")}
         return Features(**given)
@@ -252,6 +255,7 @@ def causal_step(features: Features, state: Stream | None, samples: Tensor) -> tu
 
 
 def log_power(power: Tensor) -> Tensor:
+    """Logarithm of power of any shape, bounded below by `FLOOR`."""
     return torch.log(power + FLOOR)
 
 

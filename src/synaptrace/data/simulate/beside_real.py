@@ -33,6 +33,7 @@ MOST = 8
 
 
 def main(options: argparse.Namespace) -> None:
+    """Compare, fit first where asked, and print a line a quantity."""
     real = read(options.path, options.real)
     constants: dict[str, Any] = {"rows": atis.ROWS, "columns": atis.COLUMNS}
     jitter = atis.JITTER
@@ -151,6 +152,7 @@ def draw(real: Tensor, simulated: Tensor, path: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("--data.path", dest="path", type=Path, help="the folder of MNIST")
     parser.add_argument(
         "--data.real", dest="real", type=Path, required=True, help="the folder of N-MNIST"

@@ -110,6 +110,7 @@ class Camera:
 
     @property
     def steps(self) -> int:
+        """Steps of a recording."""
         return len(self.path) - 1
 
     def record(self, images: Tensor, generator: torch.Generator) -> Tensor:

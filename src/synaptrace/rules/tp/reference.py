@@ -144,6 +144,7 @@ def pairwise(trace: Tensor) -> Tensor:
 
 
 def pool(s: Tensor, kind: list[Any]) -> Tensor:
+    """Spikes (B, c, h, w) pooled, by kind and size."""
     name, size = kind
     kinds: dict[str, Any] = {
         "max": F.max_pool2d,
@@ -155,6 +156,7 @@ def pool(s: Tensor, kind: list[Any]) -> Tensor:
 
 
 def each(value: Any, i: int) -> float:
+    """Layer i's number, of one for all or one for each."""
     return float(value if isinstance(value, float | int) else value[i])
 
 
