@@ -1,5 +1,6 @@
 """Settings: layers over one another, every key and type checked, one clear line for the rest."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ import yaml
 from synaptrace import config, rules
 from synaptrace.config import resolve
 from synaptrace.errors import UserError
+from synaptrace.neuron import LIF
+from synaptrace.sections import LATER, SAID, TYPES, section_of
+from synaptrace.training import job
+from synaptrace.training.loop import fit
 
 
 def test_the_default_is_the_embedded_digits() -> None:
@@ -114,3 +119,34 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     file.write_text("trian: {lr: 1}")
     with pytest.raises(UserError, match="trian: no such section"):
         resolve(file=file)
+
+
+def test_defaults_are_those_of_the_signatures_and_no_entry_is_stale() -> None:
+    models = [section_of("model", kind) for kind in ("mlp", "conv", "vgg")]
+    made = {section: [section_of(section)] for section in SAID} | {"model": models}
+    for section, said in SAID.items():
+        assert said.keys() == {key for kind in made[section] for key in kind.model_fields}
+    assert TYPES.keys() <= {f"{section}.{key}" for section in SAID for key in SAID[section]}
+    assert LATER.keys() <= {*SAID, *rules.NAMES}
+    spec = LIF().spec
+    assert section_of("neuron")().model_dump() == spec
+    fields = section_of("train").model_fields
+    wanted = inspect.signature(fit).parameters
+    assert {key: field.default for key, field in fields.items()} == {
+        key: wanted[key].default for key in fields
+    }
+
+
+def test_an_adaptive_threshold_can_be_set() -> None:
+    said = {"rule.name": "eprop", "neuron.adaptation": "0.3", "model.hidden": "[8]"}
+    config = resolve(overrides=said)
+    assert config.neuron["adaptation"] == 0.3
+    assert "adaptation_decay" not in config.neuron  # at its default, as before
+    dataset = job.load_data(config)
+    net, _ = job.build(config, dataset)
+    assert net.layers[0].neuron.adaptation == 0.3
+    assert net.layers[0].neuron.adaptation_decay == 0.99
+    for key, bad in (("neuron.adaptation", "-1"), ("neuron.adaptation_decay", "2")):
+        wrong = resolve(overrides=said | {key: bad})
+        with pytest.raises(UserError, match=rf"{key}: .* is not"):
+            job.build(wrong, dataset)

@@ -8,8 +8,8 @@ import pytest
 
 import synaptrace as st
 from synaptrace import cli
-from synaptrace.compare.rule_variants import contender
-from synaptrace.cost import axes, budget
+from synaptrace.compare.rule_variants import Contender, contender
+from synaptrace.cost import axes, budget, count
 from synaptrace.cost.workload import Workload
 
 WHERE = Workload(st.mlp(30, [20], 4).spec, batch=8, steps=10)
@@ -56,6 +56,10 @@ def test_the_command_leaves_a_picture_and_tables(
     assert len(rows) == 3 * len(axes.GRIDS["classes"])
 
 
+def bytes_of(where: Workload, one: Contender, form: str) -> float:
+    return budget.bytes_of(count.count(where.spec, one, where.batch, where.steps), form)
+
+
 @pytest.mark.parametrize("label", ["tp", "bptt", "eprop", "tp:contrast=class", "readout-only"])
 def test_what_fits_fits_and_one_more_does_not(label: str) -> None:
     one, size = contender(label), 40_000
@@ -63,10 +67,10 @@ def test_what_fits_fits_and_one_more_does_not(label: str) -> None:
     for form in budget.FORMS:
         largest = found.batch[form]
         inside, outside = (axes.workload_at(WHERE, "batch", largest + n) for n in (0, 1))
-        assert budget.bytes_of(inside, one, form) <= size < budget.bytes_of(outside, one, form)
+        assert bytes_of(inside, one, form) <= size < bytes_of(outside, one, form)
         least = axes.workload_at(WHERE, "batch", 2 if label == "tp" else 1)
         inside, outside = (axes.workload_at(least, "width", found.hidden[form] + n) for n in (0, 1))
-        assert budget.bytes_of(inside, one, form) <= size < budget.bytes_of(outside, one, form)
+        assert bytes_of(inside, one, form) <= size < bytes_of(outside, one, form)
     assert found.batch["SGD, 16 bit"] > found.batch["SGD, 32 bit"] >= found.batch["Adam, 32 bit"]
     assert set(budget.fit(WHERE, one, 100).batch.values()) == {0}
 

@@ -205,6 +205,8 @@ def test_a_runs_settings_keep_their_hash(tmp_path: Path) -> None:
     assert {name: digest(resolve(preset=name)) for name in before} == before
     said = {"train.lr_readout": "null", "rule.temperature": "1.0", "rule.eligibility": "false"}
     assert digest(resolve(preset="digits", overrides=said)) == before["digits"]
+    said = {"neuron.adaptation": "0", "neuron.adaptation_decay": "0.99"}
+    assert digest(resolve(preset="digits", overrides=said)) == before["digits"]
     more = {"train.lr_readout": "2e-2", "rule.temperature": "auto", "rule.eligibility": "true"}
     found = resolve(preset="digits", overrides=more)
     assert found.train["lr_readout"] == 2e-2

@@ -13,27 +13,25 @@ and fills in the defaults, so that a run's config.yaml says all there is to know
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
 from synaptrace import yaml_files
 from synaptrace.errors import UserError, short
 from synaptrace.files import expand_user
-from synaptrace.sections import LATER, MODELS, SECTIONS, Mlp, Section
+from synaptrace.sections import LATER, NAMED, SAID, Section, section_of
 from synaptrace.yaml_files import Text, read_as
 
 Layers = dict[str, Any]
 DEFAULT_PRESET = "digits"
 ABOUT = ("description", "published")
 """Keys of a preset that say what it is and set nothing."""
-NAMED = {"data": "name", "rule": "name", "model": "kind"}
-AS_WRITTEN = ("data.path", *(f"{section}.{key}" for section, key in NAMED.items()))
+AS_WRITTEN = ("data.path", *(f"{section}.{key}" for section, (key, _) in NAMED.items()))
 """Settings of the command line that are taken as they stand."""
 MOST_SEEDS = 10_000
 FLOAT_MAX = 3.4028234663852886e38
@@ -96,38 +94,20 @@ def resolve(
 def check(name: str, layers: Layers, seeds: int) -> Config:
     """Every key and type, defaults filled in. Raises UserError naming the key."""
     for key in layers:
-        if key not in SECTIONS and key not in ABOUT and key not in ("name", "seeds"):
-            raise UserError(f"{key}: no such section; there are {', '.join(SECTIONS)}")
+        if key not in SAID and key not in ABOUT and key not in ("name", "seeds"):
+            raise UserError(f"{key}: no such section; there are {', '.join(SAID)}")
     if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
         raise UserError(f"seeds: {short(seeds)} is not a positive number up to {MOST_SEEDS}")
     values = {}
-    for section, kind in SECTIONS.items():
+    for section in SAID:
         given = layers.get(section) or {}
+        which = None
         if section in NAMED and isinstance(given, Mapping):
-            key = NAMED[section]
-            kind = options_of(section, str(given.get(key, kind.model_fields[key].default)))
-        values[section] = validate(section, kind, given)
+            which = str(given.get(*NAMED[section]))
+        values[section] = validate(section, section_of(section, which), given)
     if values["data"]["path"] is not None:  # so that a run can go on from another folder
         values["data"]["path"] = str(expand_user(values["data"]["path"], "data.path").absolute())
     return Config(name=name, seeds=seeds, **values)
-
-
-def options_of(section: str, name: str) -> type[Section]:
-    """The section as the data set, the rule or the kind of model ``name`` has it."""
-    if section == "model":
-        return MODELS.get(name, Mlp)
-    from synaptrace import data, rules
-
-    options = data.options(name) if section == "data" else rules.options(name)
-    fields: dict[str, Any] = {
-        key: (
-            Any if option.annotation is inspect.Parameter.empty else option.annotation,
-            ... if option.default is inspect.Parameter.empty else option.default,
-        )
-        for key, option in options.items()
-    }
-    made: type[Section] = create_model(name, __base__=SECTIONS[section], **fields)
-    return made
 
 
 def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,11 +170,9 @@ def merge(below: Layers, above: Mapping[str, Any]) -> Layers:
         if not isinstance(old, Mapping) or not isinstance(values, Mapping):
             merged[section] = values
             continue
-        key = NAMED.get(section)
-        if key in values and section in SECTIONS:
-            default = SECTIONS[section].model_fields[str(key)].default
-            if values[key] != old.get(key, default):
-                old = {}
+        key, default = NAMED.get(section, (None, None))
+        if key in values and values[key] != old.get(key, default):
+            old = {}
         merged[section] = {**old, **values}
     return merged
 
@@ -204,10 +182,10 @@ def nested(overrides: Mapping[str, str]) -> Layers:
     layers: Layers = {}
     for name, text in overrides.items():
         section, _, key = name.partition(".")
-        if section not in SECTIONS or not key:
+        if section not in SAID or not key:
             raise UserError(
                 f"--{name}: no such option; settings are --section.key, with section one of "
-                f"{', '.join(SECTIONS)}"
+                f"{', '.join(SAID)}"
             )
         layers.setdefault(section, {})[key] = text if name in AS_WRITTEN else Text(text)
     return layers
@@ -218,7 +196,7 @@ def read(path: Path) -> Layers:
     layers = yaml_files.read(path, plain=True)
     if not isinstance(layers, dict):
         raise UserError(f"{path}: needs sections such as train:, each with keys and values")
-    for section in SECTIONS.keys() & layers.keys():
+    for section in SAID.keys() & layers.keys():
         if not isinstance(layers[section], dict):
             raise UserError(f"{path}: {section} needs keys and values")
     return layers

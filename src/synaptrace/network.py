@@ -71,10 +71,10 @@ class Network(nn.Module):
     def add_class(self) -> int:
         """Take on one more class, the last; returns its number.
 
-        Its readout row is the mean of the others, so its logit is the mean of theirs and until
-        it has learned it is never the answer: the old classes are told apart as before. (Not so
-        where weights are standardised.) `Rule.add_class` makes a rule follow; an optimizer has to
-        be made anew, as ``readout.weight`` is another parameter.
+        The new class starts with the mean of the readout's rows, so its logit is the mean of the
+        others' logits and it is never the answer. Predictions stay what they were until it has
+        learned, unless weights are standardised. Call `Rule.add_class` so that a rule follows, and
+        make a new optimizer, as ``readout.weight`` is another parameter.
         """
         readout = self.readout
         weight = readout.weight.detach()
@@ -94,9 +94,9 @@ class Network(nn.Module):
     def initial_state(self, batch: int) -> State:
         """Zeros: every sample starts at rest."""
         like = self.readout.weight
-        rest = tuple(like.new_zeros(batch, *layer.shape) for layer in self.layers)
-        adaptation = rest if self.adaptive else ()
-        return State(rest, rest, like.new_zeros(batch, self.classes), adaptation)
+        zeros = tuple(like.new_zeros(batch, *layer.shape) for layer in self.layers)
+        adaptation = zeros if self.adaptive else ()
+        return State(zeros, zeros, like.new_zeros(batch, self.classes), adaptation)
 
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One time step.

@@ -1,13 +1,95 @@
-"""The sections of a run's settings: their keys, types, bounds, defaults and meanings."""
+"""The sections of a run's settings, made of the signatures of what they are given to.
+
+An argument of a network, of the neuron or of training is a setting where `SAID` says what it means;
+its default is the signature's, and so is its type where `TYPES` has none for YAML. Every option of
+a data set and of a rule is a setting.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import lru_cache
+from inspect import Parameter, signature
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 """Neurons, channels or pixels of a layer."""
+
+NAMED = {"data": ("name", "digits"), "model": ("kind", "mlp"), "rule": ("name", "tp")}
+"""Sections whose options depend on a name: its key, and its default."""
+
+SAID: dict[str, dict[str, Any]] = {
+    "data": {
+        "name": Field(description="see `synaptrace data list`"),
+        "path": Field(description="where the files lie"),
+        "batch_size": Field(description="samples a batch", ge=1),
+    },
+    "model": {
+        "kind": Field(description="dense, convolutional, VGG"),
+        "hidden": Field(description="neurons of each hidden layer", min_length=1),
+        "channels": Field(
+            description="each layer's channels and pool, as [[32, [max, 2]], [64, [aavg, 2]]]",
+            min_length=1,
+        ),
+        "depth": Field(description="its layers"),
+        "recurrent": Field(description="hidden layers see their own last spikes"),
+        "readout_decay": Field(description="α of the readout, 1 sums for ever", ge=0, le=1),
+        "gain": Field(description="factor on initial weights after layer 1", gt=0),
+        "standardise": Field(description="use standardised weights"),
+        "precision": Field(description="of the products"),
+    },
+    "neuron": {
+        "threshold": Field(description="θ"),
+        "decay": Field(description="β of the membrane; a list: each layer's"),
+        "trace_decay": Field(description="λ of the trace; a list likewise"),
+        "reset": Field(description="subtract θ, or to zero"),
+        "surrogate": Field(description="σ'"),
+        "scale": Field(description="a, the surrogate's scale", gt=0),
+        "adaptation": Field(description="b, how far a spike raises the threshold"),
+        "adaptation_decay": Field(description="ρ, the raise's factor per step"),
+    },
+    "rule": {"name": Field(description="the learning rule")},
+    "train": {
+        "epochs": Field(description="passes over the training samples", ge=1),
+        "lr": Field(description="Adam's learning rate in the first epoch", gt=0),
+        "lr_final": Field(description="in the last (cosine); default lr / 4", ge=0),
+        "lr_readout": Field(
+            description="the readout's own first rate, on the same schedule; default lr", gt=0
+        ),
+        "update": Field(description="optimizer steps: sequence, step, or every so many steps"),
+        "ema": Field(description="evaluate averaged weights; the decay", ge=0, lt=1),
+        "seed": Field(description="of weights, order, augmentation", ge=0),
+        "device": Field(description="cpu, cuda, …"),
+        "threads": Field(description="processor cores; default: PyTorch's", ge=1, le=1024),
+        "paper_protocol": Field(description="also report the best test epoch, as papers do"),
+        "tensorboard": Field(description="write TensorBoard curves too"),
+    },
+}
+"""What each setting means, and its bounds."""
+
+TYPES: dict[str, Any] = {
+    "data.path": str | None,
+    "data.batch_size": int | None,
+    "model.hidden": list[Width],
+    "model.channels": list[tuple[Width, tuple[str, Width]]],
+    "model.depth": Literal[6, 9, 12],
+    "model.precision": Literal["float32", "bfloat16"],
+    "neuron.surrogate": Literal["atan", "fast_sigmoid", "triangle"],
+    "train.update": Literal["sequence", "step"] | int,
+}
+"""Of settings whose argument takes more than YAML can say, or is checked by no type."""
+
+DEFAULTS: dict[str, Any] = {"model.hidden": [200], "model.depth": 9}
+"""Of settings that the signature wants to be told."""
+
+LATER = {
+    "neuron": ("adaptation", "adaptation_decay"),
+    "train": ("lr_readout",),
+    "tp": ("eligibility", "temperature", "margin"),
+}
+"""Options that version 0.1.0 had not, by section or rule. At their defaults they are left out of
+what a run keeps, so that its settings have the same hash as before."""
 
 
 class Section(BaseModel):
@@ -16,96 +98,60 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Mlp(Section):
-    """A dense network (`synaptrace.mlp`)."""
+@lru_cache
+def section_of(section: str, name: str | None = None) -> type[Section]:
+    """The section's keys, types, bounds, defaults and meanings.
 
-    kind: Literal["mlp", "conv", "vgg"] = Field("mlp", description="dense, convolutional, VGG")
-    hidden: list[Width] = Field([200], description="neurons of each hidden layer", min_length=1)
-    recurrent: bool = Field(False, description="hidden layers see their own last spikes")
-    readout_decay: float = Field(1.0, description="α of the readout, 1 sums for ever", ge=0, le=1)
-    gain: float = Field(1.0, description="factor on initial weights after layer 1", gt=0)
-    standardise: bool = Field(False, description="use standardised weights")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products")
+    Args:
+        name: the data set, the rule or the kind of model that has them; None: what all data sets
+            and rules have, and the dense network.
 
+    Raises:
+        UserError: no such data set or rule.
+    """
+    from synaptrace import data, rules
 
-class Conv(Section):
-    """A convolutional network (`synaptrace.conv`)."""
-
-    kind: Literal["conv"] = "conv"
-    channels: list[tuple[Width, tuple[str, Width]]] = Field(
-        description="each layer's channels and pool, as [[32, [max, 2]], [64, [aavg, 2]]]",
-        min_length=1,
-    )
-    readout_decay: float = Field(1.0, ge=0, le=1)
-    gain: float = Field(1.0, gt=0)
-    standardise: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-
-class Vgg(Section):
-    """A published VGG (`synaptrace.vgg`)."""
-
-    kind: Literal["vgg"] = "vgg"
-    depth: Literal[6, 9, 12] = Field(9, description="its layers")
-    readout_decay: float = Field(1.0, ge=0, le=1)
-    standardise: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
+    fields: dict[str, Any] = {}
+    if section in NAMED:
+        key, default = NAMED[section]
+        kind: Any = Literal["mlp", "conv", "vgg"] if section == "model" else str
+        fields[key] = (Annotated[kind, SAID[section][key]], default)
+    for key, argument in arguments(section, name).items():
+        if key not in SAID[section] or key in fields:
+            continue
+        kind = TYPES.get(f"{section}.{key}", argument.annotation)
+        found = DEFAULTS.get(f"{section}.{key}", argument.default)
+        fields[key] = (Annotated[kind, SAID[section][key]], needed(found))
+    if name is not None and section in ("data", "rule"):
+        options = data.options(name) if section == "data" else rules.options(name)
+        for key, option in options.items():
+            kind = Any if option.annotation is Parameter.empty else option.annotation
+            fields[key] = (kind, needed(option.default))
+    made: type[Section] = create_model(name or section, __base__=Section, **fields)
+    return made
 
 
-MODELS: dict[str, type[Section]] = {"mlp": Mlp, "conv": Conv, "vgg": Vgg}
+def arguments(section: str, name: str | None) -> dict[str, Parameter]:
+    """The arguments of what the section is given to: a public name, found when it is asked for."""
+    import synaptrace as st
+    from synaptrace import data
+
+    models = {"conv": st.conv, "vgg": st.vgg}
+    takers: dict[str, Any] = {
+        "data": data.load, "model": models.get(name or "", st.mlp), "neuron": st.LIF,
+        "train": st.fit,
+    }  # fmt: skip
+    if section not in takers:
+        return {}
+    # (What `data.load` returns has no name until PyTorch is imported.)
+    found = dict(signature(takers[section], eval_str=section != "data").parameters)
+    if section == "neuron":  # the surrogate by its name and scale, as `LIF.from_spec` takes them
+        found |= signature(st.ATan, eval_str=True).parameters
+        spec = st.LIF().spec
+        return {key: each.replace(default=spec[key]) for key, each in found.items()}
+    return found
 
 
-class Neuron(Section):
-    """The leaky integrate-and-fire neuron."""
-
-    threshold: float = Field(1.0, description="θ")
-    decay: float | list[float] = Field(0.9, description="β of the membrane; a list: each layer's")
-    trace_decay: float | list[float] = Field(0.9, description="λ of the trace; a list likewise")
-    reset: Literal["soft", "hard"] = Field("soft", description="subtract θ, or to zero")
-    surrogate: Literal["atan", "fast_sigmoid", "triangle"] = Field("atan", description="σ'")
-    scale: float = Field(1.0, description="a, the surrogate's scale", gt=0)
-
-
-class Train(Section):
-    """The training loop (`synaptrace.fit`)."""
-
-    epochs: int = Field(30, description="passes over the training samples", ge=1)
-    lr: float = Field(3e-3, description="Adam's learning rate in the first epoch", gt=0)
-    lr_final: float | None = Field(None, description="in the last (cosine); default lr / 4", ge=0)
-    lr_readout: float | None = Field(
-        None, description="the readout's own first rate, on the same schedule; default lr", gt=0
-    )
-    update: Literal["sequence", "step"] | int = Field(
-        "sequence", description="optimizer steps: sequence, step, or every so many steps"
-    )
-    ema: float | None = Field(None, description="evaluate averaged weights; the decay", ge=0, lt=1)
-    seed: int = Field(0, description="of weights, order, augmentation", ge=0)
-    device: str = Field("cpu", description="cpu, cuda, …")
-    threads: int | None = Field(
-        None, description="processor cores; default: PyTorch's", ge=1, le=1024
-    )
-    paper_protocol: bool = Field(False, description="also report the best test epoch, as papers do")
-    tensorboard: bool = Field(False, description="write TensorBoard curves too")
-
-
-class Data(Section):
-    """What every data set has; each adds options of its own (`options_of`)."""
-
-    name: str = Field("digits", description="see `synaptrace data list`")
-    path: str | None = Field(None, description="where the files lie")
-    batch_size: int | None = Field(None, description="samples a batch", ge=1)
-
-
-class RuleName(Section):
-    """What every rule has; each adds options of its own (`options_of`)."""
-
-    name: str = Field("tp", description="the learning rule")
-
-
-LATER = {"Train": ("lr_readout",), "tp": ("eligibility", "temperature", "margin")}
-"""Options that version 0.1.0 had not, by section or rule. At their defaults they are left out of
-what a run keeps, so that its settings have the same hash as before."""
-
-SECTIONS: dict[str, type[Section]] = {
-    "data": Data, "model": Mlp, "neuron": Neuron, "rule": RuleName, "train": Train,
-}  # fmt: skip
+def needed(default: Any) -> Any:
+    """A default as pydantic has it."""
+    return ... if default is Parameter.empty else default

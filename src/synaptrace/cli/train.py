@@ -11,7 +11,7 @@ from typing import Any
 
 from synaptrace.config import resolve
 from synaptrace.names import printed
-from synaptrace.sections import MODELS, SECTIONS
+from synaptrace.sections import SAID, section_of
 
 FEW = 100
 """Samples below which a figure is said to stand on few."""
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def settings() -> list[str]:
     """One line a setting: its name, default and meaning."""
     lines = []
-    for section, kind in {**SECTIONS, "model": MODELS["mlp"]}.items():
-        for key, field in kind.model_fields.items():
+    for section in SAID:
+        for key, field in section_of(section).model_fields.items():
             default = "" if field.default is None else f" ({field.default})"
             lines.append(row(f"{section}.{key}", f"{field.description}{default}"))
     lines.append(row("model.channels", "conv: channels and pools, [[32, [max, 2]], …]"))
@@ -56,7 +56,7 @@ def settings() -> list[str]:
 
 
 def row(name: str, meaning: str) -> str:
-    return f"  {'--' + name:<24}{meaning}"
+    return f"  {'--' + name:<27}{meaning}"
 
 
 def run(options: argparse.Namespace) -> int:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synaptrace.config import Config, nested, options_of, resolve, validate
+from synaptrace.config import Config, nested, resolve, validate
 from synaptrace.errors import UserError
+from synaptrace.sections import section_of
 from synaptrace.training import run as runs
 from synaptrace.training import schema
 
@@ -131,7 +132,7 @@ def plan(
             raise UserError(f"--rules: {label!r}: learning rates are name:rates=1e-4/3e-4")
         found = resolve(preset=preset, file=file, overrides={**base, **own})
         said = nested(own)["rule"]  # a preset's rule may be this one, with options nobody named
-        rule = validate("rule", options_of("rule", said["name"]), said)
+        rule = validate("rule", section_of("rule", said["name"]), said)
         configs[label] = found.model_copy(update={"rule": rule})
         grids[label] = grid or tuple(rates)
     if out is None:

@@ -16,6 +16,7 @@ from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.rules.tp.targets import Targets
+from synaptrace.sections import section_of
 from synaptrace.yaml_files import Text
 
 AS_PUBLISHED = "tp:as-published"
@@ -76,7 +77,7 @@ def contender(label: str, readout_decay: float = 1.0) -> Contender:
         if not equals:
             raise UserError(f"--rules: {label!r} should be name:option=value")
         given[key] = Text(value)
-    settings = config.validate("rule", config.options_of("rule", name), given)
+    settings = config.validate("rule", section_of("rule", name), given)
     del settings["name"]
     if name == "tp":
         settings["engine"] = "torch"

@@ -84,23 +84,34 @@ def crossings(
     one: Contender, tp: Contender, grid: Sequence[int],
     at: Callable[[int, Contender], dict[str, int]],
 ) -> list[Crossing]:  # fmt: skip
-    """Where ``one`` and TP change places, found within the grid's steps by halving them."""
+    """Where ``one`` and TP change places, found within the grid's steps."""
     found = []
     for quantity in ("own", "kept"):
 
-        def ahead(value: int, quantity: str = quantity) -> bool:
-            return at(value, tp)[quantity] < at(value, one)[quantity]
+        def behind(value: int, quantity: str = quantity) -> int:
+            return at(value, tp)[quantity] - at(value, one)[quantity]
 
-        sides = [ahead(value) for value in grid]
+        sides = [behind(value) < 0 for value in grid]
         for low, high, before, after in zip(grid, grid[1:], sides, sides[1:], strict=False):
             if before == after:
                 continue
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if ahead(middle) == before else (low, middle)
+            high = first(behind if before else lambda v: -1 - behind(v), low, high)
             smaller = tp.label if after else one.label
             found.append(Crossing(one.label, quantity, high, smaller))
     return found
+
+
+def first(size: Callable[[int], float], low: int, high: int) -> int:
+    """The first number above ``low`` from which ``size`` isn't negative, as it is at ``low`` but
+    not at ``high``: where the line between the two is at zero, and one beside it; or halfway, where
+    that hasn't narrowed them."""
+    while high - low > 1:
+        below, above = size(low), size(high)
+        guess = low + int((high - low) * below / (below - above))
+        for value in (guess, guess + 1, (low + high) // 2):
+            if low < value < high:
+                low, high = (value, high) if size(value) < 0 else (low, value)
+    return high
 
 
 def sweep(

@@ -7,12 +7,13 @@ Everything counts: weights, gradients, moments, all that the rule keeps, input a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from synaptrace.compare.rule_variants import Contender
 from synaptrace.cost import count
-from synaptrace.cost.axes import workload_at
+from synaptrace.cost.axes import first, workload_at
 from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
 from synaptrace.text_table import tabbed
@@ -43,13 +44,8 @@ def parse(text: str) -> int:
     return int(float(match[1]) * UNITS[match[2]])
 
 
-def bytes_of(where: Workload, one: Contender, form: str) -> float:
-    """Bytes of a training in one of `FORMS`."""
-    return in_form(count.count(where.spec, one, where.batch, where.steps), form)
-
-
-def in_form(counted: dict[str, int], form: str) -> float:
-    """The same of bytes by purpose."""
+def bytes_of(counted: Mapping[str, int], form: str) -> float:
+    """Bytes of a training in one of `FORMS`, from those by purpose (`count.count`)."""
     moments, size = FORMS[form]
     return size * (sum(counted.values()) - (0 if moments else counted["optimizer"]))
 
@@ -57,20 +53,21 @@ def in_form(counted: dict[str, int], form: str) -> float:
 def fit(where: Workload, one: Contender, budget: int) -> Fit:
     """The largest batch and hidden layer for ``one`` within ``budget`` bytes."""
     least = 2 if one.options.get("contrast") in ("batch", "sample") else 1
-
-    def at_batch(form: str) -> Callable[[int], float]:
-        return lambda b: bytes_of(workload_at(where, "batch", b), one, form)
-
     smallest = workload_at(where, "batch", least)
 
-    def at_width(form: str) -> Callable[[int], float]:
-        return lambda h: bytes_of(workload_at(smallest, "width", h), one, form)
+    @cache
+    def counted(axis: str, value: int) -> dict[str, int]:
+        at = workload_at(where if axis == "batch" else smallest, axis, value)
+        return count.count(at.spec, one, at.batch, at.steps)
 
-    dense = where.spec["kind"] == "mlp"
+    def size(axis: str, form: str, value: int) -> float:
+        return bytes_of(counted(axis, value), form)
+
+    def most(axis: str, least: int) -> dict[str, int]:
+        return {form: largest(partial(size, axis, form), least, budget) for form in FORMS}
+
     return Fit(
-        one.label,
-        {form: largest(at_batch(form), least, budget) for form in FORMS},
-        {form: largest(at_width(form), 1, budget) for form in FORMS} if dense else {},
+        one.label, most("batch", least), most("width", 1) if where.spec["kind"] == "mlp" else {}
     )
 
 
@@ -79,12 +76,13 @@ def largest(size: Callable[[int], float], least: int, budget: int) -> int:
     if size(least) > budget:
         return 0
     low, high = least, 2 * least
-    while high <= MOST and size(high) <= budget:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if size(middle) <= budget else (low, middle)
-    return min(low, MOST)
+    while size(high) <= budget:
+        if high >= MOST:
+            return MOST
+        growth = (size(high) - size(low)) / (high - low)
+        reached = high + int((budget - size(high)) / growth) + 1
+        low, high = high, min(max(2 * high, reached), MOST)
+    return first(lambda n: size(n) - budget - 0.25, low, high) - 1  # sizes are whole or half bytes
 
 
 def text(largest: int) -> str:

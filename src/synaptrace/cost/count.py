@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from synaptrace import build as networks
 from synaptrace.compare.rule_variants import Contender
-from synaptrace.cost.meter import Meter
+from synaptrace.cost.blind import Blind
 from synaptrace.cost.profiling import Make, Watch, watched
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 
-aten, LAST = torch.ops.aten, torch.channels_last
 FEW = 5
 """Steps after which memory that grows with time does so along a line."""
 
@@ -41,29 +40,6 @@ class Moments(torch.optim.Optimizer):
                 state["step"] = parameter.new_empty(())
                 state["exp_avg"] = torch.empty_like(parameter)
                 state["exp_avg_sq"] = torch.empty_like(parameter)
-
-
-class Blind(Meter):  # type: ignore[no-untyped-call]
-    """A meter on the meta device, where labels have no values: `torch.unique` finds ``present``.
-    Convolutions with weights whose channels come last give maps of which these do, as on the CPU.
-    """
-
-    present = 0
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if func is aten._unique2.default:
-            labels: Tensor = args[0]
-            present = labels.new_empty(self.present)
-            made: tuple[Tensor, ...] = present, torch.empty_like(labels), labels.new_empty(0)
-        elif func is aten.convolution.default and args[1].is_contiguous(memory_format=LAST):
-            made = (func(*args, **(kwargs or {})).contiguous(memory_format=LAST),)
-        else:
-            return super().__torch_dispatch__(func, types, args, kwargs)
-        for tensor in made:
-            self._count(tensor, set())
-        return made if len(made) > 1 else made[0]
 
 
 def bare(spec: dict[str, Any]) -> Network:

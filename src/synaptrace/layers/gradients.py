@@ -81,8 +81,9 @@ def add_synapses(parameter: Tensor, g: Tensor, traces: Tensor) -> None:
 class DeferredGradient(nn.Module):
     """A layer whose chain rule through the standardisation can be put off.
 
-    The rule is linear while the weights don't change, so within a sequence the gradients of the
-    standardised weights may be summed up first: ``deferred`` is a list then, of at most one.
+    While the weights don't change, the chain rule is linear, so gradients of the standardised
+    weights can be summed first and go through it once. ``deferred`` is None where they are not put
+    off, else a list that holds the sum so far, or nothing yet.
     """
 
     weight: Tensor

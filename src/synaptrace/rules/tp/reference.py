@@ -8,14 +8,15 @@ t−1 and every layer's input is detached. Source: arXiv 2509.13053.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.network import Network
-from synaptrace.rules.tp import TracesPropagation
+if TYPE_CHECKING:
+    from synaptrace.network import Network
+    from synaptrace.rules.tp import TracesPropagation
 
 
 class _Fire(torch.autograd.Function):
