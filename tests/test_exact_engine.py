@@ -1,6 +1,7 @@
 """Where the native engine steps aside, and what it is given: one result, whatever runs it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -16,6 +17,8 @@ from synaptrace.data.loaders import Loaders
 from synaptrace.errors import UserError
 from synaptrace.native import convolve, library, maps
 from synaptrace.rules.tp import native
+from synaptrace.rules.tp.contrast import Contrast
+from synaptrace.rules.tp.presynaptic import Presynaptic
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -263,6 +266,30 @@ def test_a_subclass_that_changes_no_step_stays_fast() -> None:
     rule = rule_of("native", OnlyRemembers)
     rule.sequence(spiking.events(rule.net), spiking.labels())
     assert "trace" not in rule.state
+
+
+@dataclass(frozen=True)
+class Squared(Contrast):
+    power: int = 1
+
+
+@dataclass(frozen=True)
+class Delayed(Presynaptic):
+    delay: int = 0
+
+
+@pytest.mark.parametrize(
+    ("part", "same", "other"),
+    [("contrast", Squared(), Squared(power=2)), ("presynaptic", Delayed(), Delayed(delay=1))],
+)
+def test_a_variant_that_has_no_mirror_is_left_to_the_plain_path(
+    part: str, same: Any, other: Any
+) -> None:
+    rule = rule_of("auto")
+    for chosen, by_steps in ((same, False), (other, True)):
+        setattr(rule, part, chosen)
+        rule.sequence(spiking.events(rule.net), spiking.labels())
+        assert ("trace" in rule.state) == by_steps
 
 
 @pytest.mark.parametrize("contrast", ["batch", "class"])

@@ -22,6 +22,7 @@ class Sketch(NamedTuple):
     dtype: torch.dtype
 
     def make(self) -> Tensor:
+        """An empty tensor of this kind."""
         return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
 
 

@@ -50,8 +50,8 @@ INERT = (
     "_add_class",
 )  # fmt: skip
 """Methods of a rule that have no part in a sequence, which a subclass may have of its own."""
-MIRRORED = ("kind", "temperature", "margin")
-"""Settings of `Contrast` that the native engine has; of the others it has the defaults."""
+MIRRORED = ("kind", "temperature", "margin", "eligibility")
+"""Settings of `Contrast` and `Presynaptic` that the native engine has; of others, the defaults."""
 
 
 def whole(
@@ -139,7 +139,8 @@ def variant(rule: TracesPropagation) -> str | None:
     changed = overridden(rule, TracesPropagation, *INERT)
     if changed:
         return f"it doesn't know a {changed} of your own"
-    for each in fields(rule.contrast):
-        if each.name not in MIRRORED and getattr(rule.contrast, each.name) != each.default:
-            return f"it knows no {each.name}"
+    for chosen in (rule.contrast, rule.presynaptic):
+        for each in fields(chosen):
+            if each.name not in MIRRORED and getattr(chosen, each.name) != each.default:
+                return f"it knows no {each.name}"
     return None
