@@ -54,3 +54,23 @@ def test_a_batch_of_one_has_no_contrast() -> None:
     net = st.mlp(4, [3], 2)
     with pytest.raises(ValueError, match="contrast='class'"):
         st.TracesPropagation(net).start(torch.tensor([0]))
+
+
+def test_a_label_that_never_spikes_is_said_to() -> None:
+    """Its input sums up to max S / (1 − β), and a silent target stream teaches nothing."""
+    neuron = st.LIF(threshold=1.0, decay=0.77)
+    g = torch.Generator().manual_seed(0)
+    net = st.mlp(12, [40], 36, neuron=neuron, generator=g)
+    rule = st.TracesPropagation(net, contrast="class", generator=g)
+    (doubt,) = rule.doubts()
+    reach = float(rule.label.weight.max()) / (1 - 0.77)
+    assert f"reach {reach:.2g} and spike at 1" in doubt
+    events = torch.ones(50, 8, 12)
+    rule.sequence(events, torch.arange(8))
+    assert rule.rates[0] > 0
+    assert not net.layers[0].weight.grad.any()
+    lower = st.TracesPropagation(net, contrast="class", label_threshold=reach / 2, generator=g)
+    assert not lower.doubts()
+    net.zero_grad()
+    lower.sequence(events, torch.arange(8))
+    assert net.layers[0].weight.grad.any()

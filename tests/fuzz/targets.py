@@ -33,7 +33,7 @@ from synaptrace.data.dataset import Dataset
 from synaptrace.data.sets import kws01
 from synaptrace.data.simulate import nmnist_sim
 from synaptrace.errors import UserError
-from synaptrace.training import job, loop
+from synaptrace.training import checks, job
 
 STEPS = 200_000
 """More than any input of some kilobytes can last."""
@@ -196,7 +196,7 @@ def tried(settings: config.Config) -> None:
     """Everything that is checked before a training begins, on the toy's data."""
     dataset = toy.Toy()
     net, rule = job.build(settings, dataset)
-    loop.check(net, dataset, **settings.train)
+    checks.check(net, dataset, **settings.train)
     if not all(p.isfinite().all() for p in [*net.parameters(), *rule.parameters()]):
         raise Accepted("weights that aren't finite")
 

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.cost import memory_table, workload
     from synaptrace.errors import UserError
-    from synaptrace.training.loop import find_device
+    from synaptrace.training.checks import find_device
 
     for name in ("sweep", "budget", "cost"):
         if getattr(options, name) is not None and (options.counted or options.process):

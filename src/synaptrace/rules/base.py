@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from synaptrace.errors import UserError
-from synaptrace.layers import Conv, Dense
 from synaptrace.network import Network, mask
+from synaptrace.rules.checks import check_network, whole
 from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.options import noting
 
@@ -30,29 +30,6 @@ PURPOSES = {
     "lengths": "records", "losses": "records", "rates": "records", "auxiliary": "auxiliary",
 }  # fmt: skip
 """What every rule's tensors are for, by name."""
-
-
-def whole(what: str, numbers: Any, needed: str) -> Tensor:
-    """``numbers`` as int64, in one piece. Raises UserError where they aren't whole numbers."""
-    if not isinstance(numbers, Tensor):
-        raise UserError(f"{what}: need a tensor, {needed}, got {type(numbers).__name__}")
-    if numbers.is_floating_point() or numbers.is_complex():
-        raise UserError(f"{what}: need {needed}, got {tuple(numbers.shape)} {numbers.dtype}")
-    return numbers.to(torch.int64).contiguous()
-
-
-def check_network(net: Any) -> None:
-    """Raises UserError unless a rule can learn on ``net``."""
-    if not isinstance(net, Network):
-        raise UserError(
-            f"net: a rule needs a synaptrace Network (st.mlp, st.conv or st.vgg makes one), "
-            f"not a {type(net).__name__}"
-        )
-    for name, layer in [*enumerate(net.layers), ("readout", net.readout)]:
-        if not isinstance(layer, Dense | Conv):
-            raise UserError(
-                f"net: layer {name} is a {type(layer).__name__}, no Dense or Conv layer"
-            )
 
 
 @dataclass(frozen=True)
@@ -122,6 +99,10 @@ class Rule(HeldWeights):
     def spec(self) -> dict[str, Any]:
         """The JSON-able description from which `rules.build` makes the rule again."""
         return {"name": self.name, **self.options}
+
+    def doubts(self) -> list[str]:
+        """What a user should hear before a training starts, a line each."""
+        return []
 
     # What a rule fills in.
 

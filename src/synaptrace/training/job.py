@@ -19,7 +19,8 @@ from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint, schema
 from synaptrace.training import run as runs
-from synaptrace.training.loop import Diverged, check, fit
+from synaptrace.training.checks import check
+from synaptrace.training.loop import Diverged, fit
 
 Summary = dict[str, Any]
 Draw = Callable[[Path, Network, Dataset], None]

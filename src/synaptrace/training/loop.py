@@ -21,12 +21,11 @@ from synaptrace.seeds import generator
 from synaptrace.training import lock, schedule
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
+from synaptrace.training.checks import check, find_device
 from synaptrace.training.evaluate import Batch, evaluate
 from synaptrace.training.run import LAST, SUMMARY, write_summary
 from synaptrace.training.state import State, describe, finished
-
-SATURATED = 0.9
-"""Spikes per neuron and step above which a layer's spikes tell little, and it is reported."""
+from synaptrace.training.telling import tell, warn, warn_of_idle_layers
 
 
 class Diverged(UserError):
@@ -107,6 +106,8 @@ def fit(
     if lr_readout is not None:
         options["lr_readout"] = lr_readout
     about = describe(net, rule, dataset.meta, options, config)
+    for doubt in rule.doubts():
+        warn(doubt)
     if run is not None and resume and (run / SUMMARY).exists():
         done, weights = finished(run, about)
         cores.restore(threads, done.get("threads"), warn)  # for the seeds that follow
@@ -257,81 +258,3 @@ def learn(state: State, batch: Batch, every: int | None, draws: torch.Generator)
 def accuracy_on(net: Network, dataset: Dataset, split: str) -> float | None:
     """Accuracy on a split, None where there is no such split."""
     return evaluate(net, dataset.batches(split)).accuracy
-
-
-def check(
-    net: Network, dataset: Dataset, *, epochs: int, lr: float, lr_final: float | None = None,
-    lr_readout: float | None = None,
-    update: str | int = "sequence", ema: float | None = None, device: str = "cpu",
-    threads: int | None = None, tensorboard: bool = False, **_: Any,
-) -> None:  # fmt: skip
-    """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
-    if isinstance(epochs, bool) or epochs < 1:
-        raise UserError(f"train.epochs: {epochs} is not a positive number")
-    final = lr if lr_final is None else lr_final
-    if not (math.isfinite(lr) and lr > 0 and math.isfinite(final) and final >= 0):
-        raise UserError(f"train.lr: can't go from {lr} to {lr_final}; rates are positive numbers")
-    if lr_readout is not None and not (math.isfinite(lr_readout) and lr_readout > 0):
-        raise UserError(f"train.lr_readout: {lr_readout} is not a positive number")
-    if lr_readout is not None and not net.readout.weight.requires_grad:
-        raise UserError("train.lr_readout: the readout's weight is frozen")
-    if ema is not None and not 0 <= ema < 1:
-        raise UserError(f"train.ema: {ema} is not a decay from 0 to below 1")
-    schedule.every(update)
-    cores.check(threads)
-    find_device(device)
-    if tensorboard:
-        board.require()
-    data = dataset.meta
-    if not data.sizes.get("train"):
-        raise UserError(f"data: {data.name} has no training samples")
-    if len(data.classes) != net.classes:
-        raise UserError(
-            f"data: {data.name} has {len(data.classes)} classes, the network {net.classes}"
-        )
-    net.fit(torch.zeros(1, *data.shape))
-
-
-def find_device(name: str) -> torch.device:
-    """The device ``name``. Raises UserError where this machine or PyTorch has none such."""
-    try:
-        place = torch.device(name)
-        torch.zeros(1, device=place).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"train.device: {name!r} can't be used ({reason})") from error
-    return place
-
-
-def idle(rate: float) -> str | None:
-    """'silent', 'saturated' or None, by spikes per neuron and step."""
-    return "silent" if rate == 0 else "saturated" if rate > SATURATED else None
-
-
-def warn_of_idle_layers(line: Mapping[str, Any], earlier: list[dict[str, Any]]) -> None:
-    """Name each layer that has become silent or saturated in this epoch."""
-    for layer, rate in line["rates"].items():
-        kind = idle(rate)
-        if kind and not (earlier and idle(earlier[-1]["rates"][layer]) == kind):
-            advice = "lower neuron.threshold" if kind == "silent" else "raise neuron.threshold"
-            warn(
-                f"{layer} is {kind}: {rate:.2g} spikes per neuron and step in epoch "
-                f"{line['epoch']}; if it stays so, {advice} or change model.gain"
-            )
-
-
-def tell(line: Mapping[str, Any], epochs: int) -> None:
-    """An epoch's line on standard error, above the progress bar if there is one."""
-    validation = line["validation_accuracy"]
-    tqdm.write(
-        f"epoch {line['epoch']}/{epochs}  loss {line['losses']['readout']:.3f}  "
-        f"train {line['train_accuracy']:.1%}"
-        + ("" if validation is None else f"  validation {validation:.1%}")
-        + f"  {line['seconds']:.0f} s",
-        file=sys.stderr,
-    )
-
-
-def warn(text: str) -> None:
-    """One line on standard error, above the progress bar if there is one."""
-    tqdm.write(f"synaptrace: warning: {text}", file=sys.stderr)

@@ -46,7 +46,7 @@ def maps_natively(rule: TracesPropagation) -> bool:
 
 
 INERT = (
-    "tensors", "state_dict", "load_state_dict", "spec", "losses", "rates", "add_class",
+    "tensors", "state_dict", "load_state_dict", "spec", "losses", "rates", "add_class", "doubts",
     "_add_class",
 )  # fmt: skip
 """Methods of a rule that have no part in a sequence, which a subclass may have of its own."""

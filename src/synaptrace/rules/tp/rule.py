@@ -134,6 +134,17 @@ class TracesPropagation(Rule):
         freeze(label, "recurrent")
         self.label = label
 
+    def doubts(self) -> list[str]:
+        """Says so where no label drives its neurons over their threshold: layers learn nothing."""
+        beta, most = self.label.neuron.beta, float(self.label.forward_weight().max())
+        reach = most / (1 - beta) if beta < 1 else math.inf
+        if reach >= self.label_threshold:
+            return []
+        return [
+            f"rule.label_threshold: the label's neurons reach {reach:.2g} and spike at "
+            f"{self.label_threshold:g}, so that only the readout learns; set it lower"
+        ]
+
     def _choose(self, labels: Tensor) -> Targets:
         return targets.choose(self.contrast, labels, self.classes)
 

@@ -1,0 +1,59 @@
+"""What must hold before a training starts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from synaptrace.data.dataset import Dataset
+from synaptrace.errors import UserError
+from synaptrace.network import Network
+from synaptrace.training import schedule
+from synaptrace.training import tensorboard as board
+from synaptrace.training import threads as cores
+
+
+def check(
+    net: Network, dataset: Dataset, *, epochs: int, lr: float, lr_final: float | None = None,
+    lr_readout: float | None = None,
+    update: str | int = "sequence", ema: float | None = None, device: str = "cpu",
+    threads: int | None = None, tensorboard: bool = False, **_: Any,
+) -> None:  # fmt: skip
+    """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
+    if isinstance(epochs, bool) or epochs < 1:
+        raise UserError(f"train.epochs: {epochs} is not a positive number")
+    final = lr if lr_final is None else lr_final
+    if not (math.isfinite(lr) and lr > 0 and math.isfinite(final) and final >= 0):
+        raise UserError(f"train.lr: can't go from {lr} to {lr_final}; rates are positive numbers")
+    if lr_readout is not None and not (math.isfinite(lr_readout) and lr_readout > 0):
+        raise UserError(f"train.lr_readout: {lr_readout} is not a positive number")
+    if lr_readout is not None and not net.readout.weight.requires_grad:
+        raise UserError("train.lr_readout: the readout's weight is frozen")
+    if ema is not None and not 0 <= ema < 1:
+        raise UserError(f"train.ema: {ema} is not a decay from 0 to below 1")
+    schedule.every(update)
+    cores.check(threads)
+    find_device(device)
+    if tensorboard:
+        board.require()
+    data = dataset.meta
+    if not data.sizes.get("train"):
+        raise UserError(f"data: {data.name} has no training samples")
+    if len(data.classes) != net.classes:
+        raise UserError(
+            f"data: {data.name} has {len(data.classes)} classes, the network {net.classes}"
+        )
+    net.fit(torch.zeros(1, *data.shape))
+
+
+def find_device(name: str) -> torch.device:
+    """The device ``name``. Raises UserError where this machine or PyTorch has none such."""
+    try:
+        place = torch.device(name)
+        torch.zeros(1, device=place).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"train.device: {name!r} can't be used ({reason})") from error
+    return place
