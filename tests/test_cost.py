@@ -13,8 +13,9 @@ from synaptrace.compare.rule_variants import AS_PUBLISHED, contender
 from synaptrace.cost import count, energy, memory_table, sizes
 
 LABELS = (
-    *rules.NAMES, AS_PUBLISHED, "tp:contrast=class", "eprop:kappa=0", "stsf:error=global",
-    "eprop:feedback=random", "stllr:feedback=dfa", "stllr:a_post=0", "tess:a_post=1",
+    *rules.NAMES, AS_PUBLISHED, "tp:contrast=class", "tp:eligibility=true", "eprop:kappa=0",
+    "stsf:error=global", "eprop:feedback=random", "stllr:feedback=dfa", "stllr:a_post=0",
+    "tess:a_post=1",
 )  # fmt: skip
 
 

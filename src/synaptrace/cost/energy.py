@@ -94,7 +94,7 @@ def products(name: str, o: Options, c: Case, rate: float) -> tuple[float, float]
     else:
         macs += c.readout
     synapses = name in ("ostl", "osttp") or (name == "eprop" and o["kappa"])
-    if name in TRACED or name == "eprop" or synapses:
+    if name in TRACED or name == "eprop" or synapses or o.get("eligibility"):
         macs += matrices
     elif name in ("tp", "lls", "ell", "stsf"):
         synaptic += forward
@@ -129,7 +129,11 @@ def contrast(c: Case, o: Options, rate: float) -> tuple[float, float]:
     for i, layer in enumerate(c.layers):
         own = rate * layer.recurrent
         if i:  # forward and gradient
-            synaptic += share * 2 * (rate * fan(layer) + own)
+            synaptic += share * (rate * fan(layer) + own)
+            if o.get("eligibility"):
+                macs += share * (fan(layer) + layer.recurrent)
+            else:
+                synaptic += share * (rate * fan(layer) + own)
         else:
             synaptic += share * own
         macs += 3 * classes * layer.outputs  # A, E Y, Eᵀ Z
