@@ -10,7 +10,7 @@ from synaptrace import config, rules
 from synaptrace.config import resolve
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF
-from synaptrace.sections import LATER, SAID, TYPES, section_of
+from synaptrace.sections import LATER, SAID, TYPES, defaults, section_of
 from synaptrace.training import job
 from synaptrace.training.loop import fit
 
@@ -128,6 +128,10 @@ def test_defaults_are_those_of_the_signatures_and_no_entry_is_stale() -> None:
         assert said.keys() == {key for kind in made[section] for key in kind.model_fields}
     assert TYPES.keys() <= {f"{section}.{key}" for section in SAID for key in SAID[section]}
     assert LATER.keys() <= {*SAID, *rules.NAMES}
+    known = defaults()
+    for section in SAID:
+        for key, field in section_of(section).model_fields.items():
+            assert known.get(f"{section}.{key}") == field.default, key  # as `--help` shows it
     spec = LIF().spec
     assert section_of("neuron")().model_dump() == spec
     fields = section_of("train").model_fields

@@ -7,11 +7,16 @@ a data set and of a rule is a setting.
 
 from __future__ import annotations
 
+import ast
 from functools import lru_cache
+from importlib.util import find_spec
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from synaptrace import _HOME
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 """Neurons, channels or pixels of a layer."""
@@ -80,8 +85,13 @@ TYPES: dict[str, Any] = {
 }
 """Of settings whose argument takes more than YAML can say, or is checked by no type."""
 
-DEFAULTS: dict[str, Any] = {"model.hidden": [200], "model.depth": 9}
-"""Of settings that the signature wants to be told."""
+DEFAULTS: dict[str, Any] = {
+    **{f"{section}.{key}": default for section, (key, default) in NAMED.items()},
+    "model.hidden": [200],
+    "model.depth": 9,
+    "neuron.surrogate": "atan",
+}
+"""Of settings for which the signature has none that YAML can say."""
 
 LATER = {
     "neuron": ("adaptation", "adaptation_decay"),
@@ -150,6 +160,40 @@ def arguments(section: str, name: str | None) -> dict[str, Parameter]:
         spec = st.LIF().spec
         return {key: each.replace(default=spec[key]) for key, each in found.items()}
     return found
+
+
+def written(name: str) -> dict[str, Any]:
+    """The literal defaults in the source of a public function or dataclass, by keyword.
+
+    Nothing is imported, so that `synaptrace train --help` can show them without PyTorch.
+    """
+    found = find_spec(f"synaptrace.{_HOME[name]}")
+    assert found is not None
+    assert found.origin is not None
+    tree = ast.parse(Path(found.origin).read_text("utf-8"))
+    pairs: list[tuple[str, ast.expr | None]] = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            keywords = [argument.arg for argument in node.args.kwonlyargs]
+            pairs += zip(keywords, node.args.kw_defaults, strict=True)
+        elif isinstance(node, ast.ClassDef) and node.name == name:
+            each = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+            pairs += [
+                (line.target.id, line.value) for line in each if isinstance(line.target, ast.Name)
+            ]
+    return {key: each.value for key, each in pairs if isinstance(each, ast.Constant)}
+
+
+def defaults() -> dict[str, Any]:
+    """Defaults by "section.key" as far as they are known without PyTorch."""
+    sources = {"model": ("mlp",), "neuron": ("LIF", "ATan"), "train": ("fit",)}
+    found = {
+        f"{section}.{key}": default
+        for section, names in sources.items()
+        for name in names
+        for key, default in written(name).items()
+    }
+    return found | DEFAULTS
 
 
 def needed(default: Any) -> Any:

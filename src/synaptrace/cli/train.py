@@ -11,7 +11,7 @@ from typing import Any
 
 from synaptrace.config import resolve
 from synaptrace.names import printed
-from synaptrace.sections import SAID, section_of
+from synaptrace.sections import SAID, defaults
 
 FEW = 100
 """Samples below which a figure is said to stand on few."""
@@ -45,10 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def settings() -> list[str]:
     """One line a setting: its name, default and meaning."""
     lines = []
-    for section in SAID:
-        for key, field in section_of(section).model_fields.items():
-            default = "" if field.default is None else f" ({field.default})"
-            lines.append(row(f"{section}.{key}", f"{field.description}{default}"))
+    known = defaults()
+    for section, said in SAID.items():
+        for key, field in said.items():
+            name = f"{section}.{key}"
+            default = "" if known.get(name) is None else f" ({known[name]})"
+            if name not in ("model.channels", "model.depth"):
+                lines.append(row(name, f"{field.description}{default}"))
     lines.append(row("model.channels", "conv: channels and pools, [[32, [max, 2]], …]"))
     lines.append(row("model.depth", "vgg: 6, 9 or 12"))
     lines.append(row("data.…  --rule.…", "each has options of its own; a wrong one lists them"))
