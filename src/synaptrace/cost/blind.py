@@ -22,7 +22,7 @@ class Sketch(NamedTuple):
     dtype: torch.dtype
 
     def make(self) -> Tensor:
-        """A tensor that looks so, of no numbers."""
+        """An empty tensor of this kind."""
         return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
 
 
