@@ -36,6 +36,7 @@ def test_golden_gradients_at_every_step(name: str) -> None:
 def test_golden_weights_after_adam_at_every_step(name: str, whole: bool) -> None:
     settings, arrays = golden.load(name)
     net, rule = golden.build(settings, arrays)
+    rule.engine = "torch"  # the native one: test_engine.py
     parameters = golden.named(net, rule)
     optimizer = torch.optim.Adam(parameters.values(), lr=float(arrays["online_adam_lr"]))
     if whole:

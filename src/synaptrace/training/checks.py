@@ -10,6 +10,7 @@ import torch
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.network import Network
+from synaptrace.rules.checks import check_network
 from synaptrace.training import schedule
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
@@ -22,6 +23,12 @@ def check(
     threads: int | None = None, tensorboard: bool = False, **_: Any,
 ) -> None:  # fmt: skip
     """Raises UserError where an argument of `fit` is out of range or the data don't fit."""
+    check_network(net)
+    if not (hasattr(dataset, "meta") and hasattr(dataset, "batches")):
+        raise UserError(
+            f"data: a {type(dataset).__name__} is no synaptrace Dataset; wrap DataLoaders in "
+            "synaptrace.data.loaders.Loaders(train=…, test=…, classes=[…])"
+        )
     if isinstance(epochs, bool) or epochs < 1:
         raise UserError(f"train.epochs: {epochs} is not a positive number")
     final = lr if lr_final is None else lr_final
