@@ -12,7 +12,7 @@ target stream's rows, each row a class; one pixel where the layer is dense.
 
 D is taken one layer below, at the same step, and P is a constant to the gradient, as τ is.
 `Contrast` holds what can be chosen; a variant is an edit here and its mirror in
-engine/contrast.hpp, and until the mirror exists the native engine steps aside.
+native/src/tp/contrast.hpp, and until the mirror exists the native engine steps aside.
 """
 
 from __future__ import annotations
