@@ -26,6 +26,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"contrast": "batch"},
     {"contrast": "class", "train_label": True},
     {"contrast": "batch", "train_label": True, "label_threshold": 0.2},
+    {"contrast": "class", "eligibility": True, "temperature": "auto", "margin": 0.2},
+    {"contrast": "batch", "eligibility": True, "temperature": 3.0, "train_label": True},
 ]
 
 

@@ -3,6 +3,10 @@
 It shares no code with the rule. A second stream carries a row for every sample of the batch, the
 similarities are B×B, and `torch.autograd` differentiates each step's loss; every state of step
 t−1 and every layer's input is detached. Source: arXiv 2509.13053.
+
+Where the rule has eligibility the membrane's own path stays, u^{t−1} = v^{t−1} − a constant, the
+weights are the same throughout the sequence, and each step's loss goes back along it. Resets,
+traces, recurrent spikes and inputs are detached as before. The graph grows with the sequence.
 """
 
 from __future__ import annotations
@@ -56,6 +60,7 @@ class Oracle:
         self.shape = net.layers[0].shape
         self.pools = [pool for _, pool in net.spec.get("channels", [])]
         self.depth = len(net.layers)
+        self.eligibility, self.contrast = rule.presynaptic.eligibility, rule.contrast
 
     def start(self, labels: Tensor, lengths: Tensor | None = None) -> None:
         """A fresh state for a batch with ``labels`` (B,) and ``lengths`` (B,)."""
@@ -92,9 +97,24 @@ class Oracle:
         s = _Fire.apply(v, threshold, n["surrogate"], n["scale"])  # type: ignore[no-untyped-call]
         out = pool(s, self.pools[i]) if self.pools else s
         z = each(n["trace_decay"], i) * z + out
-        u = v - threshold * s if n["reset"] == "soft" else v * (1 - s)
-        self.state.update({f"{key}.{k}": w.detach() for k, w in zip("usz", (u, s, z), strict=True)})
+        spikes = s.detach()
+        u = v - threshold * spikes if n["reset"] == "soft" else v - (v * spikes).detach()
+        kept = {f"{key}.u": u if self.eligibility else u.detach()}
+        self.state.update(kept | {f"{key}.s": spikes, f"{key}.z": z.detach()})
         return out, z
+
+    def _temperature(self, y: Tensor) -> Tensor | float:
+        """τ of target rows y, one a class that is there: from distances of all pairs if "auto"."""
+        if self.contrast.temperature != "auto":
+            return self.contrast.temperature
+        if not self.by_class:  # every sample has a row: the first of each class
+            y = y[[self.labels.tolist().index(c) for c in sorted(set(self.labels.tolist()))]]
+        rows = points(y)
+        if len(rows) < 2:
+            return 1.0
+        apart = (rows[:, None] - rows[None]).square().sum(2).mean(2)
+        mean = apart.sum() / (len(rows) * (len(rows) - 1))
+        return torch.clamp(mean / 2 / self.contrast.margin, min=1.0)
 
     def step(self, x: Tensor) -> Tensor:
         """One step: x (B, …) → logits (B, classes); gradients are added to ``.grad``."""
@@ -113,7 +133,7 @@ class Oracle:
             target = torch.softmax(-distance, 1)[self.rows]
             similar = (
                 torch.einsum("bcp,dcp->bd", points(z), points(y))[:, keep] / points(z).shape[2]
-            )
+            ) / self._temperature(y.detach())
             loss = F.cross_entropy(similar, target.detach(), reduction="none")
             total = total + (loss * run).sum() / batch
             below = y.detach()
@@ -127,7 +147,7 @@ class Oracle:
         readout = self.parameters["readout.weight"]
         trace = z.detach().flatten(1)
         total = total + ((error * run[:, None]) * (trace @ readout.t())).sum() / batch
-        torch.autograd.backward(total)
+        torch.autograd.backward(total, retain_graph=self.eligibility)
         self.t += 1
         return membrane
 

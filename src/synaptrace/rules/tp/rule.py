@@ -27,14 +27,32 @@ n_c counts those still running, and the rows of E of the others are zero.
 ``contrast="class"`` takes every class as a row and leaves log n out: a sample no longer sees who
 shares its batch, and a batch of one learns. (Ours; "batch" is the published form.)
 
+A variant learns in few updates (ours as well; off by default). Along a neuron's own membrane,
+u^{t−1} = v^{t−1} + a constant where resets are cut, so ∂v^t/∂W = β ∂v^{t−1}/∂W + x^t: a trace of
+the input, x̄^t = β x̄^{t−1} + x^t, takes the place of x^t. With ``eligibility``
+
+    ∂W_l = g^zᵀ x̄^z + g^yᵀ x̄^y,  ∂R_l = g^zᵀ s̄^z + g^yᵀ s̄^y  (l = 1: g^zᵀ x̄, g^zᵀ s̄; ∂S = g^yᵀ ȳ)
+
+and a ``temperature`` τ divides the similarities, A = Z Yᵀ / τ, so that both errors carry 1/τ:
+traces are tens long, and at τ = 1 one spike decides the softmax. "auto" takes from the target
+rows, a layer and step, τ = max(1, ½ · mean over pairs of rows of ‖Y_c − Y_c'‖² / M).
+
+It remains local, forward only and without auxiliary matrices, and what it keeps doesn't grow with
+T. It gives up this: the state has a trace for each input of each row more, of W (layer 1: of the
+samples alone) and of R, so that a layer's u, s and z of H numbers a row become 3H + I, and
+4H + I if recurrent; an update that follows every step multiplies dense traces, not spikes; and
+where weights change amid a sequence a trace is ∂v/∂W of earlier weights, an approximation. Cutting
+resets, λ and all paths between neurons leaves it short of the whole gradient, as the published
+rule is.
+
 Source: Pes, Yin, Stuijk, Corradi, arXiv 2509.13053; Neuromorph. Comput. Eng. 6(1):014002 (2026).
 Locality: local in space and time; no feedback or auxiliary matrices but S; no weight transport;
 not update-locked; "batch" needs a batch, "class" does not.
-Memory between steps: u, s, z of B + C rows a layer; during a step, beyond that, at most five
-tensors of the largest layer's B + C rows and what one convolution call takes (on a matrix unit,
-native/convolve.py, also six bytes a weight for its parts). With more than 512 class rows a step
-goes over them in blocks of 512 (blocks.py), and beside A, P, E and D, which are B×C, its work
-space no longer grows with C. None grows with T.
+Memory between steps: u, s, z of B + C rows a layer, and with eligibility x̄ and s̄; during a step,
+beyond that, at most five tensors of the largest layer's B + C rows and what one convolution call
+takes (on a matrix unit, native/convolve.py, also six bytes a weight for its parts). With more than
+512 class rows a step goes over them in blocks of 512 (blocks.py), and beside A, P, E and D, which
+are B×C, its work space no longer grows with C. None grows with T.
 """
 
 from __future__ import annotations
