@@ -17,10 +17,20 @@ import inspect
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)  # fmt: skip
+from pydantic_core import PydanticCustomError
 
 from synaptrace.errors import UserError
 
@@ -30,6 +40,17 @@ DEFAULT_PRESET = "digits"
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def no_flag_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Without this, true would be taken as 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        given = value if isinstance(value, list) else [value]
+        takes = kind is Any or bool in (kind, *get_args(kind))
+        if not takes and any(isinstance(each, bool) for each in given):
+            raise PydanticCustomError("flag", "a number or text, not true or false")
+        return value
 
 
 class Mlp(Section):
@@ -162,14 +183,23 @@ def resolve(
     if preset is None and file is None:
         asked = str(changes.get("data", {}).get("name", DEFAULT_PRESET))
         preset = asked if asked in presets() else None
-    layers: Layers = {} if preset is None else read_preset(preset)
+    layers: Layers = {} if preset is None else {"name": preset, **read_preset(preset)}
     later = [changes] if file is None else [read(Path(file)), changes]
     for layer in later:
-        layers = merge(layers, layer)
-    name = str(layers.pop("name", None) or preset or layers.get("data", {}).get("name", "run"))
+        merged = merge(layers, layer)
+        if layers and "name" not in layer and data_name(merged) != data_name(layers):
+            merged.pop("name", None)  # other data than what the name tells of
+        layers = merged
+    name = str(layers.pop("name", None) or data_name(layers) or "run")
     stored = layers.pop("seeds", 1)
     seeds = stored if seeds is None else seeds
     return check(name, layers, seeds)
+
+
+def data_name(layers: Layers) -> str | None:
+    """The data set that the layers name, None where they don't."""
+    data = layers.get("data")
+    return str(data["name"]) if isinstance(data, Mapping) and "name" in data else None
 
 
 def check(name: str, layers: Layers, seeds: int) -> Config:

@@ -11,6 +11,9 @@ from typing import Any
 
 from synaptrace.errors import UserError
 
+MOST = 1 << 28
+"""Bytes of the largest JSON file that is read."""
+
 
 def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then move it there (fsync, rename).
@@ -50,14 +53,24 @@ def sweep(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def read_text(file: Path) -> str:
-    """The text of a file in UTF-8. Raises UserError naming it where it can't be read."""
+def read_text(file: Path, limit: int) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: naming it where it can't be read, isn't UTF-8, isn't a file of its own (a pipe
+            or device has no end), or holds more than ``limit`` bytes.
+    """
     try:
-        if file.is_fifo() or file.is_char_device():  # would be waited for, or read for ever
-            raise OSError("it is no regular file")
-        return file.read_text(encoding="utf-8")
+        if file.exists() and not file.is_file():
+            raise UserError(f"{file}: can't be read (not a file)")
+        with file.open("rb") as opened:
+            data = opened.read(limit + 1)
+        if len(data) > limit:
+            raise UserError(f"{file}: can't be read (more than {limit} bytes)")
+        return data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: can't be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8"
+        raise UserError(f"{file}: can't be read ({reason})") from error
 
 
 def parse_json(text: str, where: object) -> Any:
@@ -70,4 +83,4 @@ def parse_json(text: str, where: object) -> Any:
 
 def read_json(file: Path) -> Any:
     """The content of a JSON file. Raises UserError naming it where it can't be read."""
-    return parse_json(read_text(file), file)
+    return parse_json(read_text(file, MOST), file)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from synaptrace.errors import UserError
-from synaptrace.files import parse_json, read_json, read_text
+from synaptrace.files import MOST, parse_json, read_json, read_text
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -219,7 +219,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         UserError: naming the file and the line that is damaged, or out of its order.
     """
     lines: list[dict[str, Any]] = []
-    for number, text in enumerate(read_text(file).splitlines(), 1):
+    for number, text in enumerate(read_text(file, MOST).splitlines(), 1):
         where = f"{file}: line {number}"
         line = {**FILLED, **check(Line, parse_json(text, where), where)}
         first = lines[0] if lines else line
