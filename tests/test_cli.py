@@ -1,6 +1,7 @@
 """The command line: what it prints, what it leaves behind, how it refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -220,3 +221,49 @@ def test_help_needs_no_torch_and_no_second() -> None:
 def test_version() -> None:
     done = subprocess.run([sys.executable, "-m", "synaptrace", "--version"], capture_output=True)
     assert done.stdout.decode().strip() == f"synaptrace {__version__}"
+
+
+def test_a_figure_on_few_samples_says_so() -> None:
+    from synaptrace.cli.train import few, of
+
+    said = few({"samples": {"validation": 400, "test": 24}})
+    assert said == ["few samples        test: 24, of which one more or less is 4.2 %"]
+    assert few({"samples": {"validation": 0, "test": 100}}) == few({}) == []
+    assert of({"samples": {"test": 24}}, "test") == " of 24"
+    assert of({}, "test") == ""
+
+
+def test_a_network_too_large_for_the_machine_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for width in (10**9, 10**18):
+        words = ["train", "--model.hidden", f"[{width}]", "--out", str(tmp_path / "runs")]
+        assert cli.main(words) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert "model" in lines[0]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_killed_series_goes_on_with_pictures_and_threads(
+    tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synaptrace.study import plots
+
+    monkeypatch.setattr(plots, "embedding", lambda net, data, path: path.write_bytes(b""))
+    words = ["train", "--model.hidden", "[8]", "--data.batch_size", "512", "--data.dt", "60",
+             "--train.epochs", "1", "--seeds", "2", "--quiet", "--out", str(tmp_path)]  # fmt: skip
+    assert cli.main(words) == 0
+    (run,) = tmp_path.iterdir()
+    first = run / "seed-0" / "summary.json"
+    first.write_text(json.dumps({**json.loads(first.read_text()), "threads": 2}))
+    (run / "summary.json").unlink()  # killed in the second seed, the first one's pictures undrawn
+    for name in ("curve.png", "embedding.png"):
+        (run / "seed-0" / name).unlink()
+    shutil.rmtree(run / "seed-1")
+    assert cli.main(["resume", str(run), "--quiet"]) == 0
+    assert (run / "seed-0" / "curve.png").exists()
+    assert (run / "seed-0" / "embedding.png").exists()
+    found = json.loads((run / "seed-1" / "summary.json").read_text())
+    assert found["threads"] == 2
+    assert json.loads((run / "summary.json").read_text())["samples"]["test"] > 0

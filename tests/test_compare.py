@@ -2,9 +2,17 @@
 
 import csv
 import json
+import os
+import shutil
+import signal
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+import torch
 
 import toy
 from synaptrace import cli
@@ -251,3 +259,59 @@ def test_a_killed_process_is_told_in_one_line(
     monkeypatch.setattr(runner, "once", killed)
     with pytest.raises(UserError, match=r"readout-only.*killed.*goes on where it stopped"):
         runner.train(make(tmp_path, "readout-only"), progress=False)
+
+
+def test_every_training_has_the_threads_that_the_comparison_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    in_process(monkeypatch)
+    plan = make(tmp_path, "readout-only", seeds=1)
+    torch.set_num_threads(2)
+    runner.train(plan, jobs=1, progress=False)
+    assert json.loads((tmp_path / compare.ABOUT).read_text())["threads"] == 2
+    plan = make(tmp_path, "readout-only", seeds=1)
+    shutil.rmtree(plan.run(plan.first("readout-only")[0]))
+    torch.set_num_threads(1)
+    runner.train(plan, jobs=2, progress=False)
+    assert {each["threads"] for each in runner.row(plan, "readout-only")["outcomes"]} == {2}
+
+
+def sleep(pipe: Connection) -> None:
+    """A worker's process, whose parent is killed."""
+    pool = ProcessPoolExecutor(1, get_context("spawn"), runner.end_with_parent)
+    pipe.send(pool.submit(os.getpid).result())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_end_with_a_killed_parent() -> None:
+    ours, theirs = get_context("spawn").Pipe()
+    parent = get_context("spawn").Process(target=sleep, args=(theirs,))
+    parent.start()
+    worker = ours.recv()
+    parent.join(60)
+    for _ in range(400):
+        status = Path(f"/proc/{worker}/stat")
+        if not status.exists() or status.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker lived on")
+
+
+@pytest.mark.parametrize("content", ["[]", '{"rates": 1}', "3", "null"])
+def test_files_of_wrong_types_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    in_process(monkeypatch)
+    plan = make(tmp_path, "readout-only", seeds=1)
+    runner.train(plan, progress=False)
+    run = plan.run(plan.first("readout-only")[0])
+    (run / runner.COSTS).write_text(content)
+    with pytest.raises(UserError, match=r"costs\.json"):
+        runner.row(plan, "readout-only")
+    (run / runs.METRICS).write_text("")
+    with pytest.raises(UserError, match=r"metrics\.jsonl: is missing or empty"):
+        plan.best("readout-only")
+    (tmp_path / compare.ABOUT).write_text(content)
+    with pytest.raises(UserError, match=r"comparison\.json"):
+        make(tmp_path, "readout-only", seeds=1)

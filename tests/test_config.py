@@ -154,3 +154,25 @@ def test_an_adaptive_threshold_can_be_set() -> None:
         wrong = resolve(overrides=said | {key: bad})
         with pytest.raises(UserError, match=rf"{key}: .* is not"):
             job.build(wrong, dataset)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("train.epochs", "true"), ("data.batch_size", "true"), ("model.hidden", "[true]"),
+     ("train.ema", "false"), ("neuron.decay", "[true]")],
+)  # fmt: skip
+def test_true_is_no_number(key: str, text: str) -> None:
+    with pytest.raises(UserError, match=rf"{key}: .* not true or false"):
+        resolve(overrides={key: text})
+    assert resolve(overrides={"model.recurrent": "true"}).model["recurrent"] is True
+
+
+def test_a_run_of_other_data_has_not_the_presets_name(tmp_path: Path) -> None:
+    other = {"data.name": "folder", "data.path": str(tmp_path)}
+    assert resolve(preset="fsdd", overrides=other).name == "folder"
+    assert resolve(preset="fsdd", overrides={"data.path": str(tmp_path)}).name == "fsdd"
+    assert resolve(preset="fsdd", overrides={"data.name": "fsdd"}).name == "fsdd"
+    file = tmp_path / "config.yaml"
+    file.write_text("name: mine\ndata: {name: digits}\n")
+    assert resolve(file=file).name == "mine"
+    assert resolve(file=file, overrides=other).name == "folder"

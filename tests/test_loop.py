@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import toy
-from synaptrace import rules
+from synaptrace import memory, rules
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint, loop, schedule, tensorboard
@@ -154,6 +154,36 @@ def test_the_picked_weights_are_those_of_their_epoch(tmp_path: Path) -> None:
     assert not any(map(torch.equal, net.parameters(), last.parameters()))
 
 
+def test_the_picked_epochs_spikes_are_told(tmp_path: Path) -> None:
+    summary = train(Worsening(), epochs=6, lr=5e-2, run=tmp_path)
+    assert summary["picked_epoch"] == 1
+    picked, last = (
+        evaluate(runs.load(tmp_path / name), toy.Toy().batches("test")).spikes_per_inference
+        for name in (runs.BEST, runs.LAST)
+    )
+    assert summary["spikes_per_inference"] == picked != last
+
+
+def test_a_layer_that_spikes_is_not_called_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    line = {"epoch": 1, "rates": {"layers.0": 5e-5}}
+    loop.warn_of_idle_layers(line, [])
+    assert capsys.readouterr().err == ""
+    line["rates"] = {"layers.0": 0.0}
+    loop.warn_of_idle_layers(line, [])
+    assert "layers.0 is silent" in (said := capsys.readouterr().err)
+    assert "can't learn" not in said
+
+
+def test_an_earlier_trainings_memory_is_not_this_ones() -> None:
+    net, rule = toy.make()
+    large = torch.ones(2**25)  # 128 MiB
+    place = torch.device("cpu")
+    before = memory.peak_memory(place)
+    del large
+    summary = fit(net, rule, toy.Toy(), epochs=1, progress=False)
+    assert summary["peak_memory_bytes"] < before - 2**26
+
+
 def test_paper_protocol_adds_a_label_and_changes_nothing(tmp_path: Path) -> None:
     plain = train(epochs=4)
     summary = train(epochs=4, paper_protocol=True, run=tmp_path)
@@ -212,6 +242,7 @@ def test_divergence_stops_and_keeps_the_last_good_weights(tmp_path: Path, update
     ("options", "message"),
     [
         ({"epochs": 0}, r"train\.epochs"),
+        ({"epochs": True}, r"train\.epochs"),
         ({"lr": -1.0}, r"train\.lr"),
         ({"lr": math.nan}, r"train\.lr"),
         ({"lr_final": -1.0}, r"train\.lr"),

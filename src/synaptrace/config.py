@@ -77,18 +77,27 @@ def resolve(
     if preset is None and file is None:
         asked = str(changes.get("data", {}).get("name", DEFAULT_PRESET))
         preset = asked if asked in presets() else None
-    layers: Layers = {} if preset is None else read_preset(preset)
+    layers: Layers = {} if preset is None else {"name": preset, **read_preset(preset)}
     later = [changes] if file is None else [read(Path(file)), changes]
     for layer in later:
-        layers = merge(layers, layer)
+        merged = merge(layers, layer)
+        if layers and "name" not in layer and data_name(merged) != data_name(layers):
+            merged.pop("name", None)  # other data than what the name tells of
+        layers = merged
     called = layers.pop("name", None)
     if isinstance(called, Mapping | list):
         raise UserError(f"name: {short(called)} should be a word")
-    name = str(called or preset or layers.get("data", {}).get("name", "run"))
+    name = str(called or data_name(layers) or "run")
     stored = layers.pop("seeds", 1)
     if seeds is None:
         seeds = read_as(int, stored, "seeds") if isinstance(stored, Text) else stored
     return check(name, layers, seeds)
+
+
+def data_name(layers: Layers) -> str | None:
+    """The data set that the layers name, None where they don't."""
+    data = layers.get("data")
+    return str(data["name"]) if isinstance(data, Mapping) and "name" in data else None
 
 
 def check(name: str, layers: Layers, seeds: int) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -31,6 +32,17 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_resident()
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak_memory` count from now on, where the system can: on CUDA and on Linux.
+
+    Elsewhere a process keeps the mark of whatever it did before.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:

@@ -12,9 +12,17 @@ from functools import lru_cache
 from importlib.util import find_spec
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from synaptrace import _HOME
 
@@ -106,6 +114,17 @@ class Section(BaseModel):
     """A section: no unknown keys, no infinite numbers."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def no_flag_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Without this, true would be taken as 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        given = value if isinstance(value, list) else [value]
+        takes = kind is Any or bool in (kind, *get_args(kind))
+        if not takes and any(isinstance(each, bool) for each in given):
+            raise PydanticCustomError("flag", "a number or text, not true or false")
+        return value
 
 
 @lru_cache

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from synaptrace import build as networks
 from synaptrace import data, rules
@@ -45,8 +48,25 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
     else:
         model["in_shape"] = meta.shape
     spec = {**model, "classes": len(meta.classes), "neuron": config.neuron}
+    afford(spec)
     net = networks.build(spec, generator=draws)
     return net, rules.build(net, **config.rule, generator=draws)
+
+
+def afford(spec: dict[str, Any]) -> None:
+    """Raises UserError for a network whose weights this machine's memory can't hold."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with torch.device("meta"):
+            net = networks.build(spec)
+        needed = sum(weight.nbytes for weight in net.parameters())
+    except (RuntimeError, OverflowError) as error:  # more than an address can be
+        raise UserError(f"model: is too large for any machine ({error})") from error
+    if needed > memory:
+        raise UserError(
+            f"model: its weights need {needed / 2**30:.1f} GiB, and this machine has "
+            f"{memory / 2**30:.1f} GiB; make it smaller"
+        )
 
 
 def start(config: Config, *, root: str | Path = "runs", progress: bool = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -9,11 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synaptrace.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 
@@ -28,7 +24,7 @@ def held(run: Path | None) -> Iterator[None]:
         UserError: another process (or another training of this one) holds it; its folder can't be
             written.
     """
-    if run is None or fcntl is None:
+    if run is None:
         yield
         return
     try:

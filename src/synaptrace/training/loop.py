@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
-from synaptrace.memory import peak_memory
+from synaptrace.memory import forget_peak, peak_memory
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
@@ -115,6 +115,7 @@ def fit(
         return done
     if threads is not None:
         torch.set_num_threads(threads)
+    forget_peak(place)  # of a seed that this process trained before
     with lock.held(run):
         net.to(place)
         rule.to(place)

@@ -290,4 +290,6 @@ def finished(run: Path, about: Mapping[str, Any]) -> tuple[dict[str, Any], check
             one training.
     """
     summary = schema.check(schema.Summary, read_summary(run), run / SUMMARY)
+    if any(line.get("run_id") != summary.get("run_id") for line in read_metrics(run)):
+        raise UserError(f"{run / METRICS}: is of another training than {run / SUMMARY}")
     return summary, picked(run, about, summary.get("run_id"), summary["picked_epoch"])

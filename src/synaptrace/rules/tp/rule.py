@@ -154,7 +154,7 @@ class TracesPropagation(Rule):
 
     def doubts(self) -> list[str]:
         """Says so where no label drives its neurons over their threshold: layers learn nothing."""
-        beta, most = self.label.neuron.beta, float(self.label.forward_weight().max())
+        beta, most = self.label.neuron.beta, float(self.label.forward_weight().detach().max())
         reach = most / (1 - beta) if beta < 1 else math.inf
         if reach >= self.label_threshold:
             return []
