@@ -248,7 +248,7 @@ def test_a_network_too_large_for_the_machine_is_one_line(
 def test_a_killed_series_goes_on_with_pictures_and_threads(
     tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synaptrace.study import plots
+    from synaptrace import plots
 
     monkeypatch.setattr(plots, "embedding", lambda net, data, path: path.write_bytes(b""))
     words = ["train", "--model.hidden", "[8]", "--data.batch_size", "512", "--data.dt", "60",
