@@ -15,7 +15,7 @@ from synaptrace.cost.meter import Meter
 from synaptrace.cost.profiling import measure
 from synaptrace.network import Network
 from synaptrace.rules import Rule, synapse
-from synaptrace.training import loop
+from synaptrace.training import checks
 
 NEURON = st.LIF(threshold=0.3)
 NETWORKS: dict[str, tuple[dict[str, Any], int, int]] = {
@@ -211,7 +211,7 @@ def test_the_command_asks_the_gpu_that_it_is_given(
         asked.append(arguments[4:])
         return lambda: None
 
-    monkeypatch.setattr(loop, "find_device", torch.device)
+    monkeypatch.setattr(checks, "find_device", torch.device)
     monkeypatch.setattr(memory_table, "training", training)
     monkeypatch.setattr(memory_table, "peak_memory", lambda *arguments: 2048)
     monkeypatch.setattr(memory_table, "cuda_peak", lambda job, device: 1024 if device.index else 0)
