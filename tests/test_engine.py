@@ -72,10 +72,13 @@ def test_golden_weights_after_adam_at_every_step(name: str) -> None:
     rule.sequence(arrays["x"], arrays["labels"], optimizer=optimizer, every=1)
     for key, parameter in parameters.items():
         grads = torch.stack([arrays[f"grad/{t}/{key}"] for t in range(len(arrays["x"]))])
-        # Where a gradient is zero but for rounding, Adam's steps are of rounding alone.
-        certain = (grads == 0).all(0) | (grads.abs().amax(0) > 1e-14)
-        assert int((~certain).sum()) <= 1
-        assert off(parameter.detach()[certain], arrays[f"online_adam/{key}"][certain]) <= 1e-8
+        expected = arrays[f"online_adam/{key}"]
+        wrong = (parameter.detach() - expected).abs() > 1e-8 * expected.abs().clamp(min=1.0)
+        # Where a gradient is zero but for rounding, Adam's steps are of rounding alone: one weight
+        # of one case is such a one, and there the two roundings differ.
+        rounding = grads.abs().amax(0) < 1e-14
+        assert not wrong[~rounding].any()
+        assert int(wrong.sum()) <= (name == "variant_ff_3x_hard_trained_label")
         state = optimizer.state[parameter]
         assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
         assert int(state["step"]) == len(arrays["x"])

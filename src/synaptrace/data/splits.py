@@ -199,6 +199,10 @@ def load(path: str | Path, *, samples: int | None = None, expected: str | None =
     try:
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
         key, index = stored["sha256"], stored["splits"]
+        if not all(type(n) is int for chosen in index.values() for n in chosen):
+            raise TypeError("a sample is no number")
+        if not all(isinstance(text, str) for text in (key, expected or key)):
+            raise TypeError("a hash is no text")
         found = digest(index)
     except OSError as error:
         raise UserError(f"{path}: the split index can't be read ({error.strerror})") from error

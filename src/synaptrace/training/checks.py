@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from synaptrace.data.dataset import Dataset
-from synaptrace.errors import UserError
+from synaptrace.errors import UserError, short
 from synaptrace.network import Network
 from synaptrace.rules.checks import check_network
 from synaptrace.training import schedule
@@ -62,5 +62,5 @@ def find_device(name: str) -> torch.device:
         torch.zeros(1, device=place).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"train.device: {name!r} can't be used ({reason})") from error
+        raise UserError(f"train.device: {short(name)} can't be used ({short(reason)})") from error
     return place

@@ -106,7 +106,7 @@ def read_file(path: Path, dt: int = 10) -> Tensor:
     try:
         with Image.open(path) as file:
             grey = file.convert("L")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: can't be read as a picture") from error
     pixels = numpy.asarray(grey)
     rim = numpy.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
