@@ -83,7 +83,8 @@ def temperature(contrast: Contrast, y: Tensor) -> Tensor | float:
 def log_counts(contrast: Contrast, row: Tensor, running: Tensor, rows: int) -> Tensor:
     """log n_c of the samples that are ``running`` (B,), each in its ``row`` (B,); (C,).
 
-    Zeros where every class counts once, and where no sample is left.
+    −∞ of a class that has none left. Zeros where every class counts once, and where all
+    samples have ended.
     """
     counts = running.new_zeros(rows)
     if contrast.kind == "class":
@@ -140,7 +141,8 @@ def contrast_error(
 ) -> tuple[Tensor, Tensor]:
     """E = (softmax(A + log n) − P) · weight (B, C), and the loss.
 
-    ``weight`` is each sample's, (B, 1) or a number: 1/B, and 0 where a sample has ended.
+    ``weight`` is each sample's, (B, 1) or a number: 1/B, B the whole batch, and 0 where a sample
+    has ended. (The loss is counted without log n, which no weight changes.)
     """
     log_probability = (a + log_n).log_softmax(1)
     error = (log_probability.exp() - p).mul_(weight)

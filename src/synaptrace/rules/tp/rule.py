@@ -13,7 +13,8 @@ three local factors (error, other stream's trace, surrogate) and needs no graph:
     E   = (softmax(A) − P) / B
     g^z = p*(E Y_l) ⊙ σ'(v^z − θ)        g^y = p*(Eᵀ Z_l) ⊙ σ'(v^y − θ)
     ∂W_l = g^zᵀ s^z_{l−1} + g^yᵀ s^y_{l−1}   (l = 1: g^zᵀ x, and ∂S = g^yᵀ y where S is trained)
-    ∂R_l = the same with the layer's own spikes of step t−1
+    ∂R_l = the same with the layer's own spikes of step t−1 (l = 1: of the samples alone; the
+           label's neurons have recurrent weights of their own, which stay as they are)
     readout: m^t = α m^{t−1} + W_o s_L,  ∂W_o = (softmax(m) − y)ᵀ Z_L / B
 
 p* is the transpose of the pooling; in a convolution A and D are means over pixels, and the

@@ -90,9 +90,9 @@ def read_out(
     state, net, (labels,) = rule.state, rule.net, rule.state["labels"]
     current = rule.operations[-1].current(x, x)
     logits = current.add_(state["logits"][0], alpha=net.readout_decay)
-    y = torch.zeros_like(logits).scatter_(1, labels[:, None], 1.0)
+    label = torch.zeros_like(logits).scatter_(1, labels[:, None], 1.0)
     log_softmax = logits.log_softmax(1)
     z = state["trace"][-1][: len(x)].flatten(1)
-    add_product(net.readout.weight, (log_softmax.exp() - y).mul_(weight), z, logits.dtype)
-    rule._record(-1, cross_entropy(y, log_softmax, weight), None, running)
+    add_product(net.readout.weight, (log_softmax.exp() - label).mul_(weight), z, logits.dtype)
+    rule._record(-1, cross_entropy(label, log_softmax, weight), None, running)
     return logits if running is None else logits.where(running[:, None], state["logits"][0])
