@@ -20,7 +20,7 @@ def test_the_default_is_the_embedded_digits() -> None:
     assert settings.name == settings.data["name"] == "digits"
     assert settings.rule == {
         "name": "tp", "contrast": "batch", "train_label": False, "label_threshold": None,
-        "engine": "auto",
+        "eligibility": True, "temperature": "auto", "engine": "auto",
     }  # fmt: skip
 
 
