@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from synaptrace.cost.meter import Meter
+from synaptrace.memory import id_of
 
 aten, LAST = torch.ops.aten, torch.channels_last
 
@@ -56,8 +58,9 @@ class Blind(Meter):  # type: ignore[no-untyped-call]
             return args[0]
         if kind == "new":
             try:
-                made = drawn(makes(func, sketched(args), sketched(kwargs or {})))
-                return self._new(made)
+                made = makes(func, sketched(args), sketched(kwargs or {}))
+                if made is not None:
+                    return self._new(drawn(made))
             except TypeError:  # a tensor that isn't on the meta device
                 pass
         return super().__torch_dispatch__(func, types, args, kwargs)
@@ -107,5 +110,13 @@ def drawn(value: Any) -> Any:
 
 @lru_cache(maxsize=2**15)
 def makes(func: Any, args: Any, kwargs: Any) -> Any:
-    """What an operation makes from what is `sketched`, sketched."""
-    return sketched(func(*drawn(args), **{key: drawn(value) for key, value in kwargs}))
+    """What an operation makes from what is `sketched`, sketched; None if that is an argument's own
+    memory, as that of `_unsafe_view` is, of which its schema says nothing."""
+    given, named = drawn(args), {key: drawn(value) for key, value in kwargs}
+    made = func(*given, **named)
+    return None if storages(made) & storages((given, named)) else sketched(made)
+
+
+def storages(value: Any) -> set[int]:
+    """Those of all tensors in ``value``."""
+    return {id_of(leaf) for leaf in tree_leaves(value) if isinstance(leaf, Tensor)}
