@@ -315,3 +315,9 @@ def test_files_of_wrong_types_are_named(
     (tmp_path / compare.ABOUT).write_text(content)
     with pytest.raises(UserError, match=r"comparison\.json"):
         make(tmp_path, "readout-only", seeds=1)
+
+
+def test_labels_are_brief_in_the_picture() -> None:
+    label = "tp:eligibility=true:train.update=step:train.lr_readout=1e-3:rates=1e-4/3e-4"
+    assert table.brief(label) == "tp:eligibility:update=step"
+    assert table.brief("readout-only") == "readout-only"

@@ -102,13 +102,19 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return text_table.markdown([COLUMNS, *ordered(rows)])
 
 
+def brief(label: str) -> str:
+    """A label without its rates, and without what is said twice: room for the picture."""
+    without = re.sub(":(rates|train.lr_readout)=[^:]*", "", label)
+    return re.sub("=true(?=:|$)", "", without.replace("train.update=", "update="))
+
+
 def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
     """Accuracy of every seed, its mean, and the bytes of training state; None without any."""
     known = [(row, accuracies(row)) for row in rows]
     known = sorted((each for each in known if each[1]), key=lambda each: statistics.fmean(each[1]))
     if not known:
         return None
-    names = [re.sub(":rates=[^:]*", "", row["rule"]) for row, _ in known]
+    names = [brief(row["rule"]) for row, _ in known]
     places = range(len(known))
     picture = figure(9, 0.3 * len(known) + 1.4)
     accuracy, memory = picture.subplots(1, 2, sharey=True, width_ratios=[2, 1])
