@@ -63,3 +63,13 @@ def test_a_frozen_readout_does_not_decay_under_adaptive_feedback() -> None:
     optimizer = torch.optim.Adam([*net.parameters(), *rule.parameters()])
     rule.sequence(spiking.events(net), spiking.labels(), optimizer=optimizer)
     assert torch.equal(net.readout.weight, before)
+
+
+def test_a_frozen_readout_and_label_stay_so_with_one_more_class() -> None:
+    net = spiking.dense(8)
+    rule = rules.build(net, "tp", train_label=True)
+    for module in (net.readout, rule.label):  # type: ignore[attr-defined]
+        module.requires_grad_(False)
+    net.add_class()
+    rule.add_class()
+    assert not any(p.requires_grad for p in (*net.readout.parameters(), *rule.parameters()))

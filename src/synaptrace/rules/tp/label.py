@@ -28,7 +28,10 @@ class Label(Dense):
         old = self.weight.detach()
         drawn = initial(tuple(old.shape), self.standardise, gain, generator).detach()
         more = torch.cat([old, drawn[:, :1].to(old)], 1)
-        self.weight = nn.Parameter(more) if isinstance(self.weight, nn.Parameter) else more
+        if isinstance(self.weight, nn.Parameter):
+            self.weight = nn.Parameter(more, requires_grad=self.weight.requires_grad)
+        else:
+            self.weight = more
 
     def accumulate(
         self, g: Tensor, classes: Tensor, spikes: Tensor, *, fused: bool = False
