@@ -52,3 +52,9 @@ def test_what_is_wrong_with_a_list_is_said(root):
         read(root, test="yes/a.wav".encode("utf-16"))
     with pytest.raises(UserError, match=r"none\.txt: can't be read"):
         lists.read(root, {"test": "none.txt"})
+
+
+def test_a_pipe_is_no_list(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.txt")
+    with pytest.raises(UserError, match=r"list\.txt: "):
+        lists.read(tmp_path, {"test": "list.txt"})

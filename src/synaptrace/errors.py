@@ -9,6 +9,8 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
+from synaptrace.names import printed
+
 LONGEST = 80
 """Characters of a value in a message."""
 LONGEST_LINE = 2000
@@ -44,4 +46,4 @@ def one_line(text: str) -> str:
     flat = " ".join(text.split())
     if len(flat) > LONGEST_LINE:
         flat = f"{flat[: LONGEST_LINE // 2]} … {flat[-LONGEST_LINE // 2 :]}"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
+    return printed(flat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from synaptrace.data.inputs import read_bytes
 from synaptrace.errors import UserError
 
 
@@ -44,9 +45,7 @@ def read(root: Path, lists: Mapping[str, str]) -> dict[str, str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{file}: can't be read ({error.strerror or error})") from error
+        lines = read_bytes(file).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: this list is no UTF-8 text; save it as such") from error
     return [line.strip() for line in lines if line.strip()]
