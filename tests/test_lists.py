@@ -1,5 +1,8 @@
 """Lists of a data set's files: forms of names, and what they may not name."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from synaptrace.data import lists
