@@ -189,7 +189,7 @@ def written(name: str) -> dict[str, Any]:
     found = find_spec(f"synaptrace.{_HOME[name]}")
     assert found is not None
     assert found.origin is not None
-    tree = ast.parse(Path(found.origin).read_text("utf-8"))
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
     pairs: list[tuple[str, ast.expr | None]] = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
