@@ -30,8 +30,8 @@ class HeldWeights(Stateful):
     def _exact(self) -> AbstractContextManager[Any]:
         """Autocast has no part in a rule: what is computed in bfloat16, a layer says itself."""
         kind = self.net.readout.weight.device.type
-        known = torch.amp.is_autocast_available(kind)
-        return torch.autocast(kind, enabled=False) if known else nullcontext()
+        on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return torch.autocast(kind, enabled=False) if on else nullcontext()
 
     @contextmanager
     def _holding(self) -> Iterator[None]:

@@ -149,10 +149,19 @@ def contrast_error(
     return error, cross_entropy(p, log_probability - log_n, weight)
 
 
-def errors(e: Tensor, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """δᶻ = E Y / pixels (B, features), δʸ = Eᵀ Z / pixels (C, features)."""
-    pixel_error = e / z.shape[1]
-    return pixel_error @ y.flatten(1), pixel_error.t() @ z.flatten(1)
+def errors(e: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """δᶻ and, below it, δʸ, (B + C, features)."""
+    return torch.cat([sample_errors(e, y), target_errors(e, z)])
+
+
+def sample_errors(e: Tensor, y: Tensor) -> Tensor:
+    """δᶻ = E Y / pixels, (B, features)."""
+    return e / y.shape[1] @ y.flatten(1)
+
+
+def target_errors(e: Tensor, z: Tensor) -> Tensor:
+    """δʸ = Eᵀ Z / pixels, (C, features)."""
+    return (e / z.shape[1]).t() @ z.flatten(1)
 
 
 def cross_entropy(target: Tensor, log_probability: Tensor, weight: Tensor | float) -> Tensor:

@@ -14,6 +14,7 @@ from synaptrace.rules.tp.contrast import (
     contrast_error,
     cross_entropy,
     errors,
+    sample_errors,
     similarity,
     target_distribution,
     temperature,
@@ -45,7 +46,8 @@ def step(rule: TracesPropagation, x: Tensor, running: Tensor | None) -> Tensor:
         a = similarity(z, y) / tau
         p = targets.of_samples(target_distribution(distance, log_n))
         e, loss = contrast_error(a, p, log_n, weight)
-        delta = torch.cat(errors(e / tau, z, y))
+        samples_alone = i == 0 and not rule.train_label  # as S stays, no label row learns
+        delta = sample_errors(e / tau, y) if samples_alone else errors(e / tau, z, y)
         learn(rule, i, delta, s, slope, x, previous)
 
         rule._record(i, loss, s[:n], running)
@@ -70,11 +72,11 @@ def learn(
     rule: TracesPropagation, i: int, delta: Tensor, s: Tensor, slope: Tensor, x: Tensor,
     previous: Tensor,
 ) -> None:  # fmt: skip
-    """g = p*(δ) ⊙ σ', and ∂W = gᵀ x̄, ∂R = gᵀ s̄ of layer i, from δ of both streams."""
+    """g = p*(δ) ⊙ σ', and ∂W = gᵀ x̄, ∂R = gᵀ s̄ of layer i, from δ of the rows that learn."""
     layer, does, n = rule.net.layers[i], rule.operations[i], rule.batch
-    learning = n if i == 0 and not rule.train_label else len(s)
+    learning = len(delta)
     through = len(x)  # rows that W brings in: above layer 1 both streams, in it the samples alone
-    g = does.membrane_error(layer.maps(delta[:learning]), s[:learning], slope[:learning])
+    g = does.membrane_error(layer.maps(delta), s[:learning], slope[:learning])
     beta = layer.neuron.beta
     x_bar, s_bar = presynaptic.factors(rule.presynaptic, rule.state, i, beta, x, previous[:through])
     does.accumulate(g[:through], x_bar, s_bar)
