@@ -136,7 +136,7 @@ def contrast(c: Case, o: Options, rate: float) -> tuple[float, float]:
                 synaptic += share * (rate * fan(layer) + own)
         else:
             synaptic += share * own
-        macs += 3 * classes * layer.outputs  # A, E Y, Eᵀ Z
+        macs += (3 if i or o["train_label"] else 2) * classes * layer.outputs  # A, E Y, Eᵀ Z
     return synaptic, macs
 
 
