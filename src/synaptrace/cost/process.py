@@ -3,15 +3,13 @@ mark."""
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from synaptrace.memory import peak_resident
+from synaptrace.memory import forget_peak, peak_resident
 
 Job = Callable[[], object]
 
@@ -43,14 +41,7 @@ def _peak(pipe: Any, make: Callable[..., Job], arguments: Any, threads: int | No
     if threads:
         torch.set_num_threads(threads)
     job = make(*arguments)
-    forget_peak()
+    forget_peak(torch.device("cpu"))  # what making the job took, where the system can
     before = peak_resident()
     job()
     pipe.send(peak_resident() - before)
-
-
-def forget_peak() -> None:
-    """Let the high-water mark begin anew, so that what making a job took doesn't hide what it
-    takes. Linux only; elsewhere the mark stays, and a figure may be too small."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
