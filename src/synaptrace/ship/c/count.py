@@ -6,6 +6,7 @@ says how much, some KB.
 
 from __future__ import annotations
 
+from synaptrace.data.audio.features import Features
 from synaptrace.ship.c.plan import Plan
 
 REAL, INT = 4, 4
@@ -28,8 +29,8 @@ ROWS = {
 }
 
 
-def count(plan: Plan) -> dict[str, int]:
-    """Bytes by the names of `ROWS`."""
+def count(plan: Plan, ears: Features | None = None) -> dict[str, int]:
+    """Bytes by the names of `ROWS`; ``ears``: of the front end too."""
     weights = sum(layer.weights + own(layer.neurons, layer.recurrent) for layer in plan.layers)
     weights += plan.outputs * plan.classes
     found = dict.fromkeys(ROWS, 0)
@@ -37,6 +38,11 @@ def count(plan: Plan) -> dict[str, int]:
     found["tables"] = len(plan.layers) * 72
     found["state"] = state(plan)
     found["stack"] = STACK
+    if ears is not None:
+        size, bands = ears.mel.size, ears.mel.bands
+        mel = int((ears.mel.matrix != 0).sum())
+        found["tables"] += REAL * (3 * size + mel + 6 * bands) + 3 * INT * bands
+        found["features"] = REAL * (3 * size + 2 * bands)
     if plan.learning:
         learning(plan, found)
     return found

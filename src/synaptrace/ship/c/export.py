@@ -11,9 +11,12 @@ from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
-from synaptrace.ship.c import count, folder, plan, readme, source, vectors
+from synaptrace.ship.c import count, folder, front_end, plan, readme, source, vectors
 from synaptrace.training import evaluate, job
 from synaptrace.training import run as runs
+
+FILES = ("infer.c", "main.c", "test.c", "clock.h", "Makefile", "arm/startup.c", "arm/mps2.ld")
+"""What every export has as it stands."""
 
 
 def export(trained: job.Trained, out: Path, options: Options) -> str:
@@ -39,20 +42,35 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         "steps": steps,
     }  # fmt: skip
     accuracy = {"float32": evaluate.evaluate(net, dataset.batches("test")).accuracy}
+    ears = front_end.find(trained.features) if options.front_end else None
+    seconds = float(trained.config.data.get("seconds") or 1.0)
     files = {
-        "model.h": source.header(net, rule, made, about),
-        "model.c": source.constants(net, rule, made, trained.config.name, trained.classes),
+        "model.h": source.header(
+            net, rule, made, about, "" if ears is None else front_end.header(ears, seconds)
+        ),
+        "model.c": source.constants(
+            net,
+            rule,
+            made,
+            trained.config.name,
+            trained.classes,
+            "" if ears is None else front_end.constants(ears),
+        ),
         "test_vectors.h": vectors.header(net, rule, made, some),
     }
-    for name in ["infer.c", "main.c", "test.c", "clock.h", "Makefile"]:
+    for name in FILES:
         files[name] = source.text(name)
     if rule is not None:
         files |= {name: source.text(name) for name in ("learn.h", "learn.c")}
+    if ears is not None:
+        files |= {name: source.text(name) for name in ("features.h", "features.c")}
+        files["test_vectors.h"] += front_end.vectors(ears)
+    size = count.count(made, ears)
     found = {
         **about, "plan": options.learn, "precision": options.precision, "accuracy": accuracy,
-        "bytes": count.count(made),
+        "bytes": size,
     }  # fmt: skip
-    files["README.md"] = readme.text(made, about, accuracy, options)
+    files["README.md"] = readme.text(made, size, about, accuracy, options)
     files[folder.MARK] = json.dumps(found, indent=2) + "\n"
     folder.write(out, files)
-    return readme.terminal(out, made, accuracy)
+    return readme.terminal(out, size, accuracy)

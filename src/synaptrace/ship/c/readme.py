@@ -13,10 +13,13 @@ from synaptrace.text_table import tabbed
 
 
 def text(
-    plan: Plan, about: Mapping[str, Any], accuracy: Mapping[str, float | None], options: Options
+    plan: Plan,
+    found: Mapping[str, int],
+    about: Mapping[str, Any],
+    accuracy: Mapping[str, float | None],
+    options: Options,
 ) -> str:
     """README.md of the folder."""
-    found = count.count(plan)
     rows = [f"| {count.ROWS[name]} | {size} |" for name, size in found.items() if size]
     rows += [f"| flash, without code | {flash(found)} |", f"| RAM | {ram(found)} |"]
     shares = [f"| {name} | {percent(share)} |" for name, share in accuracy.items()]
@@ -28,9 +31,8 @@ def text(
     )  # fmt: skip
 
 
-def terminal(out: Path, plan: Plan, accuracy: Mapping[str, float | None]) -> str:
+def terminal(out: Path, found: Mapping[str, int], accuracy: Mapping[str, float | None]) -> str:
     """Tab-separated: bytes, then accuracies on the test set."""
-    found = count.count(plan)
     rows = [["export", str(out)]]
     rows += [[name, f"{size} B", count.ROWS[name]] for name, size in found.items() if size]
     rows += [["flash", f"{flash(found)} B", "without code"], ["RAM", f"{ram(found)} B", ""]]

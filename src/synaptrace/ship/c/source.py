@@ -30,17 +30,17 @@ def fill(name: str, values: Mapping[str, Any]) -> str:
 
 
 def header(net: Network, rule: TracesPropagation | None, plan: Plan, about: Mapping[str, Any],
-           template: str = "model.h", **more: Any) -> str:  # fmt: skip
-    """model.h. ``about``: name, source, version and steps."""
+           front_end: str = "") -> str:  # fmt: skip
+    """model.h. ``about``: name, source, version and steps; ``front_end``: its part."""
     values = {
-        **about, **more, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
+        **about, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
         "neurons": plan.neurons, "outputs": plan.outputs, "pooled": plan.pooled,
         "maps": int(any(layer.channels for layer in plan.layers)),
         "place": "uint16_t" if plan.place == 2 else "uint32_t",
         "readout_decay": number(net.readout_decay),
-        "learning": "" if rule is None else learning(net, rule, plan),
+        "learning": "" if rule is None else learning(net, rule, plan), "front_end": front_end,
     }  # fmt: skip
-    return fill(template, values)
+    return fill("model.h", values)
 
 
 def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
@@ -63,8 +63,8 @@ def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
 
 
 def constants(net: Network, rule: TracesPropagation | None, plan: Plan, name: str,
-              classes: Sequence[str]) -> str:  # fmt: skip
-    """model.c."""
+              classes: Sequence[str], more: str = "") -> str:  # fmt: skip
+    """model.c; ``more``: tables of the front end."""
     made, rows = [], []
     for i, layer in enumerate(net.layers):
         weight = tables.by_input(layer)
@@ -79,6 +79,7 @@ def constants(net: Network, rule: TracesPropagation | None, plan: Plan, name: st
     made.append(tables.table("const char *const class_names[CLASSES]", names))
     if rule is not None and plan.targets:
         made.append(target_tables(net, rule, plan))
+    made.append(more)
     return fill("model.c", {"name": name, "tables": "\n".join(made), "rows": "\n".join(rows)})
 
 

@@ -39,6 +39,10 @@ static uint32_t little(const uint8_t *at, int n)
     return value;
 }
 
+/* A clip of CLIP samples, as in training: the sound lies in the middle of silence, or loses both
+   ends. `left` are the clip's samples to come, `silence` those of them before the sound. */
+static long left, silence;
+
 /* Goes to a wav file's samples; 0 where it is none that fits. */
 static int open_wav(FILE *file)
 {
@@ -59,17 +63,25 @@ static int open_wav(FILE *file)
         if (fseek(file, skip, SEEK_CUR))
             return 0;
     }
-    return known;
+    long samples = (long)(little(chunk + 4, 4) / 2), spare = CLIP - samples;
+    left = CLIP;
+    silence = spare > 0 ? spare / 2 : 0;
+    return known && (spare >= 0 || fseek(file, (1 - spare) / 2 * 2, SEEK_CUR) == 0);
 }
 
 static int next_hop(FILE *file)
 {
     static real sound[HOP];
-    uint8_t bytes[2];
+    if (left < HOP)
+        return 0;
+    left -= HOP;
     for (int i = 0; i < HOP; i++) {
-        if (fread(bytes, 1, 2, file) != 2)
-            return 0;
-        int value = (int)little(bytes, 2);
+        uint8_t bytes[2];
+        int value = 0;
+        if (silence > 0)
+            silence--;
+        else if (fread(bytes, 1, 2, file) == 2)
+            value = (int)little(bytes, 2);
         sound[i] = R(value < 32768 ? value : value - 65536) / R(32768);
     }
     features_step(&features, sound, x);

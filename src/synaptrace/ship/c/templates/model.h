@@ -24,7 +24,7 @@ typedef REAL real;
 #define POOLED $pooled   /* outputs of the largest layer that pools; 0: none does */
 #define STEPS $steps     /* of the sequences that it was trained on */
 #define READOUT_DECAY R($readout_decay)
-$learning
+$learning$front_end
 typedef $place place; /* of a neuron in its layer */
 
 enum pooling { POOL_NONE, POOL_MAX, POOL_AVERAGE, POOL_ADAPTIVE };

@@ -11,6 +11,10 @@
 static struct learner learner;
 static uint8_t blob[BLOB_BYTES];
 #endif
+#if FRONT_END
+#include "features.h"
+static struct features features;
+#endif
 #include "clock.h"
 
 static struct model model;
@@ -123,9 +127,34 @@ static void learn(void)
 }
 #endif
 
+#if FRONT_END
+static void hear(void)
+{
+    double most = 0;
+    uint32_t ticks = 0;
+    features_start(&features);
+    for (int t = 0; t < SOUND_STEPS; t++) {
+        static real sound[HOP];
+        for (int i = 0; i < HOP; i++)
+            sound[i] = R(sound_input[t * HOP + i]) / R(32768);
+        clock_start();
+        features_step(&features, sound, x);
+        ticks += clock_read();
+        for (int j = 0; j < INPUTS; j++)
+            most = fmax(most, fabs((double)x[j] - sound_features[t * INPUTS + j]));
+    }
+    printf("front end: features differ by at most %g\n", most);
+    clock_tell("a frame", ticks, SOUND_STEPS);
+    expect(most <= (sizeof(real) == sizeof(float) ? 0.01 : 1e-9), "features");
+}
+#endif
+
 int main(void)
 {
     infer();
+#if FRONT_END
+    hear();
+#endif
 #if LEARN
     learn();
 #endif
