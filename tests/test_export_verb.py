@@ -124,14 +124,21 @@ def test_the_example_says_what_predict_says_and_learns(made, tmp_path: Path, cap
     def example(*words: str) -> list[str]:
         done = subprocess.run(["./example", *words], cwd=out, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return [line.split("\t")[1] for line in done.stdout.splitlines()]
+        return done.stdout.splitlines()
 
-    assert example(*heard) == wanted
-    lessons = [f"{Path(name).name[0]}={name}" for name in heard] * 20
-    after = example(*lessons, "save:kept.bin", *heard)[len(lessons) :]
+    def answers(lines: list[str]) -> list[str]:
+        return [line.split("\t")[1] for line in lines]
+
+    assert answers(example(*heard)) == wanted
+    asked = [f"{Path(name).name[0]}=={name}" for name in heard]
+    lessons = [word.replace("==", "=") for word in asked]
+    *after, told = example(*lessons, "epochs:40", "save:kept.bin", *asked)
     assert example("load:kept.bin", *heard) == after
-    right = [name == Path(path).name[0] for name, path in zip(after, heard, strict=True)]
-    assert sum(right) > 15
+    right = sum(
+        name == Path(path).name[0] for name, path in zip(answers(after), heard, strict=True)
+    )
+    assert told == f"{right} of 20 are right"
+    assert right > 15
     (out / "kept.bin").write_bytes((out / "kept.bin").read_bytes()[:-5])
     done = subprocess.run(["./example", "load:kept.bin"], cwd=out, capture_output=True, text=True)
     assert done.returncode == 2
