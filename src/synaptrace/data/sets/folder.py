@@ -23,7 +23,7 @@ from synaptrace.data import cache, npy, splits
 from synaptrace.data.audio import wav
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.columns import Array
 from synaptrace.data.dataset import ArrayDataset
@@ -107,7 +107,7 @@ def load(
     batch_size: int = 16,
     shift: int = 4,
     rate: int | None = None,
-    form: Literal["clip", "causal"] = "causal",
+    form: Form = "causal",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
     window: float = 30.0,
@@ -126,7 +126,7 @@ def load(
         shift: training samples move by up to so many frames of sound, or pixels of events.
         rate: sound is mixed down to one channel and resampled to so many Hz
             (`wav.convert`); None: all files must be mono and of one rate.
-        form: of the sound's features, "clip" or "causal" (`audio`).
+        form: of the sound's features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
         window, hop: milliseconds of a frame of sound, and from one to the next, a step.

@@ -20,7 +20,7 @@ from torch import Tensor
 from synaptrace.data.audio import wav
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.sets import spoken
@@ -82,7 +82,7 @@ def load(
     *,
     path: Path | None = None,
     batch_size: int = 16,
-    form: Literal["clip", "causal"] = "causal",
+    form: Form = "causal",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
     window: float = 30.0,
@@ -98,7 +98,7 @@ def load(
     """FSDD: events (50, B, 120), log-mel bands and their differences. Any part of it will do.
 
     Args:
-        form: of the features, "clip" or "causal" (`audio`).
+        form: of the features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
         window, hop: milliseconds of a frame, and from one to the next, a step.

@@ -22,7 +22,7 @@ from synaptrace.data import splits
 from synaptrace.data.audio import wav
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
@@ -105,7 +105,7 @@ def load(
     *,
     path: Path | None = None,
     batch_size: int = 64,
-    form: Literal["clip", "causal"] = "clip",
+    form: Form = "clip",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
     window: float = 30.0,
@@ -121,7 +121,7 @@ def load(
     whole speakers, a fifth each of the clips at least, are development test and validation.
 
     Args:
-        form: of the features, "clip" or "causal" (`audio`).
+        form: of the features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
         window, hop: milliseconds of a frame, and from one to the next, a step.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synaptrace.data import splits
 from synaptrace.data.audio.clips import Clips, check_jitter, jitter
-from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.features import Features, Form
 from synaptrace.data.cache import Cache
 from synaptrace.data.columns import Array
 from synaptrace.data.dataset import ArrayDataset
@@ -30,7 +30,7 @@ def dataset(
     name: str,
     classes: Sequence[str],
     batch_size: int,
-    form: str,
+    form: Form,
     encoding: str,
     threshold: float,
     shift: int,
@@ -60,7 +60,7 @@ def dataset(
     features = Features(clips.mel, form, encoding, threshold)  # type: ignore[arg-type]
     if not index.get("train"):
         raise UserError(f"{name}: there are no training samples")
-    if form == "causal":
+    if features.streams:
         pieces: tuple[Tensor, ...] = torch.split(torch.tensor(index["train"]), CHUNK)
         features = features.measured(power[rows].transpose(0, 1) for rows in pieces)
     whose = prepared.notes.get("speaker", [])
