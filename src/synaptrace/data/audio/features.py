@@ -94,12 +94,17 @@ class Mel:
         return round(self.rate * self.hop / 1000)
 
     @cached_property
+    def corners(self) -> Tensor:
+        """Hz (bands + 2,), float64: where each band starts, the next peaks, the one before ends."""
+        low, high = (2595 * math.log10(1 + f / 700) for f in (self.low, self.high))
+        mels = torch.linspace(low, high, self.bands + 2, dtype=torch.float64)
+        return 700 * (10 ** (mels / 2595) - 1)
+
+    @cached_property
     def matrix(self) -> Tensor:
         """How much each frequency counts in each band, (size // 2 + 1, bands), float64."""
         frequency = torch.arange(self.size // 2 + 1, dtype=torch.float64) * self.rate / self.size
-        low, high = (2595 * math.log10(1 + f / 700) for f in (self.low, self.high))
-        mels = torch.linspace(low, high, self.bands + 2, dtype=torch.float64)
-        corners = 700 * (10 ** (mels / 2595) - 1)
+        corners = self.corners
         rise = (frequency[:, None] - corners[:-2]) / corners.diff()[:-1]
         fall = (corners[2:] - frequency[:, None]) / corners.diff()[1:]
         return torch.minimum(rise, fall).clamp(min=0)

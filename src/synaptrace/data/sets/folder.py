@@ -21,6 +21,7 @@ from torch import Tensor
 
 from synaptrace.data import cache, npy, splits
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
 from synaptrace.data.audio.features import Form, Mel
@@ -101,6 +102,7 @@ def prepare(
     return clips.prepare("folder", root, files, files, read, skip_bad, convert=rate is not None)
 
 
+@augmented
 def load(
     *,
     path: Path | None = None,
@@ -119,6 +121,7 @@ def load(
     columns: int = 128,
     dt: float = 10.0,
     pool: int = 1,
+    **augment: Any,
 ) -> ArrayDataset | EventDataset:
     """A folder's sound, events (50, B, 120), or its events, (T, B, 2, rows, columns).
 
@@ -136,6 +139,7 @@ def load(
         rows, columns: pixels of the events' sensor.
         dt: milliseconds a step of events.
         pool: the events of pool × pool pixels come together.
+        augment: what else is done to training samples of sound (`Augmentation`).
 
     Raises:
         UserError: no path, no files there, bad files, an option out of range.
@@ -148,7 +152,11 @@ def load(
     classes, labels = _classes(files), prepared.labels.tolist()
     index = splits.make(labels, FRACTIONS, SEED, names=prepared.notes["file"])
     index = {split: samples for split, samples in index.items() if samples}
+    more = Augmentation(shift=shift, noise=noise, **augment)
     if files[0].suffix.lower() == ".npy":
+        if more != Augmentation(shift=shift, noise=noise):
+            names = ", ".join(f"data.{key}" for key, value in augment.items() if value)
+            raise UserError(f"{names}: for sound, and these are events; leave it out")
         return EventDataset(
             prepared,
             Frames((rows, columns), dt, pool=pool),
@@ -170,8 +178,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
-        shift=shift,
-        noise=noise,
+        augmentation=more,
         test_split="development",
     )
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
 from synaptrace.data.audio.features import Form, Mel
@@ -78,6 +79,7 @@ def prepare(
     return clips.prepare("fsdd", root, files, files, read, skip_bad)
 
 
+@augmented
 def load(
     *,
     path: Path | None = None,
@@ -94,6 +96,7 @@ def load(
     holdout_speaker: str | None = None,
     holdout_validation: Literal["speaker", "utterances"] = "speaker",
     leave_out: int | str | None = None,
+    **augment: Any,
 ) -> ArrayDataset:
     """FSDD: events (50, B, 120), log-mel bands and their differences. Any part of it will do.
 
@@ -111,6 +114,7 @@ def load(
         holdout_validation: with a speaker held out, the next "speaker" validates, or the others'
             "utterances" that validate without, so that all five of them train.
         leave_out: a digit that is in no split and no class, for a network that never heard it.
+        augment: what else is done to training samples (`Augmentation`).
 
     Raises:
         UserError: no files there, bad files, no such speaker, an option out of range.
@@ -128,8 +132,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
-        shift=shift,
-        noise=noise,
+        augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
         leave_out=None if leave_out is None else str(leave_out),
     )

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from synaptrace.data import splits
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
 from synaptrace.data.audio.features import Form, Mel
@@ -101,6 +102,7 @@ def prepare(
     return clips.prepare("speechcommands", root, [*files, *lists], files, read, skip_bad)
 
 
+@augmented
 def load(
     *,
     path: Path | None = None,
@@ -114,6 +116,7 @@ def load(
     shift: int = 0,
     noise: float = 0.0,
     holdout_speaker: str | None = None,
+    **augment: Any,
 ) -> ArrayDataset:
     """Speech Commands: events (100, B, 120), log-mel bands and their differences.
 
@@ -130,6 +133,7 @@ def load(
         noise: deviation of the Gaussian noise added to training features.
         holdout_speaker: all of this speaker is the test and in no other split. The official test
             without it is the split "general". Published: c50f55b8.
+        augment: what else is done to training samples (`Augmentation`).
 
     Raises:
         UserError: no files there, bad files, no such speaker, an option out of range.
@@ -158,8 +162,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
-        shift=shift,
-        noise=noise,
+        augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
     )
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import splits
-from synaptrace.data.audio.clips import Clips, check_jitter, jitter
+from synaptrace.data.audio.augment import Augmentation
+from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.features import Features, Form
 from synaptrace.data.cache import Cache
 from synaptrace.data.columns import Array
@@ -33,8 +34,7 @@ def dataset(
     form: Form,
     encoding: str,
     threshold: float,
-    shift: int,
-    noise: float,
+    augmentation: Augmentation,
     test_split: str,
     leave_out: str | None = None,
 ) -> ArrayDataset:
@@ -42,8 +42,7 @@ def dataset(
 
     Args:
         form, encoding, threshold: as in `Features`.
-        shift: training samples move by up to so many frames, either way.
-        noise: deviation of the Gaussian noise added to training features.
+        augmentation: of training samples.
         leave_out: a class whose samples are in no split, and which isn't one any more.
 
     Raises:
@@ -53,8 +52,8 @@ def dataset(
     if leave_out is not None:
         index, classes, labels = without(leave_out, index, classes, labels)
     steps = clips.length // clips.mel.stride
-    check_jitter(shift, noise, steps)
-    if noise and encoding != "features":
+    augmentation.check(steps, clips.mel.bands)
+    if augmentation.noise and encoding != "features":
         raise UserError(f"data.noise: {encoding!r} are counts of spikes; noise must be 0")
     power = mapped(prepared.columns["power"]).view(len(prepared), steps, clips.mel.bands)
     features = Features(clips.mel, form, encoding, threshold)  # type: ignore[arg-type]
@@ -74,8 +73,11 @@ def dataset(
         index=index,
         batch_size=batch_size,
         transform=features,
-        augment=partial(jitter, frames=shift, noise=noise, edge=encoding == "features")
-        if shift or noise
+        augment=partial(augmentation.of_events, bands=clips.mel.bands, edge=encoding == "features")
+        if augmentation.changes_events
+        else None,
+        augment_frames=partial(augmentation.of_power, mel=clips.mel)
+        if augmentation.changes_power
         else None,
         cache=prepared,
         dt=clips.mel.hop,
