@@ -173,6 +173,11 @@ def test_a_clip_is_put_into_the_middle():
         (lambda: Features(SPEECH, encoding="rate"), r"data\.encoding"),
         (lambda: Features(SPEECH, threshold=0.0), r"data\.threshold"),
         (lambda: Features(SPEECH, "causal")(clips()), "statistics"),
+        (lambda: Features.from_spec({"form": "clip"}), "features: not those"),
+        (
+            lambda: Features.from_spec(causal().spec | {"pcen": {"beta": 1.0}}),
+            "features: not those",
+        ),
         (lambda: causal_step(Features(SPEECH), None, torch.zeros(9)), "waits for the end"),
     ],
 )

@@ -33,9 +33,9 @@ def speech(seconds=2.0, pause=0.5, pitches=(300.0, 2000.0)):
     return torch.cat(parts)
 
 
-@pytest.fixture(scope="module")
-def features():
-    return Features(MEL, "causal").measured([MEL.power(speech())[:, None]])
+@pytest.fixture(scope="module", params=["causal", "pcen"])
+def features(request):
+    return Features(MEL, request.param).measured([MEL.power(speech())[:, None]])
 
 
 @pytest.fixture(scope="module")

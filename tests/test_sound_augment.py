@@ -1,6 +1,7 @@
 """Augmentation of sound: what each option does, seeded, and nothing where it is off."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from synaptrace.data.audio.clips import jitter
 from synaptrace.data.audio.features import Mel
 from synaptrace.data.sets import folder, fsdd
 from synaptrace.errors import UserError
+from synaptrace.keyword import own_words
 from synaptrace.sections import AUGMENT
 from synaptrace.seeds import generator
 
@@ -212,3 +214,20 @@ def test_events_take_no_option_of_sound(tmp_path):
     assert folder.load(**options, gain=0.0).meta.classes == ("left", "right")
     with pytest.raises(UserError, match=r"data\.gain: for sound, and these are events"):
         folder.load(**options, gain=3.0)
+
+
+def test_one_s_own_recordings_are_augmented_as_the_run_s_data_were(digits, tmp_path):
+    trained = fsdd.load(path=digits, form="pcen")
+    for word, pitch in (("no", 300.0), ("yes", 900.0)):
+        for take in range(5):
+            tone = sounds.tone(pitch + take, 0.4, 16000, seed=take)
+            sounds.write(tmp_path / "own" / word / f"{take}.wav", tone, 16000)
+    settings = {"seconds": 1.0, "shift": 2, "noise": 0.1, "gain": 12.0, "mask_bands": 4}
+    run = SimpleNamespace(
+        run=tmp_path, features=trained.meta.features, config=SimpleNamespace(data=settings)
+    )
+    own = own_words.recordings(tmp_path / "own", run)
+    assert own.meta.features["form"] == "pcen"
+    assert own.augment_frames.func.__self__ == Augmentation(2, 0.1, 12.0, mask_bands=4)
+    joined = own_words.joined(own, own, [0, 1])
+    assert (joined.augment, joined.augment_frames) == (own.augment, own.augment_frames)

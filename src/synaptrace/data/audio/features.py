@@ -191,11 +191,13 @@ class Features:
 
     @staticmethod
     def from_spec(spec: Mapping[str, Any]) -> Features:
-        """Features from what `spec` gave."""
-        given = dict(spec) | {"mel": Mel(**spec["mel"])}
-        given |= {name: tuple(spec[name]) for name in ("mean", "deviation")}
-        given["pcen"] = Pcen(**spec.get("pcen", {}))
-        return Features(**given)
+        """Features from what `spec` gave. Raises UserError where it gave something else."""
+        try:
+            given = dict(spec) | {"mel": Mel(**spec["mel"]), "pcen": Pcen(**spec.get("pcen", {}))}
+            given |= {name: tuple(spec[name]) for name in ("mean", "deviation")}
+            return Features(**given)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"features: not those that a run keeps ({error})") from error
 
     def measured(self, powers: Iterable[Tensor]) -> Features:
         """With the statistics of the training set's power, given in pieces (T, B, bands)."""
