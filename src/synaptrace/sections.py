@@ -105,9 +105,10 @@ LATER = {
     "neuron": ("adaptation", "adaptation_decay"),
     "train": ("lr_readout",),
     "tp": ("eligibility", "temperature", "margin"),
+    "speechcommands": ("words", "unknown", "silence"),
 }
-"""Options that version 0.1.0 had not, by section or rule. At their defaults they are left out of
-what a run keeps, so that its settings have the same hash as before."""
+"""Options that version 0.1.0 had not, by section, rule or data set. At their defaults they are left
+out of what a run keeps, so that its settings have the same hash as before."""
 
 
 class Section(BaseModel):

@@ -37,6 +37,7 @@ def dataset(
     noise: float,
     test_split: str,
     leave_out: str | None = None,
+    labels: Tensor | None = None,
 ) -> ArrayDataset:
     """The data set of a prepared cache; speakers are its notes "speaker", if it has any.
 
@@ -45,11 +46,12 @@ def dataset(
         shift: training samples move by up to so many frames, either way.
         noise: deviation of the Gaussian noise added to training features.
         leave_out: a class whose samples are in no split, and which isn't one any more.
+        labels: of the samples (N,), where they aren't the cache's.
 
     Raises:
         UserError: options out of range, no training samples.
     """
-    labels = torch.from_numpy(prepared.labels)
+    labels = torch.from_numpy(prepared.labels) if labels is None else labels
     if leave_out is not None:
         index, classes, labels = without(leave_out, index, classes, labels)
     steps = clips.length // clips.mel.stride
