@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from synaptrace.build import mlp
+from synaptrace.data.audio.features import Features
 from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
-from synaptrace.ship.c import fixed, numbers, source
+from synaptrace.ship.c import fixed, front_end, numbers, source
 from synaptrace.ship.c import plan as plans
 
 STRICT = [
@@ -81,6 +82,27 @@ int main(int count, char **words)
     return 0;
 }
 """
+HEAR = r"""
+#include <stdio.h>
+#include "features.h"
+static struct features f;
+static double given[HOP];
+static real sound[HOP], x[INPUTS];
+int main(void)
+{
+    features_start(&f);
+    while (fread(given, sizeof *given, HOP, stdin) == HOP) {
+        for (int i = 0; i < HOP; i++)
+            sound[i] = (real)given[i];
+        features_step(&f, sound, x);
+        for (int i = 0; i < INPUTS; i++) {
+            double value = (double)x[i];
+            fwrite(&value, sizeof value, 1, stdout);
+        }
+    }
+    return 0;
+}
+"""
 LEARNING = ("learn.c", "learn.h")
 
 
@@ -105,7 +127,8 @@ def sequences(net: Network, n: int, steps: int) -> tuple[torch.Tensor, torch.Ten
 
 def write(out: Path, net: Network, rule: TracesPropagation | None, learn: str | None,
           steps: int = 12, precision: str = "float32",
-          entry: fixed.Input | None = None) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
+          entry: fixed.Input | None = None,
+          ears: Features | None = None) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
     """The program's files, and the driver."""
     out.mkdir(exist_ok=True)
     made = plans.plan(net, rule, learn, precision)
@@ -117,11 +140,14 @@ def write(out: Path, net: Network, rule: TracesPropagation | None, learn: str | 
     about = {"name": "small", "source": "a test", "version": "0", "steps": steps}
     names = [str(c) for c in range(net.classes)]
     learner = rule if learn else None
+    hears = ("", "") if ears is None else (front_end.header(ears, 1.0), front_end.constants(ears))
     files = {
-        "model.h": source.header(net, learner, made, has, about),
-        "model.c": source.constants(net, learner, made, has, "small", names),
-        "infer.c": source.text("infer.c"), "driver.c": DRIVER,
+        "model.h": source.header(net, learner, made, has, about, hears[0]),
+        "model.c": source.constants(net, learner, made, has, "small", names, hears[1]),
+        "infer.c": source.text("infer.c"), "driver.c": DRIVER if ears is None else HEAR,
     }  # fmt: skip
+    heard = () if ears is None else ("features.c", "features.h")
+    files |= {name: source.text(name) for name in heard}
     files |= {name: source.text(name) for name in LEARNING} if learn else {}
     for name, text in files.items():
         (out / name).write_text(text)

@@ -47,6 +47,7 @@ def count(plan: Plan, ears: Features | None = None) -> dict[str, int]:
         mel = int((ears.mel.matrix != 0).sum())
         found["tables"] += REAL * (3 * size + mel + 6 * bands) + 3 * INT * bands
         found["features"] = REAL * (3 * size + 2 * bands)
+        found["features"] += REAL * bands + INT if ears.form == "pcen" else 0
     if plan.learning:
         learning(plan, found)
     return found
