@@ -10,15 +10,21 @@ is imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.training.job import Trained
 
-TARGETS = {"c": "synaptrace.ship.c"}
+TARGETS = {
+    "c": "synaptrace.ship.c",
+    "nir": "synaptrace.ship.nir",
+    "pt2": "synaptrace.ship.pt2",
+}
 """The module of each target."""
 
 
@@ -32,6 +38,12 @@ class Options:
     """Which weights learn on the device: "all", "readout", or "layers.N" joined by commas."""
     precision: str = "float32"
     front_end: bool = False
+    target: str = "generic"
+    """The framework that will read a NIR file."""
+    reset_as: str | None = None
+    """Another reset than the network's own: "hard"."""
+    load_data: Callable[[], Dataset] | None = None
+    """The run's data, where the caller knows better than `Trained.load_data`."""
 
     def refuse(self, target: str, *names: str) -> None:
         """Raises UserError where one of the options ``names`` was asked for."""
