@@ -33,8 +33,12 @@ examples:
                         help="c: of the weights, float32, int16 or int8 (float32)")  # fmt: skip
     parser.add_argument("--front-end", action="store_true",
                         help="c: also from sound to the network's input")  # fmt: skip
-    parser.add_argument("--target", metavar="NAME", default="generic",
-                        help="nir: snntorch, spikingjelly, norse, sinabs, lava, generic")  # fmt: skip
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        default="generic",
+        help="nir: generic, snntorch, spikingjelly, norse, sinabs, lava",
+    )
     parser.add_argument("--reset-as", metavar="hard", help="nir: spikes set the membrane to zero")
 
 

@@ -74,8 +74,9 @@ class Dialect:
 
     def theta(self, threshold: float) -> float:
         """The inverse of `threshold`."""
-        found = np.float32(threshold)
-        return float(found if self.at_threshold else np.nextafter(found, np.float32(np.inf)))
+        if self.at_threshold:
+            return threshold
+        return float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
 
 
 DIALECTS = {
