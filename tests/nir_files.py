@@ -44,7 +44,9 @@ def shape(kind: str, *sizes: int) -> dict[str, Any]:
 
 def lif(*sizes: int, **others: Any) -> dict[str, Any]:
     """Neurons that forget a quarter a step of 0.1 ms, their input as it is."""
-    values = {"tau": 4e-4, "r": 4.0, "v_leak": 0.0, "v_threshold": 0.5, "v_reset": 0.0} | others
+    values = {"r": 4.0, "v_leak": 0.0, "v_threshold": 0.5, "v_reset": 0.0} | others
+    if "type" not in others:
+        values = {"tau": 4e-4} | values
     full = {key: np.full(sizes, value) for key, value in values.items() if key != "type"}
     return {"type": values.get("type", "LIF")} | full
 

@@ -80,7 +80,7 @@ class Dialect:
 
 
 DIALECTS = {
-    "generic": Dialect(),
+    "generic": Dialect(note="as NIR says, by Euler's rule in steps of 1e-4 s"),
     "snntorch": Dialect(
         raw=True,
         note="import with snntorch.import_nir.import_from_nir, which prints; reset_mem() of each "

@@ -61,6 +61,8 @@ def about(net: Network, target: str) -> str:
     if target == "sinabs":
         if net.layers[0].recurrent is not None:
             said.append("recurrent, so num_timesteps=1, a step a call with the state given back")
+        if len(net.in_shape) > 1:
+            said.append("of maps, set v_leak = numpy.zeros(1) of each nir.LIF before")
         if not soft(net):
             said.append("and reset_fn = sinabs.activation.MembraneReset(), as the reset is hard")
     said.append(f"logits are m = {net.readout_decay:g} m + output, a step")
