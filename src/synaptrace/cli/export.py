@@ -44,14 +44,13 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import ship
-    from synaptrace.keyword import reopen
     from synaptrace.training import job
 
     export = ship.target(options.to)
     trained = job.trained(options.run_directory, options.data_path)
     asked = ship.Options(
         options.run_directory, options.learn, options.precision, options.front_end,
-        options.target, options.reset_as, lambda: reopen.load_data(trained),
+        options.target, options.reset_as,
     )  # fmt: skip
     print(export(trained, options.out, asked))
     return 0

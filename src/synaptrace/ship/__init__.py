@@ -10,13 +10,11 @@ is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.training.job import Trained
 
@@ -30,7 +28,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What can be asked of an export; a target refuses what it doesn't know (`refuse`)."""
+    """What can be asked of an export; a target refuses the rest (`accept`)."""
 
     source: Path
     """The run directory or checkpoint, as it was given."""
@@ -42,14 +40,13 @@ class Options:
     """The framework that will read a NIR file."""
     reset_as: str | None = None
     """Another reset than the network's own: "hard"."""
-    load_data: Callable[[], Dataset] | None = None
-    """The run's data, where the caller knows better than `Trained.load_data`."""
 
-    def refuse(self, target: str, *names: str) -> None:
-        """Raises UserError where one of the options ``names`` was asked for."""
-        for name in names:
-            if getattr(self, name) != Options.__dataclass_fields__[name].default:
-                option = name.replace("_", "-")
+    def accept(self, target: str, *names: str) -> None:
+        """Raises UserError where another option than ``names`` was asked for."""
+        for each in fields(self):
+            taken = each.name in ("source", *names)
+            if not taken and getattr(self, each.name) != each.default:
+                option = each.name.replace("_", "-")
                 raise UserError(f"--{option}: --to {target} has no such choice")
 
 

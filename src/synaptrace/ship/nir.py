@@ -24,6 +24,7 @@ from synaptrace import __version__
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.files import replace_atomic
+from synaptrace.keyword import reopen
 from synaptrace.layers import Conv, Layer
 from synaptrace.network import Network
 from synaptrace.ship import Options
@@ -40,14 +41,13 @@ def export(trained: Trained, out: Path, options: Options) -> str:
     Raises:
         UserError: NIR, or the target, can't say what the network does; no nir; an unknown target.
     """
-    options.refuse("nir", "learn", "precision", "front_end")
+    options.accept("nir", "target", "reset_as")
     net, lines = trained.net, []
     if options.reset_as not in (None, "hard"):
         raise UserError(f"--reset-as: {options.reset_as!r} is not 'hard', the only other one")
     if options.reset_as == "hard" and soft(net):
         net = with_hard_reset(net)
-        data = trained.load_data() if options.load_data is None else options.load_data()
-        lines.append(price(trained.net, net, data))
+        lines.append(price(trained.net, net, reopen.load_data(trained)))
     write(net, out, options.target)
     lines.append(f"{out}: {options.target}; {about(net, options.target)}")
     return "\n".join(lines)

@@ -26,7 +26,7 @@ def export(trained: Trained, out: Path, options: Options) -> str:
     Raises:
         UserError: an option that isn't for this target; the file can't be written.
     """
-    options.refuse("pt2", "learn", "precision", "front_end", "target", "reset_as")
+    options.accept("pt2")
     write(trained.net, out)
     state = flat(trained.net.initial_state(1))
     return (
@@ -45,7 +45,8 @@ def program(net: Network) -> torch.export.ExportedProgram:
     """The program of ``net.step``, of any batch size."""
     step, batch = Step(net), torch.export.Dim("batch", min=1)
     x = net.readout.weight.new_zeros(2, *net.in_shape)
-    state = flat(net.initial_state(2))
+    # The state starts as one tensor of zeros in several places, which would become one input.
+    state = tuple(each.clone() for each in flat(net.initial_state(2)))
     free = {0: batch}
     with torch.no_grad():
         return torch.export.export(
