@@ -111,7 +111,7 @@ DIALECTS = {
         affine=True,
         sums=True,
         note="written for the importer of NIR's paper (paper/nir_to_lava.py), and untested: Lava "
-        "can't be installed beside a current Python",
+        "asks for a Python before 3.11",
     ),
 }
 """Every target of `--to nir`."""
