@@ -1,6 +1,7 @@
 """NIR files: what is written means what the network does, comes back bit for bit, or is refused."""
 
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,14 @@ def test_what_nir_has_not_is_refused(net: Any, target: str, says: str, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
+def test_without_the_package_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nir", None)
+    with pytest.raises(UserError, match=r"pip install 'synaptrace\[nir\]'"):
+        ship.write(dense(), tmp_path / "x.nir")
+
+
 def test_sinabs_takes_the_soft_reset(tmp_path: Path) -> None:
     net = dense(neuron={"reset": "soft"})
     ship.write(net, tmp_path / "x.nir", "sinabs")
@@ -404,7 +413,14 @@ def test_graphs_within_graphs_without_end_are_refused(tmp_path: Path) -> None:
         st.from_nir(path)
 
 
-@pytest.mark.parametrize("spec", ["{", "[]", '{"neuron": {}}', '{"neuron": 3, "readout_decay": 1}'])
+SETTINGS = json.dumps(st.LIF().spec)
+
+
+@pytest.mark.parametrize("spec", [
+    "{", "[]", '{"neuron": {}}', '{"neuron": 3, "readout_decay": 1}',
+    f'{{"neuron": {SETTINGS}, "readout_decay": NaN}}',
+    f'{{"neuron": {SETTINGS}, "readout_decay": 1, "gain": Infinity}}',
+])  # fmt: skip
 def test_metadata_that_describe_no_network_are_refused(spec: str, tmp_path: Path) -> None:
     path = tmp_path / "x.nir"
     files.write(path, files.nodes(), files.EDGES, {"network": spec})
@@ -414,7 +430,7 @@ def test_metadata_that_describe_no_network_are_refused(spec: str, tmp_path: Path
 
 def test_weights_count_where_the_metadata_say_otherwise(tmp_path: Path) -> None:
     """A file of ours that another program has changed."""
-    spec = {"neuron": st.LIF(0.9, 0.3, 0.2, reset="hard").spec, "readout_decay": 0.5}
+    spec = {"neuron": st.LIF(0.9, 0.3, 0.2, adaptation=0.5).spec, "readout_decay": 0.5}
     path = files.write(
         tmp_path / "x.nir", files.nodes(), files.EDGES, {"network": json.dumps(spec)}
     )
@@ -422,3 +438,10 @@ def test_weights_count_where_the_metadata_say_otherwise(tmp_path: Path) -> None:
     neuron = net.layers[0].neuron
     assert (neuron.beta, neuron.lam, net.readout_decay) == (pytest.approx(0.75), 0.2, 0.5)
     assert neuron.threshold == pytest.approx(0.5)
+    assert (neuron.reset, neuron.adaptation) == ("hard", 0.0)
+
+
+def test_too_many_edges_are_refused(tmp_path: Path) -> None:
+    path = files.write(tmp_path / "x.nir", files.nodes(), files.EDGES * 3000)
+    with pytest.raises(UserError, match="edges are no pairs"):
+        st.from_nir(path)

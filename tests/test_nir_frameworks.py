@@ -164,6 +164,7 @@ def test_the_generic_file_is_right_in_three_of_them(
     spikes, _ = run(model, given(net, events), 2)
     for its, mine in zip(spikes, rasters(net, events), strict=True):
         assert torch.equal(its, mine)
+    assert ("scaling weights" in capsys.readouterr().out) == (target == "snntorch")
     if target == "spikingjelly":
         ship.write(tie(), tmp_path / "x.nir")
         found, _ = run(FRAMEWORKS[target](nir.read(tmp_path / "x.nir"), 1), TIE, 1)
@@ -198,6 +199,59 @@ def test_what_sinabs_needs_by_hand(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="ambiguous"):  # v_leak of maps
         importer.from_nir(graph, batch_size=1)
+
+
+@pytest.mark.filterwarnings(LINES)
+@pytest.mark.parametrize("target", ["norse", "sinabs"])
+def test_who_does_not_read_r(target: str, tmp_path: Path) -> None:
+    ship.write(dense(neuron={"reset": "soft"}), tmp_path / "x.nir", "sinabs")
+    if target == "norse":
+        ship.write(dense(), tmp_path / "x.nir", target)
+    graph, events = nir.read(tmp_path / "x.nir"), given(dense(), recorded())
+    before, _ = run(FRAMEWORKS[target](graph, events.shape[1]), events, 2)
+    graph.nodes["layer01_lif"].r[:] = 7.0
+    after, _ = run(FRAMEWORKS[target](graph, events.shape[1]), events, 2)
+    assert before[0].any()
+    assert torch.equal(before[0], after[0])
+
+
+@pytest.mark.filterwarnings(LINES)
+def test_sinabs_needs_biases_and_a_step_a_call_of_recurrent_networks(tmp_path: Path) -> None:
+    events = recorded()
+    steps, batch = events.shape[:2]
+    for recurrent in (False, True):
+        net = dense(neuron={"reset": "soft"}, recurrent=recurrent)
+        ship.write(net, tmp_path / "x.nir", "sinabs")
+        graph = nir.read(tmp_path / "x.nir")
+        model = sinabs(graph, batch)
+        for module in model.modules():
+            if hasattr(module, "num_timesteps"):
+                module.num_timesteps = steps
+        whole = given(net, events).transpose(0, 1).flatten(0, 1)  # (B T, inputs)
+        found, _ = run(model, whole[None], 1)
+        its = found[0].view(batch, steps, -1).transpose(0, 1)
+        assert its.any()
+        assert torch.equal(its, rasters(net, events)[0]) == (not recurrent)
+    graph.nodes["layer01_weight"] = nir.Linear(graph.nodes["layer01_weight"].weight)
+    with pytest.raises(AssertionError, match="No input nodes"):
+        sinabs(graph, 1)
+
+
+@pytest.mark.filterwarnings(LINES)
+@pytest.mark.parametrize("target", ["snntorch", "spikingjelly", "norse"])
+def test_who_keeps_the_state(target: str, tmp_path: Path) -> None:
+    """snnTorch's neurons do, until they are reset; the others start anew without it."""
+    net, events = dense(), recorded()
+    ship.write(net, tmp_path / "x.nir", target)
+    model = FRAMEWORKS[target](nir.read(tmp_path / "x.nir"), events.shape[1])
+    first, _ = run(model, given(net, events), 2)
+    again, _ = run(model, given(net, events), 2)
+    assert torch.equal(first[0], again[0]) == (target != "snntorch")
+    if target == "snntorch":
+        for module in model.modules():
+            if hasattr(module, "reset_mem"):
+                module.reset_mem()
+        assert torch.equal(first[0], run(model, given(net, events), 2)[0][0])
 
 
 def steps(net: Network, events: Tensor) -> list[Tensor]:
@@ -267,6 +321,24 @@ def test_files_of_snntorch(kind: str, tmp_path: Path) -> None:
         outputs = [model(each) for each in x]
     net = theirs(outputs, tmp_path / "x.nir", x, source="snntorch")
     assert (net.layers[0].recurrent is not None) == (kind == "RLeaky")
+
+
+@pytest.mark.filterwarnings(LINES)
+def test_snntorch_writes_both_resets_alike() -> None:
+    snn = pytest.importorskip("snntorch", reason="snnTorch isn't installed")
+    from snntorch.export_nir import export_to_nir
+
+    said = []
+    for reset in ("zero", "subtract"):
+        neurons = snn.Leaky(
+            beta=torch.full((15,), 0.9), threshold=torch.full((15,), 0.3), init_hidden=True,
+            reset_mechanism=reset,
+        )  # fmt: skip
+        graph = export_to_nir(plain(neurons), torch.zeros(1, 20), ignore_dims=[0])
+        said.append({key: np.asarray(v).tolist() for key, v in graph.to_dict()["nodes"]["1"].items()
+                     if key != "metadata"})  # fmt: skip
+    assert said[0] == said[1]
+    assert said[0]["v_reset"] == [0.0] * 15
 
 
 @pytest.mark.filterwarnings(LINES)

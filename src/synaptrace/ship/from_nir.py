@@ -65,6 +65,8 @@ def _settings(path: Path, said: dict[str, Any]) -> dict[str, Any] | None:
     try:
         neuron, decay = LIF.from_spec(spec["neuron"]), float(spec["readout_decay"])
         gain = float(spec.get("gain", 1.0))
+        if not (0 <= decay <= 1 and math.isfinite(gain)):
+            raise ValueError(f"a readout's decay of {decay}, a gain of {gain}")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: metadata/network describes no network ({error})") from error
     return {"neuron": neuron, "readout_decay": decay, "gain": gain}
@@ -74,8 +76,8 @@ def _network(path: Path, found: Chain, said: dict[str, Any] | None, speech: Dial
     assert found.readout is not None
     layers, count = found.layers, len(found.layers)
     neuron: LIF = said["neuron"] if said else LIF(reset="soft" if speech.subtracts else "hard")
-    if said and not speech.subtracts:
-        neuron = replace(neuron, reset="hard")
+    reset = neuron.reset if speech.subtracts else "hard"
+    neuron = replace(neuron, reset=reset, adaptation=0.0)  # whatever the metadata say
     mine = neuron.decay if isinstance(neuron.decay, tuple) else (neuron.decay,) * count
     decays = [layer.beta for layer in layers]
     if len(mine) == count:

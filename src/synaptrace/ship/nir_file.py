@@ -22,7 +22,7 @@ from synaptrace.errors import UserError, short
 DEEPEST = 4
 """Graphs within graphs."""
 MOST = 10_000
-"""Values in a file, all nodes together."""
+"""Values in a file, all nodes together, and edges in a graph."""
 FILTERS = ("gzip", "lzf", None)
 """Compressions that h5py has itself; HDF5 would load others as code."""
 
@@ -119,7 +119,7 @@ class _Reader:
             return []
         if not isinstance(found, np.ndarray) or found.dtype.kind != "O" or found.ndim != 2:
             raise self.no(f"{name} are no pairs of names")
-        if found.shape[1] != 2:
+        if found.shape[1] != 2 or len(found) > MOST:
             raise self.no(f"{name} are no pairs of names")
         return [(str(a), str(b)) for a, b in found]
 
