@@ -12,8 +12,8 @@ from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
+from synaptrace.ship.c import fixed, numbers, source
 from synaptrace.ship.c import plan as plans
-from synaptrace.ship.c import source
 
 STRICT = [
     "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffp-contract=off",
@@ -30,7 +30,7 @@ static struct learner l;
 #endif
 static struct model m;
 static double given[INPUTS];
-static real x[INPUTS];
+static input x[INPUTS];
 static void tell(double value) { fwrite(&value, sizeof value, 1, stdout); }
 
 /* sequences, steps, steps between updates (0: one at the end), rate (0: no learning) */
@@ -56,7 +56,7 @@ int main(int count, char **words)
             if (fread(given, 8, INPUTS, stdin) != INPUTS)
                 return 1;
             for (int j = 0; j < INPUTS; j++)
-                x[j] = (real)given[j];
+                x[j] = model_input((real)given[j]);
 #if LEARN
             if (rate > 0) {
                 learn_step(&l, &m, x);
@@ -104,22 +104,28 @@ def sequences(net: Network, n: int, steps: int) -> tuple[torch.Tensor, torch.Ten
 
 
 def write(out: Path, net: Network, rule: TracesPropagation | None, learn: str | None,
-          steps: int = 12, **plan: Any) -> plans.Plan:  # fmt: skip
+          steps: int = 12, precision: str = "float32",
+          entry: fixed.Input | None = None) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
     """The program's files, and the driver."""
     out.mkdir(exist_ok=True)
-    made = plans.plan(net, rule, learn, **plan)
+    made = plans.plan(net, rule, learn, precision)
+    whole = None if entry is None else fixed.fix(net, made, entry, steps)
+    if whole is None:
+        has = numbers.floating(net, source.text("types_float.h"))
+    else:
+        has = whole.numbers(fixed.types(whole, made))
     about = {"name": "small", "source": "a test", "version": "0", "steps": steps}
     names = [str(c) for c in range(net.classes)]
     learner = rule if learn else None
     files = {
-        "model.h": source.header(net, learner, made, about),
-        "model.c": source.constants(net, learner, made, "small", names),
+        "model.h": source.header(net, learner, made, has, about),
+        "model.c": source.constants(net, learner, made, has, "small", names),
         "infer.c": source.text("infer.c"), "driver.c": DRIVER,
     }  # fmt: skip
     files |= {name: source.text(name) for name in LEARNING} if learn else {}
     for name, text in files.items():
         (out / name).write_text(text)
-    return made
+    return made, whole
 
 
 def compile(

@@ -11,7 +11,7 @@ import c_program
 from synaptrace.build import conv
 from synaptrace.neuron import LIF, FastSigmoid, Triangle
 from synaptrace.seeds import generator
-from synaptrace.ship.c import twin, vectors
+from synaptrace.ship.c import fixed, twin, vectors
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 
@@ -40,7 +40,7 @@ CASES = {
 def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
     options, learn, every = CASES[name]
     net, rule = c_program.dense(**options)
-    plan = c_program.write(tmp_path, net, rule, learn)
+    plan, _ = c_program.write(tmp_path, net, rule, learn)
     c_program.compile(tmp_path)
     net.double()
     rule.double()
@@ -67,6 +67,7 @@ def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
 CONVS = {
     "max": [(4, ("max", 2)), (3, ("none", 1))],
     "average": [(4, ("avg", 2)), (3, ("aavg", 2))],
+    "even": [(4, ("avg", 2)), (3, ("aavg", 1))],
     "one": [(5, ("max", 3))],
 }
 
@@ -99,6 +100,29 @@ def test_float32_is_the_twin_bit_for_bit_and_double_is_float64(kind: str, tmp_pa
         with torch.no_grad():
             wanted = net.double()(events.transpose(0, 1)).numpy()
         np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["int16", "int8"])
+@pytest.mark.parametrize("kind", ["dense", "max", "even", "one"])
+def test_whole_numbers_are_the_twins(kind: str, precision: str, tmp_path: Path):
+    net = network(kind)
+    entry = fixed.Input(10, 1500)
+    _, whole = c_program.write(tmp_path, net, None, None, precision=precision, entry=entry)
+    assert whole is not None
+    events, labels = c_program.sequences(net, 6, 12)
+    events *= 2  # some are cut off
+    assert float(events.max()) > 1500 / 2**10
+    c_program.compile(tmp_path, "float")
+    got, _ = c_program.run(tmp_path, net, events, labels)
+    said, spikes = fixed.run(whole, events.transpose(0, 1).numpy())
+    assert spikes.min() > 5
+    assert np.array_equal(got, said)
+    # They say what float32 says, as closely as their bits let them.
+    if precision == "int16":
+        with torch.no_grad():
+            wanted = net(events.clamp(max=1500 / 2**10).float().transpose(0, 1)).numpy()
+        scale = np.abs(wanted).max() / np.abs(said).max()
+        assert np.corrcoef(said.ravel() * scale, wanted.ravel())[0, 1] > 0.97
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")

@@ -6,12 +6,16 @@ says how much, some KB.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from synaptrace.data.audio.features import Features
 from synaptrace.ship.c.plan import Plan
 
 REAL, INT = 4, 4
 POINTER = 4
-LAYER = 8 * 3 + 5 * INT + 2 * REAL + 2 * POINTER
+LAYER = 13 * INT + 4 * REAL + 2 * POINTER
+NAME = 8
+"""A class's, with the pointer to it: short ones."""
 BYTES = {"float32": 4, "int16": 2, "int8": 1}
 STACK = 512
 """The most that a call takes with all that it calls: arrays are in the structs."""
@@ -35,7 +39,7 @@ def count(plan: Plan, ears: Features | None = None) -> dict[str, int]:
     weights += plan.outputs * plan.classes
     found = dict.fromkeys(ROWS, 0)
     found["weights"] = weights * BYTES[plan.precision]
-    found["tables"] = len(plan.layers) * 72
+    found["tables"] = len(plan.layers) * LAYER + plan.classes * NAME
     found["state"] = state(plan)
     found["stack"] = STACK
     if ears is not None:
@@ -82,3 +86,13 @@ def learning(plan: Plan, found: dict[str, int]) -> None:
 def aligned(size: int) -> int:
     """``size`` up to a whole number of words."""
     return -(-size // 4) * 4
+
+
+def flash(found: Mapping[str, int]) -> int:
+    """Bytes of constants."""
+    return sum(size for name, size in found.items() if ROWS[name].startswith("flash"))
+
+
+def ram(found: Mapping[str, int]) -> int:
+    """Bytes of RAM, the stack among them."""
+    return sum(found.values()) - flash(found)

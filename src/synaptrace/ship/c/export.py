@@ -11,7 +11,17 @@ from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
-from synaptrace.ship.c import count, folder, front_end, plan, readme, source, vectors
+from synaptrace.ship.c import (
+    count,
+    fixed,
+    folder,
+    front_end,
+    numbers,
+    plan,
+    readme,
+    source,
+    vectors,
+)
 from synaptrace.training import evaluate, job
 from synaptrace.training import run as runs
 
@@ -43,21 +53,23 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         "steps": steps,
     }  # fmt: skip
     accuracy = {"float32": evaluate.evaluate(net, dataset.batches("test")).accuracy}
+    whole: fixed.Fixed | None = None
+    if made.precision == "float32":
+        has = numbers.floating(net, source.text("types_float.h"))
+    else:
+        whole = fixed.fix(net, made, fixed.calibrate(dataset), steps)
+        has = whole.numbers(fixed.types(whole, made))
+        accuracy[made.precision] = fixed.accuracy(whole, dataset.batches("test"))
     ears = front_end.find(trained.features) if options.front_end else None
     seconds = float(trained.config.data.get("seconds") or 1.0)
+    hears = ("", "") if ears is None else (
+        front_end.header(ears, seconds), front_end.constants(ears)
+    )  # fmt: skip
+    name, classes = trained.config.name, trained.classes
     files = {
-        "model.h": source.header(
-            net, rule, made, about, "" if ears is None else front_end.header(ears, seconds)
-        ),
-        "model.c": source.constants(
-            net,
-            rule,
-            made,
-            trained.config.name,
-            trained.classes,
-            "" if ears is None else front_end.constants(ears),
-        ),
-        "test_vectors.h": vectors.header(net, rule, made, some),
+        "model.h": source.header(net, rule, made, has, about, hears[0]),
+        "model.c": source.constants(net, rule, made, has, name, classes, hears[1]),
+        "test_vectors.h": vectors.header(net, rule, made, some, whole),
     }
     for name in FILES:
         files[name] = source.text(name)

@@ -21,7 +21,7 @@ def text(
 ) -> str:
     """README.md of the folder."""
     rows = [f"| {count.ROWS[name]} | {size} |" for name, size in found.items() if size]
-    rows += [f"| flash, without code | {flash(found)} |", f"| RAM | {ram(found)} |"]
+    rows += [f"| flash, without code | {count.flash(found)} |", f"| RAM | {count.ram(found)} |"]
     shares = [f"| {name} | {percent(share)} |" for name, share in accuracy.items()]
     learns = f"Learns: {options.learn}." if options.learn else "Learns nothing."
     return source.fill(
@@ -35,19 +35,12 @@ def terminal(out: Path, found: Mapping[str, int], accuracy: Mapping[str, float |
     """Tab-separated: bytes, then accuracies on the test set."""
     rows = [["export", str(out)]]
     rows += [[name, f"{size} B", count.ROWS[name]] for name, size in found.items() if size]
-    rows += [["flash", f"{flash(found)} B", "without code"], ["RAM", f"{ram(found)} B", ""]]
+    rows += [
+        ["flash", f"{count.flash(found)} B", "without code"],
+        ["RAM", f"{count.ram(found)} B", ""],
+    ]
     rows += [[name, percent(share), "of the test set is right"] for name, share in accuracy.items()]
     return tabbed(rows)
-
-
-def flash(found: Mapping[str, int]) -> int:
-    """Bytes of constants."""
-    return sum(size for name, size in found.items() if count.ROWS[name].startswith("flash"))
-
-
-def ram(found: Mapping[str, int]) -> int:
-    """Bytes of RAM, the stack among them."""
-    return sum(found.values()) - flash(found)
 
 
 def percent(share: float | None) -> str:

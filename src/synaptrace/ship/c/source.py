@@ -1,4 +1,4 @@
-"""The text of model.h and model.c for float32 weights."""
+"""The text of model.h and model.c."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from synaptrace.network import Network
 from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship.c import tables
+from synaptrace.ship.c.numbers import LayerNumbers, Numbers
 from synaptrace.ship.c.plan import Plan
 from synaptrace.ship.c.tables import number
 
@@ -29,16 +30,17 @@ def fill(name: str, values: Mapping[str, Any]) -> str:
     return Template(text(name)).substitute(values)
 
 
-def header(net: Network, rule: TracesPropagation | None, plan: Plan, about: Mapping[str, Any],
-           front_end: str = "") -> str:  # fmt: skip
+def header(net: Network, rule: TracesPropagation | None, plan: Plan, has: Numbers,
+           about: Mapping[str, Any], front_end: str = "") -> str:  # fmt: skip
     """model.h. ``about``: name, source, version and steps; ``front_end``: its part."""
     values = {
         **about, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
         "neurons": plan.neurons, "outputs": plan.outputs, "pooled": plan.pooled,
         "maps": int(any(layer.channels for layer in plan.layers)),
         "place": "uint16_t" if plan.place == 2 else "uint32_t",
-        "readout_decay": number(net.readout_decay),
-        "learning": "" if rule is None else learning(net, rule, plan), "front_end": front_end,
+        "readout_decay": has.readout_decay, "readout_gain": has.readout_gain,
+        "fixed": int(has.fixed), "types": has.types.rstrip(), "front_end": front_end,
+        "learning": "" if rule is None else learning(net, rule, plan),
     }  # fmt: skip
     return fill("model.h", values)
 
@@ -62,19 +64,18 @@ def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
     return fill("learning.h", values)
 
 
-def constants(net: Network, rule: TracesPropagation | None, plan: Plan, name: str,
-              classes: Sequence[str], more: str = "") -> str:  # fmt: skip
+def constants(net: Network, rule: TracesPropagation | None, plan: Plan, has: Numbers,
+              name: str, classes: Sequence[str], more: str = "") -> str:  # fmt: skip
     """model.c; ``more``: tables of the front end."""
     made, rows = [], []
-    for i, layer in enumerate(net.layers):
-        weight = tables.by_input(layer)
-        made.append(tables.floats(f"static const real weight_{i}[{weight.size}]", weight))
-        own = tables.recurrent(layer)
+    for i, (layer, each) in enumerate(zip(net.layers, has.layers, strict=True)):
+        size = each.weight.size
+        made.append(tables.values(f"static const stored weight_{i}[{size}]", each.weight))
+        own = each.recurrent
         if own is not None:
-            made.append(tables.floats(f"static const real recurrent_{i}[{own.size}]", own))
-        rows.append(row(plan, i, layer))
-    readout = tables.by_input(net.readout)
-    made.append(tables.floats("const real readout_weight[OUTPUTS * CLASSES]", readout))
+            made.append(tables.values(f"static const stored recurrent_{i}[{own.size}]", own))
+        rows.append(row(plan, i, layer, each))
+    made.append(tables.values("const stored readout_weight[OUTPUTS * CLASSES]", has.readout))
     names = ['"' + quoted(each) + '"' for each in classes]
     made.append(tables.table("const char *const class_names[CLASSES]", names))
     if rule is not None and plan.targets:
@@ -89,14 +90,14 @@ def quoted(text: str) -> str:
     return "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8"))
 
 
-def row(plan: Plan, i: int, layer: NetworkLayer) -> str:
+def row(plan: Plan, i: int, layer: NetworkLayer, has: LayerNumbers) -> str:
     """Layer i's line in `layers`."""
-    made, neuron = plan.layers[i], layer.neuron
+    made = plan.layers[i]
     own = f"recurrent_{i}" if made.recurrent else "0"
     return (
         f"    {{{made.inputs}, {made.neurons}, {made.outputs}, {made.first}, "
-        f"{int(neuron.reset == 'hard')}, R({number(neuron.beta)}), R({number(neuron.threshold)}), "
-        f"weight_{i}, {own},\n     {made.channels}, {made.height}, {made.width}, "
+        f"{int(layer.neuron.reset == 'hard')}, {has.decay}, {has.threshold}, {has.gain}, "
+        f"{has.own_gain},\n     weight_{i}, {own}, {made.channels}, {made.height}, {made.width}, "
         f"POOL_{POOLS[made.pool]}, {made.size}, {made.out_height}, {made.out_width}}},"
     )
 
@@ -105,10 +106,10 @@ def target_tables(net: Network, rule: TracesPropagation, plan: Plan) -> str:
     """The label's weights, and how each layer learns."""
     label, made = rule.label, []
     weight = label.forward_weight().detach().float().t().contiguous().numpy()
-    made.append(tables.floats(f"const real label_weight[{weight.size}]", weight))
+    made.append(tables.values(f"const real label_weight[{weight.size}]", weight))
     own = tables.recurrent(label)
     if own is not None:
-        made.append(tables.floats(f"static const real label_own[{own.size}]", own))
+        made.append(tables.values(f"static const real label_own[{own.size}]", own))
     pointer = "0" if own is None else "label_own"
     made.append(f"const real *const label_recurrent = {pointer};\n")
     made.append("const struct learning learnings[TARGETS] = {")

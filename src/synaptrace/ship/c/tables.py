@@ -71,6 +71,7 @@ def table(declaration: str, values: Sequence[str]) -> str:
     return "\n".join([f"{declaration} = {{", *lines, "};\n"])
 
 
-def floats(declaration: str, values: NDArray[np.floating]) -> str:
-    """A table of float32 numbers."""
-    return table(declaration, [single(value) for value in values.ravel().tolist()])
+def values(declaration: str, numbers: NDArray[np.generic]) -> str:
+    """A table of float32 or whole numbers."""
+    write = str if numbers.dtype.kind == "i" else single
+    return table(declaration, [write(value) for value in numbers.ravel().tolist()])

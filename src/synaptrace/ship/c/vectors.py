@@ -4,8 +4,9 @@ learned after them."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.tp import TracesPropagation
-from synaptrace.ship.c import tables, twin
+from synaptrace.ship.c import fixed, tables, twin
+from synaptrace.ship.c.fixed import Fixed
 from synaptrace.ship.c.plan import Plan
 
 MOST, NUMBERS = 3, 60_000
@@ -57,46 +59,55 @@ def few(found: dict[int, NDArray[np.float32]]) -> Sequences:
     return Sequences(tuple(found[label] for label in labels), tuple(labels))
 
 
-def header(net: Network, rule: TracesPropagation | None, plan: Plan, some: Sequences) -> str:
-    """The text of test_vectors.h for float32 weights."""
-    double = copy.deepcopy(net).double()
-    logits, spikes, exact = [], [], []
-    for each in some.events:
-        said, fired = twin.run(net, each[:, None])
-        logits.append(said[0])
-        spikes.append(fired[0])
-        with torch.no_grad():
-            x = torch.from_numpy(each)[:, None].double().reshape(-1, 1, *net.in_shape)
-            exact.append(double(x)[0].numpy())
-    answers = [int(said.argmax()) for said in logits]
-    text = inputs(some, answers)
+def header(
+    net: Network, rule: TracesPropagation | None, plan: Plan, some: Sequences, whole: Fixed | None
+) -> str:
+    """The text of test_vectors.h; ``whole``: the network in whole numbers, if it is exported so."""
+    run = partial(twin.run, net) if whole is None else partial(fixed.run, whole)
+    said = [run(each[:, None]) for each in some.events]
+    logits, spikes = [each[0][0] for each in said], [each[1][0] for each in said]
+    given = some.events if whole is None else [whole.input.store(each) for each in some.events]
+    text = inputs(given, some.labels, [int(each.argmax()) for each in logits])
     text += tables.table(
         "static const int32_t vector_spikes[VECTORS][LAYERS]", nested(spikes, str)
     )  # fmt: skip
+    kind, write = ("float", tables.single) if whole is None else ("int32_t", str)
     text += tables.table(
-        "static const float vector_logits[VECTORS][CLASSES]", nested(logits, tables.single)
+        f"static const {kind} vector_logits[VECTORS][CLASSES]", nested(logits, write)
     )  # fmt: skip
+    if whole is not None:
+        return text
+    double, exact = copy.deepcopy(net).double(), []
+    for each in some.events:
+        with torch.no_grad():
+            x = torch.from_numpy(each)[:, None].double().reshape(-1, 1, *net.in_shape)
+            exact.append(double(x)[0].numpy())
     text += tables.table(
         "static const double vector_logits_double[VECTORS][CLASSES]", nested(exact, tables.number)
     )  # fmt: skip
     return text + (learned(double, rule, plan, some) if rule is not None else "")
 
 
-def inputs(some: Sequences, answers: list[int]) -> str:
+def inputs(
+    events: Sequence[NDArray[Any]], labels: Sequence[int], answers: Sequence[int]
+) -> str:  # fmt: skip
     """The sequences themselves: bytes where all are small whole numbers."""
-    flat = np.concatenate([each.ravel() for each in some.events])
-    small = bool(((flat == flat.round()) & (flat >= 0) & (flat < 256)).all())
-    kind = "uint8_t" if small else "float"
-    values = [str(int(v)) for v in flat] if small else [tables.single(v) for v in flat.tolist()]
-    starts = np.cumsum([0, *(each.size for each in some.events[:-1])]).tolist()
+    flat = np.concatenate([each.ravel() for each in events])
+    whole = bool((flat == flat.round()).all())
+    kind, write = "float", tables.single
+    if whole and np.abs(flat).max(initial=0) < 2**15:
+        small = flat.min(initial=0) >= 0 and flat.max(initial=0) < 256
+        kind, write = "uint8_t" if small else "int16_t", lambda value: str(int(value))
+    starts = np.cumsum([0, *(each.size for each in events[:-1])]).tolist()
     text = "/* Sequences of the test set, and what the network says to them. */\n"
     text += f"#define VECTORS {len(starts)}\n"
     numbers = {
-        "start": starts, "steps": [len(each) for each in some.events], "label": some.labels,
+        "start": starts, "steps": [len(each) for each in events], "label": labels,
         "answer": answers,
     }  # fmt: skip
     for name, each in numbers.items():
         text += tables.table(f"static const int32_t vector_{name}[VECTORS]", [*map(str, each)])
+    values = [write(value) for value in flat.tolist()]
     return text + tables.table(f"static const {kind} vector_input[{len(values)}]", values)
 
 

@@ -20,30 +20,57 @@ void model_init(struct model *m)
 void model_start(struct model *m)
 {
     for (int32_t i = 0; i < NEURONS; i++)
-        m->membrane[i] = R(0);
+        m->membrane[i] = 0;
     for (int32_t i = 0; i < CLASSES; i++)
-        m->logits[i] = R(0);
+        m->logits[i] = 0;
     for (int32_t i = 0; i < LAYERS; i++)
         m->count[i] = 0;
 }
 
-void model_add(real *to, const real *weight, real by, int32_t n)
+void model_add(state *to, const stored *weight, state by, int32_t n)
 {
-    if (by == R(1))
+    if (by == 1)
         for (int32_t i = 0; i < n; i++)
-            to[i] += weight[i];
+            to[i] += (state)weight[i];
     else
         for (int32_t i = 0; i < n; i++)
-            to[i] += by * weight[i];
+            to[i] += by * (state)weight[i];
 }
 
-void model_leak(real *membrane, real decay, int32_t n)
+#if FIXED
+/* Decays have 16 bits after the point; >> of a negative number rounds down, as on all of today's
+   compilers. */
+void model_leak(state *membrane, state decay, int32_t n)
+{
+    if (decay == 65536)
+        return;
+    for (int32_t i = 0; i < n; i++)
+        membrane[i] = (state)(((int64_t)membrane[i] * decay + 32768) >> 16);
+}
+
+input model_input(real value)
+{
+    real scaled = value * INPUT_SCALE;
+    if (scaled >= INPUT_MOST)
+        return INPUT_MOST;
+    if (scaled <= -INPUT_MOST)
+        return -INPUT_MOST;
+    return (input)(scaled < R(0) ? scaled - R(0.5) : scaled + R(0.5));
+}
+#else
+void model_leak(state *membrane, state decay, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
         membrane[i] *= decay;
 }
 
-int32_t model_fire(const real *membrane, real threshold, int32_t n, place *spikes)
+input model_input(real value)
+{
+    return value;
+}
+#endif
+
+int32_t model_fire(const state *membrane, state threshold, int32_t n, place *spikes)
 {
     int32_t count = 0;
     for (int32_t i = 0; i < n; i++)
@@ -52,17 +79,17 @@ int32_t model_fire(const real *membrane, real threshold, int32_t n, place *spike
     return count;
 }
 
-void model_reset(real *membrane, const struct layer *l, real threshold, const place *spikes,
+void model_reset(state *membrane, const struct layer *l, state threshold, const place *spikes,
                  int32_t count)
 {
     for (int32_t k = 0; k < count; k++)
-        membrane[spikes[k]] = l->hard ? R(0) : membrane[spikes[k]] - threshold;
+        membrane[spikes[k]] = l->hard ? 0 : membrane[spikes[k]] - threshold;
 }
 
 #if MAPS
 /* One input of a 3x3 convolution with padding 1 reaches up to nine places of every channel. */
-static void convolve(real *membrane, const struct layer *l, const real *weight, int32_t input,
-                     real by)
+static void convolve(state *membrane, const struct layer *l, const stored *weight, int32_t input,
+                     state by)
 {
     int32_t area = l->height * l->width;
     int32_t channel = input / area, row = input % area / l->width, column = input % l->width;
@@ -74,10 +101,10 @@ static void convolve(real *membrane, const struct layer *l, const real *weight, 
             int32_t x = column + 1 - j;
             if (x < 0 || x >= l->width)
                 continue;
-            const real *w = weight + ((channel * 3 + i) * 3 + j) * l->channels;
-            real *to = membrane + y * l->width + x;
+            const stored *w = weight + ((channel * 3 + i) * 3 + j) * l->channels;
+            state *to = membrane + y * l->width + x;
             for (int32_t c = 0; c < l->channels; c++, to += area)
-                *to += by * w[c];
+                *to += by * (state)w[c];
         }
     }
 }
@@ -92,19 +119,24 @@ static int covers(const struct layer *l, int32_t at, int32_t size, int32_t out, 
     return at / l->size == out;
 }
 
+#if FIXED
+#define AVERAGE(sum, whole) (sum) /* weights are divided by the whole */
+#else
+#define AVERAGE(sum, whole) ((sum) / (state)(whole))
 static int32_t extent(const struct layer *l, int32_t size, int32_t out, int32_t outs)
 {
     if (l->pool == POOL_ADAPTIVE)
         return ((out + 1) * size + outs - 1) / outs - out * size / outs;
     return l->size;
 }
+#endif
 
 /* The layer's spikes, pooled: places in order, with their amounts. */
 static void pool(struct model *m, const struct layer *l, const place *spikes, int32_t count)
 {
     int32_t area = l->height * l->width, out_area = l->out_height * l->out_width;
     for (int32_t i = 0; i < l->outputs; i++)
-        m->sum[i] = R(0);
+        m->sum[i] = 0;
     for (int32_t k = 0; k < count; k++) {
         int32_t channel = spikes[k] / area;
         int32_t row = spikes[k] % area / l->width, column = spikes[k] % l->width;
@@ -114,22 +146,24 @@ static void pool(struct model *m, const struct layer *l, const place *spikes, in
             for (int32_t x = x0; x < l->out_width && (all || x == x0); x++)
                 if (covers(l, row, l->height, y, l->out_height)
                     && covers(l, column, l->width, x, l->out_width))
-                    m->sum[channel * out_area + y * l->out_width + x] += R(1);
+                    m->sum[channel * out_area + y * l->out_width + x] += 1;
     }
     m->pooled_count = 0;
     for (int32_t i = 0; i < l->outputs; i++) {
-        if (m->sum[i] == R(0))
+        if (m->sum[i] == 0)
             continue;
+#if !FIXED
         int32_t y = i % out_area / l->out_width, x = i % l->out_width;
         int32_t whole = extent(l, l->height, y, l->out_height)
                         * extent(l, l->width, x, l->out_width);
-        m->amount[m->pooled_count] = l->pool == POOL_MAX ? R(1) : m->sum[i] / (real)whole;
+#endif
+        m->amount[m->pooled_count] = l->pool == POOL_MAX ? 1 : AVERAGE(m->sum[i], whole);
         m->pooled[m->pooled_count++] = (place)i;
     }
 }
 #endif
 
-int32_t model_output(const struct model *m, int32_t i, const place **at, const real **amount)
+int32_t model_output(const struct model *m, int32_t i, const place **at, const state **amount)
 {
 #if POOLED > 0
     if (layers[i].pool != POOL_NONE) {
@@ -143,7 +177,7 @@ int32_t model_output(const struct model *m, int32_t i, const place **at, const r
     return m->count[i];
 }
 
-static void send(real *membrane, const struct layer *l, const real *weight, int32_t input, real by)
+static void send(state *membrane, const struct layer *l, const stored *weight, int32_t input, state by)
 {
 #if MAPS
     if (l->channels) {
@@ -154,35 +188,35 @@ static void send(real *membrane, const struct layer *l, const real *weight, int3
     model_add(membrane, weight + input * l->neurons, by, l->neurons);
 }
 
-void model_step(struct model *m, const real *x)
+void model_step(struct model *m, const input *x)
 {
     model_run(m, 0, x);
 }
 
-void model_run(struct model *m, int32_t from, const real *x)
+void model_run(struct model *m, int32_t from, const input *x)
 {
     for (int32_t i = from; i < LAYERS; i++) {
         const struct layer *l = &layers[i];
-        real *membrane = m->membrane + l->first;
+        state *membrane = m->membrane + l->first;
         place *spikes = m->spikes + l->first;
         model_leak(membrane, l->decay, l->neurons);
         if (i == 0) {
             for (int32_t j = 0; j < INPUTS; j++)
-                if (x[j] != R(0))
-                    send(membrane, l, m->weight[0], j, x[j]);
+                if (x[j] != 0)
+                    send(membrane, l, m->weight[0], j, (state)x[j] * l->gain);
         }
 #if LAYERS > 1
         else {
             const place *at;
-            const real *amount;
+            const state *amount;
             int32_t count = model_output(m, i - 1, &at, &amount);
             for (int32_t k = 0; k < count; k++)
-                send(membrane, l, m->weight[i], at[k], amount ? amount[k] : R(1));
+                send(membrane, l, m->weight[i], at[k], amount ? amount[k] * l->gain : l->gain);
         }
 #endif
         if (m->recurrent[i])
             for (int32_t k = 0; k < m->count[i]; k++)
-                model_add(membrane, m->recurrent[i] + spikes[k] * l->neurons, R(1), l->neurons);
+                model_add(membrane, m->recurrent[i] + spikes[k] * l->neurons, l->own_gain, l->neurons);
         m->count[i] = model_fire(membrane, l->threshold, l->neurons, spikes);
         model_reset(membrane, l, l->threshold, spikes, m->count[i]);
 #if POOLED > 0
@@ -191,11 +225,12 @@ void model_run(struct model *m, int32_t from, const real *x)
 #endif
     }
     const place *at;
-    const real *amount;
+    const state *amount;
     int32_t count = model_output(m, LAYERS - 1, &at, &amount);
     model_leak(m->logits, READOUT_DECAY, CLASSES);
     for (int32_t k = 0; k < count; k++)
-        model_add(m->logits, m->readout + at[k] * CLASSES, amount ? amount[k] : R(1), CLASSES);
+        model_add(m->logits, m->readout + at[k] * CLASSES,
+                  amount ? amount[k] * READOUT_GAIN : READOUT_GAIN, CLASSES);
 }
 
 int model_answer(const struct model *m)

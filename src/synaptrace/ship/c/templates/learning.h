@@ -7,7 +7,9 @@
 #define LEARNED $learned               /* weights that learn */
 #define LEARNED_READOUT $readout_at    /* where the readout's begin among them; -1: it stays */
 #define PRESYNAPTIC $presynaptic       /* traces of inputs and of own spikes */
+#ifndef ADAM
 #define ADAM $adam                     /* else SGD with momentum */
+#endif
 #define READOUT_TRACE_DECAY R($readout_trace_decay)
 #define LABEL_THRESHOLD R($label_threshold)
 #define LABEL_DECAY R($label_decay)    /* of the label's own trace */

@@ -22,7 +22,8 @@ static struct features features;
 #endif
 
 static struct model model;
-static real x[INPUTS];
+static real heard[INPUTS]; /* the step at hand, and as the network takes it */
+static input x[INPUTS];
 
 static int fail(const char *what, const char *name)
 {
@@ -84,7 +85,7 @@ static int next_hop(FILE *file)
             value = (int)little(bytes, 2);
         sound[i] = R(value < 32768 ? value : value - 65536) / R(32768);
     }
-    features_step(&features, sound, x);
+    features_step(&features, sound, heard);
     return 1;
 }
 #endif
@@ -100,7 +101,7 @@ static int next_frame(FILE *file, int wav)
         float value;
         if (fread(&value, sizeof value, 1, file) != 1)
             return 0;
-        x[j] = (real)value;
+        heard[j] = (real)value;
     }
     return 1;
 }
@@ -126,6 +127,8 @@ static void hear(const char *name, int label)
 #endif
         model_start(&model);
     for (; next_frame(file, wav); steps++) {
+        for (int j = 0; j < INPUTS; j++)
+            x[j] = model_input(heard[j]);
 #if LEARN
         if (label >= 0)
             learn_step(&learner, &model, x);

@@ -23,8 +23,11 @@ typedef REAL real;
 #define MAPS $maps       /* whether there are convolutions */
 #define POOLED $pooled   /* outputs of the largest layer that pools; 0: none does */
 #define STEPS $steps     /* of the sequences that it was trained on */
-#define READOUT_DECAY R($readout_decay)
+#define READOUT_DECAY $readout_decay
+#define READOUT_GAIN $readout_gain
 $learning$front_end
+#define FIXED $fixed /* whether everything is in whole numbers */
+$types
 typedef $place place; /* of a neuron in its layer */
 
 enum pooling { POOL_NONE, POOL_MAX, POOL_AVERAGE, POOL_ADAPTIVE };
@@ -33,47 +36,49 @@ struct layer {
     int32_t inputs, neurons, outputs;
     int32_t first;        /* its first neuron among those of all layers */
     int32_t hard;         /* the reset: hard, or soft */
-    real decay, threshold;
-    const real *weight;    /* [input][neuron]; [input channel][3][3][channel] */
-    const real *recurrent; /* [neuron, a step before][neuron], or 0 */
+    state decay, threshold;
+    state gain, own_gain;    /* what an input of 1, and an own spike, count */
+    const stored *weight;    /* [input][neuron]; [input channel][3][3][channel] */
+    const stored *recurrent; /* [neuron, a step before][neuron], or 0 */
     /* of a convolution; else channels is 0 */
     int32_t channels, height, width;
     int32_t pool, size, out_height, out_width;
 };
 
 extern const struct layer layers[LAYERS];
-extern const real readout_weight[OUTPUTS * CLASSES]; /* [output][class] */
+extern const stored readout_weight[OUTPUTS * CLASSES]; /* [output][class] */
 
 extern const char *const class_names[CLASSES];
 
 /* All that changes from step to step. */
 struct model {
-    const real *weight[LAYERS], *recurrent[LAYERS], *readout;
-    real membrane[NEURONS];
-    real logits[CLASSES];
+    const stored *weight[LAYERS], *recurrent[LAYERS], *readout;
+    state membrane[NEURONS];
+    state logits[CLASSES];
     int32_t count[LAYERS];  /* of each layer's spikes */
     place spikes[NEURONS];  /* where they are, in the order of places */
 #if POOLED > 0
     int32_t pooled_count;
     place pooled[POOLED];   /* what the layer at hand sends, and how much of it */
-    real amount[POOLED];
-    real sum[POOLED];
+    state amount[POOLED];
+    state sum[POOLED];
 #endif
 };
 
 void model_init(struct model *m);               /* once: the weights of model.c */
 void model_start(struct model *m);              /* before each sequence */
-void model_step(struct model *m, const real *x); /* INPUTS numbers */
+void model_step(struct model *m, const input *x); /* INPUTS numbers */
+input model_input(real value);                   /* a number as the network takes it */
 int model_answer(const struct model *m);        /* the class so far */
 
 /* The pieces of a step, which learning uses too. */
-void model_add(real *to, const real *weight, real by, int32_t n); /* to += by weight */
-void model_leak(real *membrane, real decay, int32_t n);
-int32_t model_fire(const real *membrane, real threshold, int32_t n, place *spikes);
-void model_reset(real *membrane, const struct layer *l, real threshold, const place *spikes,
+void model_add(state *to, const stored *weight, state by, int32_t n); /* to += by weight */
+void model_leak(state *membrane, state decay, int32_t n);
+int32_t model_fire(const state *membrane, state threshold, int32_t n, place *spikes);
+void model_reset(state *membrane, const struct layer *l, state threshold, const place *spikes,
                  int32_t count);
-void model_run(struct model *m, int32_t from, const real *x); /* layers `from` on, and the readout */
+void model_run(struct model *m, int32_t from, const input *x); /* layers `from` on, the readout */
 /* What layer i sends: places, their number, and amounts, or 0 where each is 1. */
-int32_t model_output(const struct model *m, int32_t i, const place **at, const real **amount);
+int32_t model_output(const struct model *m, int32_t i, const place **at, const state **amount);
 
 #endif
