@@ -47,6 +47,7 @@ def export(trained: Trained, out: Path, options: Options) -> str:
         raise UserError(f"--reset-as: {options.reset_as!r} is not 'hard', the only other one")
     if options.reset_as == "hard" and soft(net):
         net = with_hard_reset(net)
+        check(net, dialect(options.target), options.target)  # before what takes its time
         lines.append(price(trained.net, net, reopen.load_data(trained)))
     write(net, out, options.target)
     lines.append(f"{out}: {options.target}; {about(net, options.target)}")
