@@ -10,7 +10,7 @@ is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -18,13 +18,17 @@ from typing import Protocol
 from synaptrace.errors import UserError
 from synaptrace.training.job import Trained
 
-TARGETS = {"c": "synaptrace.ship.c"}
+TARGETS = {
+    "c": "synaptrace.ship.c",
+    "nir": "synaptrace.ship.nir",
+    "pt2": "synaptrace.ship.pt2",
+}
 """The module of each target."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be asked of an export; a target refuses what it doesn't know (`refuse`)."""
+    """What can be asked of an export; a target refuses the rest (`accept`)."""
 
     source: Path
     """The run directory or checkpoint, as it was given."""
@@ -32,12 +36,17 @@ class Options:
     """Which weights learn on the device: "all", "readout", or "layers.N" joined by commas."""
     precision: str = "float32"
     front_end: bool = False
+    target: str = "generic"
+    """The framework that will read a NIR file."""
+    reset_as: str | None = None
+    """Another reset than the network's own: "hard"."""
 
-    def refuse(self, target: str, *names: str) -> None:
-        """Raises UserError where one of the options ``names`` was asked for."""
-        for name in names:
-            if getattr(self, name) != Options.__dataclass_fields__[name].default:
-                option = name.replace("_", "-")
+    def accept(self, target: str, *names: str) -> None:
+        """Raises UserError where another option than ``names`` was asked for."""
+        for each in fields(self):
+            taken = each.name in ("source", *names)
+            if not taken and getattr(self, each.name) != each.default:
+                option = each.name.replace("_", "-")
                 raise UserError(f"--{option}: --to {target} has no such choice")
 
 

@@ -36,6 +36,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         UserError: a network, a rule or an option that has no form in C; data that can't be read;
             ``out`` exists and is no export, or can't be written.
     """
+    options.accept("c", "learn", "precision", "front_end")
     folder.check(out)
     net: Network = trained.net
     learner: Rule | None = None
