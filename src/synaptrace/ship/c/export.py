@@ -37,6 +37,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
             ``out`` exists and is no export, or can't be written.
     """
     options.accept("c", "learn", "precision", "front_end")
+    options.accept("c", "learn", "precision", "front_end")
     folder.check(out)
     net: Network = trained.net
     learner: Rule | None = None
