@@ -14,7 +14,7 @@ from synaptrace.data.audio.features import Features, Mel
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF, FastSigmoid, Triangle
 from synaptrace.seeds import generator
-from synaptrace.ship.c import fixed, front_end, twin, vectors
+from synaptrace.ship.c import fixed, front_end, rehearsal, twin, vectors
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 
@@ -65,6 +65,53 @@ def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
     assert np.abs(wanted - before).max() > 5e-3
     # Adam makes much of a rounding of nearly nothing: as for the golden numbers, 1e-8.
     np.testing.assert_allclose(learned, wanted, atol=1e-8, rtol=0)
+
+
+def test_rehearsal_and_anchor_are_those_of_a_batch_of_two(tmp_path: Path):
+    net, rule = c_program.dense([16, 12], recurrent=True, gain=2.0, rule=VARIANT)
+    old, old_labels = c_program.sequences(net, 9, 12)
+    kept = rehearsal.store([each.float().numpy() for each in old[:7]], old_labels[:7].tolist())
+    assert 2**-8 <= kept.unit <= 2**-6
+    plan, _ = c_program.write(tmp_path, net, rule, "all", kept=kept)
+    c_program.compile(tmp_path)
+    events, labels = c_program.sequences(net, 20, 12)
+    got, learned = c_program.run(tmp_path, net, events, labels, None, 1e-3)
+    net.double()
+    rule.double()
+    weights = vectors.trained(net, plan)
+    before = [weight.detach().clone() for weight in weights]
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+    drawn, logits, seed = set(), [], 1
+    for x, label in zip(events, labels, strict=True):
+        for by in (13, -17, 5):
+            seed = (seed ^ (seed << by if by > 0 else seed >> -by)) % 2**32
+        drawn.add(seed % 7)
+        again = torch.from_numpy(kept.sequences[seed % 7] * kept.unit)
+        pair, both = torch.stack([x, again], 1), torch.stack([label, old_labels[seed % 7]])
+        logits.append(rule.sequence(pair, both, optimizer=optimizer)[0].detach().numpy())
+        with torch.no_grad():
+            for weight, old_weight in zip(weights, before, strict=True):
+                weight.lerp_(old_weight, 0.01)
+    assert len(drawn) > 4
+    np.testing.assert_allclose(got, np.array(logits), atol=1e-9, rtol=0)
+    np.testing.assert_allclose(learned, vectors.flat(weights), atol=1e-8, rtol=0)
+
+
+def test_sgd_with_momentum_is_pytorchs(tmp_path: Path):
+    net, rule = c_program.dense([16], recurrent=True, rule=VARIANT)
+    plan, _ = c_program.write(tmp_path, net, rule, "all")
+    c_program.compile(tmp_path, extra=["-DADAM=0"])
+    events, labels = c_program.sequences(net, 50, 12)
+    _, learned = c_program.run(tmp_path, net, events, labels, None, 1e-3)
+    net.double()
+    rule.double()
+    weights = vectors.trained(net, plan)
+    before = vectors.flat(weights)
+    optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9)
+    for x, label in zip(events, labels, strict=True):
+        rule.sequence(x[:, None], label[None], optimizer=optimizer)
+    assert np.abs(vectors.flat(weights) - before).max() > 1e-2
+    np.testing.assert_allclose(learned, vectors.flat(weights), atol=1e-12, rtol=0)
 
 
 CONVS = {

@@ -69,6 +69,7 @@ CASES = {
     "maps of int16": ("conv", ["--precision", "int16"]),
     "maps whose readout learns": ("conv", ["--learn", "readout"]),
     "speech that learns": ("fsdd", ["--learn", "all", "--front-end"]),
+    "speech that is rehearsed": ("fsdd", ["--learn", "readout", "--rehearse", "2"]),
     "speech of int8": ("fsdd", ["--front-end", "--precision", "int8"]),
 }
 
@@ -163,8 +164,10 @@ def test_an_emulated_processor_gives_the_same_bits(kind, words, core, made, tmp_
     assert all(int(each) > 100 for each in counted.values())
 
 
-SIZES = [("fsdd", ["--learn", "all", "--front-end"]), ("conv", []), ("digits", ["--learn", "all"]),
-         ("fsdd", ["--precision", "int8"])]  # fmt: skip
+SIZES = [
+    ("fsdd", ["--learn", "all", "--front-end"]), ("conv", []), ("digits", ["--learn", "all"]),
+    ("fsdd", ["--precision", "int8"]), ("fsdd", ["--learn", "all", "--rehearse", "1"]),
+]  # fmt: skip
 
 
 @needs_arm
@@ -232,6 +235,9 @@ def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
         ("digits", ["--learn", "all", "--precision", "int8"], "weights of int8 don't learn"),
         ("digits", ["--precision", "float16"], "'float16' is none of float32, int16, int8"),
         ("digits", ["--front-end"], "not trained on sound"),
+        ("digits", ["--rehearse", "2"], "--rehearse: needs --learn"),
+        ("digits", ["--learn", "all", "--rehearse", "0"], "--rehearse: 0 is not a positive"),
+        ("digits", ["--target", "norse"], "--target: --to c has no such choice"),
     ):  # fmt: skip
         run = ["export", str(made[kind]), "--to", "c", "--out", str(out), *words]
         refused(capsys, out, run, pattern)

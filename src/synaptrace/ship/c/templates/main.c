@@ -2,8 +2,10 @@
 
      FILE          recognise it
      LABEL==FILE   the same, and count whether it is right (a label is a name or a number)
-     LABEL=FILE    learn that it is of class LABEL, before anything is recognised
+     LABEL=FILE    learn that it is of class LABEL, before anything is recognised; where sequences
+                   of before are stored, with one of them
      epochs:N      so many times, the rate falling to 0 by a cosine (1)
+     anchor:X      after each, weights go back by this share to what they were (0)
      load:FILE     go on with what was learned before
      save:FILE     keep what was learned
 
@@ -20,6 +22,14 @@
 #define LEARNING_RATE 1e-3
 #define PI 3.14159265358979323846
 static struct learner learner;
+static double anchor;
+#endif
+#if REHEARSED
+#include "rehearse.h"
+#define SHARE R(0.5)
+static uint32_t seed = 1;
+#else
+#define SHARE R(1)
 #endif
 #if FRONT_END
 #include "features.h"
@@ -128,7 +138,7 @@ static int hear(const char *name, int label, double rate)
 #endif
 #if LEARN
     if (label >= 0)
-        learn_start(&learner, &model, label, R(1));
+        learn_start(&learner, &model, label, SHARE);
     else
 #endif
         model_start(&model);
@@ -145,11 +155,18 @@ static int hear(const char *name, int label, double rate)
     fclose(file);
     if (!steps)
         fail("holds not a single step", name);
+    int answer = model_answer(&model);
 #if LEARN
-    if (label >= 0)
-        learn_update(&learner, R(rate));
+    if (label >= 0) {
+#if REHEARSED
+        rehearse(&learner, &model, &seed, SHARE, x);
 #endif
-    return model_answer(&model);
+        learn_update(&learner, R(rate));
+        if (anchor > 0)
+            learn_anchor(&learner, R(anchor));
+    }
+#endif
+    return answer;
 }
 
 #if LEARN
@@ -183,12 +200,18 @@ static int label_of(const char *word, size_t length)
     return (int)number;
 }
 
+#if LEARN
 static int starts(const char *word, const char *with)
 {
     return strncmp(word, with, strlen(with)) == 0;
 }
 
-#if LEARN
+static int is_order(const char *word)
+{
+    return starts(word, "load:") || starts(word, "save:") || starts(word, "epochs:")
+           || starts(word, "anchor:");
+}
+
 /* What is loaded and learned comes first. */
 static void learn(int count, char **words)
 {
@@ -198,10 +221,12 @@ static void learn(int count, char **words)
             keep(words[i] + 5, 0);
         if (starts(words[i], "epochs:"))
             epochs = atoi(words[i] + 7);
+        if (starts(words[i], "anchor:"))
+            anchor = atof(words[i] + 7);
     }
     for (int epoch = 0; epoch < epochs; epoch++)
         for (int i = 1; i < count; i++) {
-            const char *equals = strchr(words[i], '=');
+            const char *equals = is_order(words[i]) ? NULL : strchr(words[i], '=');
             if (equals && equals[1] != '=')
                 hear(equals + 1, label_of(words[i], (size_t)(equals - words[i])),
                      LEARNING_RATE * (1 + cos(PI * epoch / epochs)) / 2);
@@ -213,7 +238,7 @@ int main(int count, char **words)
 {
     int right = 0, asked = 0;
     if (count < 2)
-        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, load:FILE, save:FILE",
+        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, anchor:X, load:, save:FILE",
              words[0]);
 #if LEARN
     learn_init(&learner, &model);
@@ -226,8 +251,7 @@ int main(int count, char **words)
 #if LEARN
         if (starts(words[i], "save:"))
             keep(words[i] + 5, 1);
-        if (starts(words[i], "save:") || starts(words[i], "load:") || starts(words[i], "epochs:")
-            || (strchr(words[i], '=') && !equals))
+        if (is_order(words[i]) || (strchr(words[i], '=') && !equals))
             continue;
 #endif
         int answer = hear(equals ? equals + 2 : words[i], -1, 0);
