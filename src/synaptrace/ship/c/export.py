@@ -44,6 +44,8 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     elif options.rehearse is not None:
         raise UserError("--rehearse: needs --learn")
     net.float()
+    for layer in (*net.layers, net.readout):
+        layer.compute = None  # products in bfloat16 are float32's in C
     made = plan.plan(net, learner, options.learn, options.precision)
     rule = learner.float() if isinstance(learner, TracesPropagation) else None
     ears = front_end.find(trained.features) if options.front_end else None

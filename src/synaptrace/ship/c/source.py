@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 from synaptrace.layers import Layer as NetworkLayer
+from synaptrace.names import printed
 from synaptrace.network import Network
 from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp import TracesPropagation
@@ -32,8 +33,9 @@ def fill(name: str, values: Mapping[str, Any]) -> str:
 
 def header(plan: Plan, has: Numbers, about: Mapping[str, Any], parts: Sequence[str] = ()) -> str:
     """model.h. ``about``: name, source, version and steps; ``parts``: of what else there is."""
+    comment = {key: printed(str(value)).replace("*/", "* /") for key, value in about.items()}
     values = {
-        **about, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
+        **comment, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
         "neurons": plan.neurons, "outputs": plan.outputs, "pooled": plan.pooled,
         "maps": int(any(layer.channels for layer in plan.layers)),
         "place": "uint16_t" if plan.place == 2 else "uint32_t",
@@ -77,6 +79,7 @@ def constants(net: Network, plan: Plan, has: Numbers, name: str, classes: Sequen
     names = ['"' + quoted(each) + '"' for each in classes]
     made.append(tables.table("const char *const class_names[CLASSES]", names))
     made += more
+    name = printed(name).replace("*/", "* /")
     return fill("model.c", {"name": name, "tables": "\n".join(made), "rows": "\n".join(rows)})
 
 
