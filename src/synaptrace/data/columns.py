@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -40,7 +40,7 @@ def samples_of(read: Read[Item], item: Item) -> list[Sample]:
 
 
 def chunk_of(
-    items: Sequence[Item], read: Read[Item], finish: Finish | None, stop: Event
+    items: Sequence[Item], stop: Event, *, read: Read[Item], finish: Finish | None
 ) -> list[list[Sample] | UserError]:
     """Each item's samples, or why it is bad; no more items once it is to ``stop``."""
     found: list[list[Sample] | UserError] = []
@@ -77,14 +77,13 @@ def fill(
     """
     from tqdm import tqdm
 
-    draft, stop = Draft(folder, skip_bad), Event()
+    draft = Draft(folder, skip_bad)
     parts = [items[start : start + chunk] for start in range(draft.items, len(items), chunk)]
     bar = tqdm(desc=f"prepare {key['name']}", total=len(items), initial=draft.items,
                disable=None, leave=False)  # fmt: skip
-    work = partial(chunk_of, read=read, finish=finish, stop=stop)
+    work = partial(chunk_of, read=read, finish=finish)
     try:
-        with closing(ahead(parts, work, workers)) as outcomes, ExitStack() as ending:
-            ending.callback(stop.set)
+        with closing(ahead(parts, work, workers)) as outcomes:
             for found in outcomes:
                 for each in found:
                     if isinstance(each, list):
