@@ -254,6 +254,8 @@ def test_the_command_s_defaults_are_the_library_s():
     add_arguments(parser)
     options = vars(parser.parse_args(["RUN", "--mic"]))
     settings = vars(listen.Settings())
+    assert options["confidence"] is None  # the calibration's, and else the library's
+    options["confidence"] = settings["confidence"]
     assert {name: options[name] for name in settings} == settings
 
 

@@ -67,8 +67,8 @@ LR, EPOCHS = 1e-3, 20
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
+    from synaptrace.keyword import calibrated, study
     from synaptrace.keyword import plan as plans
-    from synaptrace.keyword import study
 
     cells = plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
@@ -108,9 +108,11 @@ def run(options: argparse.Namespace) -> int:
         rows = list(study.rows(plan))
         if any(some for _, some in rows) or options.table:
             tell(plan.out, rows, options.json)
-    if options.runs and not options.json:
+    if options.runs:
         for found in (found for _, some in rows for found in some):
-            print(f"run             {printed(found['run'])}")
+            calibrated.after(Path(found["run"]), moved)
+            if not options.json:
+                print(f"run             {printed(found['run'])}")
     return 0
 
 
@@ -132,7 +134,7 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
 def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.keyword import own_words
+    from synaptrace.keyword import calibrated, own_words
     from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
@@ -151,6 +153,7 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | N
     where, found = own_words.tune(
         options.runs[0], options.words, cells[0], out=options.out, data_path=moved
     )
+    calibrated.after(where, moved)
     print_tuned(where, found, options.json)
     return 0
 

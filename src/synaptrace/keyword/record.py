@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.files import replace_atomic
-from synaptrace.keyword.listen import level
+from synaptrace.keyword.decide import level
 
 QUIET = -40.0
 """Level in dB of full scale that the loudest tenth of a second must reach."""
