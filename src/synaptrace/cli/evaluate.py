@@ -19,10 +19,10 @@ Prints accuracy, recall of each class, the confusion matrix and spikes per infer
 the matrix as a picture into the run directory. Of a fine-tuned run, the test is its query, and
 "general" what it was tested on before. Data that have moved: --data.path DIR.
 
---streams, of a run on sound: false rejections over false alarms an hour, as it listens. The split's
-recordings come one after another; strangers are each word in turn as if it had never been learned,
-noise, and --others DIR, recordings of what is none of the words (a folder of folders whose names
-are none of them). Writes alarms.png and alarms.csv. A run of an earlier version is calibrated first.
+--streams, of a run on sound: false rejections over false alarms an hour, as it listens. The
+split's recordings come one after another; strangers are each word in turn as if it had never been
+learned, and noise, or --others DIR, recordings of what is none of the words, in folders. Writes
+alarms.png and alarms.csv. A run of an earlier version is calibrated first.
 
 examples:
   synaptrace evaluate runs/20260131-120000-fsdd --streams --others speech_commands
