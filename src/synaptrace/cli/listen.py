@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-RUN was trained on sound with causal features (the presets fsdd and speechcommands; your own
-recordings by default). Prints a line a word: when it was known in seconds, the word and its
-probability; a ? where no word is likely enough. With --json also where silence and sound begin.
+RUN was trained on sound with features that stream, --data.form causal or pcen (as the presets
+fsdd and speechcommands, and your own recordings by default). Prints a line a word: when it was
+known in seconds, the word and its probability; a ? where no word is likely enough. With --json
+also where silence and sound begin.
 
 Training and fine-tuning leave a calibration, by which a probability means what it says and what is
 none of the words is refused; --false-alarms-per-hour X takes the confidence from its curve (see
