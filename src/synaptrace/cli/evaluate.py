@@ -45,7 +45,7 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import plots
+    from synaptrace import builtin, plots
     from synaptrace.cost import neurobench
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         show(score, meta, options.split)
         if costs is not None:
             print(f"\nNeuroBench\n{neurobench.terminal(costs)}")
-    picture = trained.run / f"confusion-{options.split}.png"
+    picture = builtin.beside(trained.run) / f"confusion-{options.split}.png"
     title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
     matrix = score.confusion.tolist()
     drawn = attempt(lambda: plots.confusion(matrix, meta.classes, picture, title))
@@ -86,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 def streams(options: argparse.Namespace, trained: Trained) -> int:
     """False rejections over false alarms on streams of a split's recordings."""
+    from synaptrace import builtin
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
     from synaptrace.keyword import alarms_table as table
@@ -99,9 +100,10 @@ def streams(options: argparse.Namespace, trained: Trained) -> int:
         print(json.dumps({"split": options.split, **found.as_dict()}))
     else:
         print("\n".join(table.lines(found, CONFIDENCE)))
-    write_atomic(trained.run / table.TABLE, table.as_csv(found))
+    run = builtin.beside(trained.run)
+    write_atomic(run / table.TABLE, table.as_csv(found))
     curves = {options.split: found, calibration.basis: calibration.curve}
-    drawn = attempt(lambda: table.draw(curves, trained.run / table.PICTURE))
+    drawn = attempt(lambda: table.draw(curves, run / table.PICTURE))
     if drawn and not options.json:
         print(f"\npicture: {printed(drawn)}")
     return 0

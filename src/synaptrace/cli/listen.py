@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synaptrace import builtin
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,9 +32,11 @@ synaptrace evaluate RUN --streams). The silence level follows the noise unless i
 --mic needs pip install 'synaptrace[audio]'; Ctrl-C ends it.
 
 examples:
+  synaptrace listen keywords --mic
   synaptrace listen runs/20260131-120000-fsdd --wav meeting.wav
   synaptrace listen runs/20260131-120000-fsdd --mic --json --confidence 0.8
 """
+    parser.epilog += f"\n{builtin.about()}\n"
     parser.add_argument("run_directory", metavar="RUN", type=Path,
                         help="a run directory, or one of its checkpoints")  # fmt: skip
     source = parser.add_mutually_exclusive_group(required=True)

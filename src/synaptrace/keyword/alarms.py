@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data.audio.features import Features
+from synaptrace.data.sets.outputs import SILENCE, UNKNOWN
 from synaptrace.keyword.decide import Ear, Judge, Report, Settings, decide, likeliest, loudness
 from synaptrace.keyword.listen import ready
 from synaptrace.network import Network
@@ -37,7 +38,7 @@ HISS = 10 ** (-75 / 20)
 """Deviation of the hiss under a stream: 75 dB below full scale."""
 WIDTH = 16
 """Streams that are heard at once."""
-NOT_WORDS = ("unknown", "_unknown_", "silence", "_silence_")
+NOT_WORDS = (UNKNOWN, SILENCE)
 """Classes whose report is no alarm, and whose clips are none of the network's words."""
 
 

@@ -41,10 +41,10 @@ def clips(
             counts[label] = counts.get(label, 0) + 1
             if counts[label] <= most:
                 chosen.append(row)
-    files, found = _files(root), []
+    there, found = files(root), []
     for row in sorted(chosen):
         said, _, place = name(data, row).partition("#")
-        file = files.get(said)
+        file = there.get(said)
         if file is None:
             raise UserError(f"{root}: holds no recording {said}, which the network was trained on")
         samples = wav.convert(*wav.channels(file), rate)
@@ -61,22 +61,22 @@ def others(root: Path, words: Sequence[str], rate: int) -> list[Clip]:
     Raises:
         UserError: there are none, or one can't be read.
     """
-    files = [file for file in find(root, "*/*.wav") if file.parent.name not in words]
-    if not files:
+    some = [file for file in find(root, "*/*.wav") if file.parent.name not in words]
+    if not some:
         raise UserError(
             f"{root}: holds no recordings of other words, in folders whose names are none of the "
             "network's words"
         )
-    return [Clip(wav.convert(*wav.channels(file), rate), None) for file in files]
+    return [Clip(wav.convert(*wav.channels(file), rate), None) for file in some]
 
 
-def _files(root: Path) -> dict[str, Path]:
+def files(root: Path) -> dict[str, Path]:
     """The sound files below ``root``, by their name and by their name in its folder."""
-    files: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for file in find(root, "**/*.wav"):
-        files[f"{file.parent.name}/{file.name}"] = file
-        files.setdefault(file.name, file)
-    return files
+        found[f"{file.parent.name}/{file.name}"] = file
+        found.setdefault(file.name, file)
+    return found
 
 
 def folder(settings: dict[str, object]) -> Path:
