@@ -102,7 +102,7 @@ def weights(trained: job.Trained, place: Path) -> None:
 
 def settings(config: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The settings without a path, and with the words that the data had."""
-    data = {key: value for key, value in config["data"].items() if key != "path"}
+    data = {**config["data"], "path": None}
     words = [each for each in classes if each not in (UNKNOWN, SILENCE)]
     data["words"] = data.get("words") or ",".join(words)
     for key in (UNKNOWN, SILENCE):
