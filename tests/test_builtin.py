@@ -51,7 +51,7 @@ def test_a_path_of_that_name_wins_and_others_are_told_of_it(monkeypatch, tmp_pat
     assert builtin.find("keywords") == Path("keywords")
     with pytest.raises(UserError, match="keywords: holds no checkpoint"):
         synaptrace.load("keywords")
-    with pytest.raises(UserError, match="nothing: no such run .*; built in: keywords"):
+    with pytest.raises(UserError, match=r"nothing: no such run .*; built in: keywords"):
         synaptrace.load("nothing")
 
 

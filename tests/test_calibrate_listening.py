@@ -152,7 +152,7 @@ def test_a_calibration_is_kept_with_its_weights(net, calibration, tmp_path: Path
     assert calibrated.read(tmp_path, other) is None  # it is of other weights
     file = tmp_path / calibrated.FILE
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(UserError, match="calibration.safetensors"):
+    with pytest.raises(UserError, match=r"calibration\.safetensors"):
         calibrated.read(tmp_path, net)
 
 
@@ -188,7 +188,7 @@ def test_training_calibrates_and_listening_tells_what_it_stands_on(run, tmp_path
     path = sounds.write(tmp_path / "a.wav", tone, RATE)
     listen_to = ["listen", str(run), "--wav", str(path)]
     assert cli.main(listen_to) == 0
-    assert "confidence 0.4000" in capsys.readouterr().err
+    assert f"confidence {calibrate.CONFIDENCE:.4f}" in capsys.readouterr().err
     assert cli.main([*listen_to, "--false-alarms-per-hour", "0"]) == 0
     said = capsys.readouterr().err
     assert "below" in said

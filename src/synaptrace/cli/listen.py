@@ -29,6 +29,7 @@ also where silence and sound begin.
 Training and fine-tuning leave a calibration, by which a probability means what it says and what is
 none of the words is refused; --false-alarms-per-hour X takes the confidence from its curve (see
 synaptrace evaluate RUN --streams). The silence level follows the noise unless it is given.
+A file of another rate or of several channels is read whole, mixed down and resampled.
 --mic needs pip install 'synaptrace[audio]'; Ctrl-C ends it.
 
 examples:
@@ -52,7 +53,7 @@ examples:
     parser.add_argument("--silence", metavar="DB", type=float,
                         help="level below which it is silent, in dB of full scale")  # fmt: skip
     parser.add_argument("--confidence", metavar="P", type=float,
-                        help="probability that a word needs (0.4, or 0.5)")  # fmt: skip
+                        help="probability that a word needs (0.45, or 0.5)")  # fmt: skip
     parser.add_argument("--false-alarms-per-hour", metavar="X", type=float, dest="alarms",
                         help="as many at most, by the calibration; --confidence wins")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")

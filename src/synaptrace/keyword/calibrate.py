@@ -33,9 +33,9 @@ from synaptrace.keyword.decide import Settings
 from synaptrace.keyword.noise import noises
 from synaptrace.network import Network
 
-CONFIDENCE = 0.4
-"""From which a calibrated network reports a word: as if a missed one cost half as much again as a
-false alarm."""
+CONFIDENCE = 0.45
+"""From which a calibrated network reports a word: as if a missed one cost a fifth more than a false
+alarm."""
 NOISES = 100
 """Pieces of noise that are heard, beside words."""
 SCALE = 16
@@ -96,6 +96,7 @@ def calibrate(
     net: Network, features: Features, classes: Sequence[str], learned: Sequence[Clip],
     spoken: Sequence[Clip], *, user: bool = False, others: Sequence[Clip] = (),
     settings: Settings | None = None, seed: int = 0, before: Calibration | None = None,
+    old: Sequence[Clip] = (),
 ) -> Calibration:  # fmt: skip
     """Calibrate a network that listens.
 
@@ -107,6 +108,7 @@ def calibrate(
         others: recordings of what is none of the words, beside what is made.
         before: the calibration of the network that this one was fine-tuned from: its temperature,
             where only utterances that were learned could tell it, and its utterances are kept.
+        old: these utterances of before, where they are at hand, to be heard as they are now.
 
     Raises:
         UserError: features that don't stream, no decision on any word.
@@ -129,9 +131,14 @@ def calibrate(
         temperature = before.temperature
     else:
         temperature = warmth(words, [_label(tests, each, names) for each in words])
-    if before is not None and before.known.shape[1] == known.shape[1]:
-        known, labels = torch.cat([known, before.known]), torch.cat([labels, before.labels])
-        whose = torch.cat([whose, torch.full_like(before.labels, -1)])
+    kept: tuple[Tensor, Tensor] | None = None
+    if old:
+        kept = utterances(hear(old, 4)[0], old, names)[:2]
+    elif before is not None:
+        kept = before.known, before.labels
+    if kept is not None and kept[0].shape[1] == known.shape[1]:
+        known, labels = torch.cat([known, kept[0]]), torch.cat([labels, kept[1]])
+        whose = torch.cat([whose, torch.full_like(kept[1], -1)])
     found = []
     for each in words:
         apart = whose != torch.tensor(each.clip if user else -2)

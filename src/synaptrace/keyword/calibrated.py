@@ -44,14 +44,16 @@ def make(trained: job.Trained) -> Calibration:
     base = None if record is None else job.trained(trained.run / record.base)
     learned = clips(trained, "train", most=None if base else EACH)
     spoken: list[Clip] = []
+    old: list[Clip] = []
     try:
         spoken = clips(base or trained, "validation", most=EACH)
+        old = [] if base is None else clips(base, "train", most=EACH)
     except UserError:
         if base is None:
             raise
     found = calibrate(
         trained.net, Features.from_spec(trained.features), trained.classes, learned, spoken,
-        user=base is not None, before=None if base is None else read(base.run, base.net),
+        user=base is not None, old=old, before=None if base is None else read(base.run, base.net),
     )  # fmt: skip
     save(trained.run, trained.net, found)
     return found
