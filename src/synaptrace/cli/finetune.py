@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synaptrace import builtin
 from synaptrace.names import printed
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ each batch; + between joins them.
 
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
+  synaptrace finetune keywords --words mywords
   synaptrace finetune runs/20260131-120000-fsdd --words mywords --keep rehearse=5
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
       --keep none,rehearse=5,learn=readout,anchor=0.01 --out runs/keywords
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9 --keep rehearse=5
 """
+    parser.epilog += f"\n{builtin.about()}\n"
     parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
     parser.add_argument("--speaker", metavar="NAME", help="the new user, A,B,…, or all")
@@ -67,8 +70,8 @@ LR, EPOCHS = 1e-3, 20
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
+    from synaptrace.keyword import calibrated, study
     from synaptrace.keyword import plan as plans
-    from synaptrace.keyword import study
 
     cells = plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
@@ -108,9 +111,11 @@ def run(options: argparse.Namespace) -> int:
         rows = list(study.rows(plan))
         if any(some for _, some in rows) or options.table:
             tell(plan.out, rows, options.json)
-    if options.runs and not options.json:
+    if options.runs:
         for found in (found for _, some in rows for found in some):
-            print(f"run             {printed(found['run'])}")
+            calibrated.after(Path(found["run"]), moved)
+            if not options.json:
+                print(f"run             {printed(found['run'])}")
     return 0
 
 
@@ -132,7 +137,7 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
 def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.keyword import own_words
+    from synaptrace.keyword import calibrated, own_words
     from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
@@ -148,11 +153,19 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | N
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
     check_batches(job.trained(options.runs[0]).config, cells)
+    out = options.out or out_of(options.runs[0])
     where, found = own_words.tune(
-        options.runs[0], options.words, cells[0], out=options.out, data_path=moved
+        options.runs[0], options.words, cells[0], out=out, data_path=moved
     )
+    calibrated.after(where, moved)
     print_tuned(where, found, options.json)
     return 0
+
+
+def out_of(run: Path) -> Path | None:
+    """Where what a built-in network is tuned to goes; None: below ``run``."""
+    found = builtin.find(run)
+    return builtin.beside(found) if builtin.owns(found) else None
 
 
 def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
