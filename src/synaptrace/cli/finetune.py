@@ -23,17 +23,18 @@ first for each speaker and seed. Of the speaker's utterances four fifths of each
 support, from which the shots are drawn, the rest are the query. Interrupted, the same command goes
 on where it stopped; --table prints what is finished and trains nothing.
 
---keep, against forgetting: rehearse=N, utterances of each word kept from before; learn=NAME/NAME,
-the weights that learn (readout, layers.0, …); anchor=X, the share by which weights go back after
-each batch; + between joins them.
+--keep, against forgetting: rehearse=N, utterances of each word from before, heard again so often
+that all words are equally frequent; learn=NAME/NAME, the weights that learn (readout, layers.0, …);
+anchor=X, the share by which weights go back after each batch; + between joins them; none: nothing.
+Where RUN's data can't be found, the few utterances that training kept with it are rehearsed.
 
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
-  synaptrace finetune runs/20260131-120000-fsdd --words mywords --keep rehearse=5
+  synaptrace finetune runs/20260131-120000-fsdd --words mywords
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
       --keep none,rehearse=5,learn=readout,anchor=0.01 --out runs/keywords
-  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9 --keep rehearse=5
+  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9
 """
     parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
@@ -44,7 +45,7 @@ examples:
                         help="utterances of each word, or all (5; all of --words)")  # fmt: skip
     parser.add_argument("--batch", metavar="N,…", default="1", help="utterances a batch (1)")
     parser.add_argument("--contrast", metavar="A,…", help="class, batch; by default RUN's")
-    parser.add_argument("--keep", metavar="A,…", default="none", help="against forgetting (none)")
+    parser.add_argument("--keep", metavar="A,…", default=KEEP, help=f"against forgetting ({KEEP})")
     parser.add_argument("--lr", metavar="X", type=float, default=LR, help=f"learning rate ({LR:g})")
     parser.add_argument("--epochs", metavar="N", type=int, default=EPOCHS,
                         help=f"times that each utterance is heard ({EPOCHS})")  # fmt: skip
@@ -61,7 +62,14 @@ examples:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-LR, EPOCHS = 1e-3, 20
+LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
+
+
+LOST = (
+    "--keep none: the words learned before may be lost: where a new word alone was learned so, "
+    "99 % of the old ones fell to 1 % (docs/keywords.md)"
+)
+"""What nothing against forgetting costs."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         options.contrast.split(",") if options.contrast else [None],
         options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
     )  # fmt: skip
+    if any(cell.keep == "none" and not cell.alone for cell in cells) and not options.table:
+        print(f"synaptrace: warning: {LOST}", file=sys.stderr)
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
         return own_words(options, cells, moved)

@@ -19,7 +19,7 @@ from synaptrace.keyword.plan import Case, Plan
 from synaptrace.keyword.sight import load, sight
 from synaptrace.keyword.tuned import Cell
 from synaptrace.names import printed
-from synaptrace.training import job
+from synaptrace.training import job, rehearsal
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged, fit
 
@@ -62,10 +62,11 @@ def pretrain(plan: Plan, case: Case, progress: bool) -> None:
         name = printed(run)
         print(f"training without {printed(case[0])}, seed {case[1]}: {name}", file=sys.stderr)
     net, rule = job.build(config, data)
-    fit(
+    found = fit(
         net, rule, data, **config.train, run=run, resume=True, progress=False,
         config=config.model_dump(),
     )  # fmt: skip
+    rehearsal.keep(run, data, found, config.train["seed"])
 
 
 def once(plan: Plan, case: Case, cell: Cell, run: Path | None = None) -> dict[str, Any]:

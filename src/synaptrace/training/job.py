@@ -20,7 +20,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint, schema
+from synaptrace.training import checkpoint, rehearsal, schema
 from synaptrace.training import run as runs
 from synaptrace.training.checks import check
 from synaptrace.training.loop import Diverged, fit
@@ -151,6 +151,7 @@ def once(
         net, rule, dataset, **config.train, run=run, resume=True, progress=progress,
         config=config.model_dump(),
     )  # fmt: skip
+    summary = rehearsal.keep(run, dataset, summary, config.train["seed"])
     if draw is not None:
         draw(run, net, dataset)
     return summary
