@@ -202,16 +202,7 @@ def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):
     assert trained.classes == tuple("012345689")
 
 
-def test_an_earlier_version_trained_without_keeping_anything(digits, tmp_path: Path, capsys):
-    run, own, _ = kept_run(digits, tmp_path)
-    (run / rehearsal.FILE).unlink()
-    assert cli.main(["finetune", str(run), "--words", str(own), "--epochs", "1"]) == 2
-    caught = capsys.readouterr()
-    assert "fsdd isn't there" in caught.err
-    assert caught.err.count("\n") == 1
-
-
-def kept_run(digits, tmp_path: Path) -> tuple[Path, Path, Path]:
+def moved_run(digits, tmp_path: Path) -> tuple[Path, Path, Path]:
     """A run whose data have moved, recordings of a new word, and where its data are now."""
     path, moved, own = tmp_path / "fsdd", tmp_path / "moved", tmp_path / "own"
     shutil.copytree(digits, path)
@@ -225,8 +216,17 @@ def kept_run(digits, tmp_path: Path) -> tuple[Path, Path, Path]:
     return next((tmp_path / "r").iterdir()), own, moved
 
 
+def test_an_earlier_version_trained_without_keeping_anything(digits, tmp_path: Path, capsys):
+    run, own, _ = moved_run(digits, tmp_path)
+    (run / rehearsal.FILE).unlink()
+    assert cli.main(["finetune", str(run), "--words", str(own), "--epochs", "1"]) == 2
+    caught = capsys.readouterr()
+    assert "fsdd isn't there" in caught.err
+    assert caught.err.count("\n") == 1
+
+
 def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Path, capsys):
-    run, own, moved = kept_run(digits, tmp_path)
+    run, own, moved = moved_run(digits, tmp_path)
     size = (run / rehearsal.FILE).stat().st_size
     assert json.loads((run / "summary.json").read_text())["rehearsal_bytes"] == size
     assert f"kept to rehearse   {size / 1024:.0f} KiB" in capsys.readouterr().out
@@ -254,7 +254,7 @@ def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Pa
 
 
 def test_words_of_one_tuning_are_rehearsed_in_the_next(digits, tmp_path: Path, capsys):
-    run, own, moved = kept_run(digits, tmp_path)
+    run, own, moved = moved_run(digits, tmp_path)
     tune = ["--words", str(own), "--epochs", "10", "--data.path", str(moved), "--json"]
     capsys.readouterr()
     assert cli.main(["finetune", str(run), *tune]) == 0
