@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data.audio.features import FLOOR, Features, Mel, causal_step, centre
+from synaptrace.data.audio.features import FLOOR, Features, Mel, centre
+from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError
 
 MELS = [Mel(), Mel(rate=8000, hop=20.0)]
@@ -20,8 +21,8 @@ def clips(mel: Mel = SPEECH, count: int = 6) -> torch.Tensor:
     return torch.stack([mel.power(centre(tone, mel.rate)) for tone in tones], 1)
 
 
-def causal(encoding: str = "features", mel: Mel = SPEECH) -> Features:
-    return Features(mel, "causal", encoding).measured([clips(mel)])
+def causal(encoding: str = "features", mel: Mel = SPEECH, form: str = "causal") -> Features:
+    return Features(mel, form, encoding).measured([clips(mel)])
 
 
 @pytest.mark.parametrize("mel", MELS)
@@ -89,11 +90,11 @@ def test_differences_of_a_clip_are_central():
 
 
 @pytest.mark.parametrize("encoding", ["features", "delta", "lif"])
-@pytest.mark.parametrize("form", ["clip", "causal"])
+@pytest.mark.parametrize("form", ["clip", "causal", "pcen"])
 def test_silence_stays_finite(form, encoding):
     features = Features(SPEECH, form, encoding)
     power = torch.zeros(50, 2, 40)
-    features = features.measured([power]) if form == "causal" else features
+    features = features.measured([power]) if features.streams else features
     events = features(power)
     assert events.shape == (50, 2, features.channels)
     assert (events == 0).all()
@@ -120,13 +121,14 @@ def test_causal_differences_look_back_on_silence():
     torch.testing.assert_close(second[2:], logs[2:] - 2 * logs[1:-1] + logs[:-2])
 
 
+@pytest.mark.parametrize("form", ["causal", "pcen"])
 @pytest.mark.parametrize("encoding", ["features", "delta", "lif"])
 @pytest.mark.parametrize("mel", MELS)
 @pytest.mark.parametrize("piece", [1, 77, 160, 4000])
-def test_a_stream_gives_what_the_whole_gives(mel, piece, encoding):
+def test_a_stream_gives_what_the_whole_gives(mel, piece, encoding, form):
     seconds = 0.25 if piece == 1 else 2.0
     samples = sounds.tone(500.0, seconds, mel.rate) + sounds.tone(1900.0, seconds, mel.rate)
-    features = causal(encoding, mel)
+    features = causal(encoding, mel, form)
     whole = features(mel.power(samples))
     state, frames = None, []
     for part in samples.split(piece):
@@ -171,6 +173,11 @@ def test_a_clip_is_put_into_the_middle():
         (lambda: Features(SPEECH, encoding="rate"), r"data\.encoding"),
         (lambda: Features(SPEECH, threshold=0.0), r"data\.threshold"),
         (lambda: Features(SPEECH, "causal")(clips()), "statistics"),
+        (lambda: Features.from_spec({"form": "clip"}), "features: not those"),
+        (
+            lambda: Features.from_spec(causal().spec | {"pcen": {"beta": 1.0}}),
+            "features: not those",
+        ),
         (lambda: causal_step(Features(SPEECH), None, torch.zeros(9)), "waits for the end"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synaptrace import config, rules
+from synaptrace import config, data, rules
 from synaptrace.config import resolve
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF
@@ -127,7 +127,7 @@ def test_defaults_are_those_of_the_signatures_and_no_entry_is_stale() -> None:
     for section, said in SAID.items():
         assert said.keys() == {key for kind in made[section] for key in kind.model_fields}
     assert TYPES.keys() <= {f"{section}.{key}" for section in SAID for key in SAID[section]}
-    assert LATER.keys() <= {*SAID, *rules.NAMES}
+    assert LATER.keys() <= {*SAID, *rules.NAMES, *data.NAMES}
     known = defaults()
     for section in SAID:
         for key, field in section_of(section).model_fields.items():

@@ -33,9 +33,9 @@ def speech(seconds=2.0, pause=0.5, pitches=(300.0, 2000.0)):
     return torch.cat(parts)
 
 
-@pytest.fixture(scope="module")
-def features():
-    return Features(MEL, "causal").measured([MEL.power(speech())[:, None]])
+@pytest.fixture(scope="module", params=["causal", "pcen"])
+def features(request):
+    return Features(MEL, request.param).measured([MEL.power(speech())[:, None]])
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_settings_out_of_range_are_named(options, message):
 
 
 def test_features_must_fit(net, features):
-    with pytest.raises(UserError, match="a stream needs 'causal' features"):
+    with pytest.raises(UserError, match="a stream needs 'causal' or 'pcen' features"):
         listen.ready(net, Features(MEL, "clip"), listen.Settings())
     with pytest.raises(UserError, match="inputs, not 120 channels"):
         listen.ready(net, Features(Mel(RATE), "causal"), listen.Settings())

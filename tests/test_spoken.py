@@ -69,7 +69,7 @@ def test_speakers_that_can_not_be_held_out_are_named(digits, without_test):
 
 
 def test_features_of_a_sample_do_not_depend_on_its_batch(digits):
-    for form in ("clip", "causal"):
+    for form in ("clip", "causal", "pcen"):
         many = fsdd.load(path=digits, form=form, batch_size=64)
         one = fsdd.load(path=digits, form=form, batch_size=1)
         whole = torch.cat([events for events, *_ in many.batches("test")], 1)
@@ -77,8 +77,9 @@ def test_features_of_a_sample_do_not_depend_on_its_batch(digits):
         torch.testing.assert_close(whole, single)
 
 
-def test_statistics_are_the_training_set_s_and_go_along(digits):
-    found = fsdd.load(path=digits, shift=0, noise=0.0)
+@pytest.mark.parametrize("form", ["causal", "pcen"])
+def test_statistics_are_the_training_set_s_and_go_along(digits, form):
+    found = fsdd.load(path=digits, form=form, shift=0, noise=0.0)
     events = torch.cat([events for events, *_ in found.batches("train")], 1).flatten(0, 1)
     torch.testing.assert_close(events.mean(0), torch.zeros(120), atol=1e-3, rtol=0)
     torch.testing.assert_close(events.std(0), torch.ones(120), atol=1e-2, rtol=0)

@@ -101,13 +101,17 @@ DEFAULTS: dict[str, Any] = {
 }
 """Of settings for which the signature has none that YAML can say."""
 
+AUGMENT = ("gain", "snr", "warp", "mask_bands", "mask_steps")
+"""Of data sets of sound (`audio.augment`)."""
+
 LATER = {
     "neuron": ("adaptation", "adaptation_decay"),
     "train": ("lr_readout",),
     "tp": ("eligibility", "temperature", "margin"),
+    **dict.fromkeys(("folder", "fsdd", "speechcommands"), AUGMENT),
 }
-"""Options that version 0.1.0 had not, by section or rule. At their defaults they are left out of
-what a run keeps, so that its settings have the same hash as before."""
+"""Options that version 0.1.0 had not, by section, rule or data set. At their defaults they are left
+out of what a run keeps, so that its settings have the same hash as before."""
 
 
 class Section(BaseModel):

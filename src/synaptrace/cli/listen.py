@@ -9,9 +9,10 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-RUN was trained on sound with causal features (the presets fsdd and speechcommands; your own
-recordings by default). Prints a line a word: when it was known in seconds, the word and its
-probability; a ? where no word is likely enough. With --json also where silence and sound begin.
+RUN was trained on sound with features that stream, --data.form causal or pcen (as the presets
+fsdd and speechcommands, and your own recordings by default). Prints a line a word: when it was
+known in seconds, the word and its probability; a ? where no word is likely enough. With --json
+also where silence and sound begin.
 A file of another rate or of several channels is read whole, mixed down and resampled.
 --mic needs pip install 'synaptrace[audio]'; Ctrl-C ends it.
 

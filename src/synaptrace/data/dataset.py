@@ -27,7 +27,7 @@ Batch = tuple[Tensor, Tensor, Tensor | None]
 """events (T, B, *shape) float32; labels (B,) int64; lengths (B,) int64 in steps, or None."""
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""Changes a batch of training events (T, B, *shape), drawing from the generator alone."""
+"""Changes a batch of training events or frames (T, B, *shape), drawing from the generator alone."""
 
 Transform = Callable[[Tensor], Tensor]
 """Makes a batch of events (T, B, *shape) of frames (T, B, …), each sample by itself."""
@@ -93,6 +93,7 @@ class ArrayDataset:
         lengths: (N,) steps of each sample where they differ; what lies beyond is padding.
         transform: what makes events of the frames, batch by batch; None: they are the events.
         augment: applied to training batches, those asked for with a generator, after that.
+        augment_frames: applied to them before that, to the frames (T, B, *shape).
         cache: where frames and labels were prepared, if they were.
         dt: milliseconds a step, where that is known.
         speaker: (N,) whole numbers, indices into ``speakers``: whose each sample is; −1: nobody's.
@@ -115,6 +116,7 @@ class ArrayDataset:
         batch_size: int = 64,
         transform: Transform | None = None,
         augment: Augment | None = None,
+        augment_frames: Augment | None = None,
         cache: Cache | None = None,
         dt: float | None = None,
         speaker: Tensor | None = None,
@@ -134,6 +136,7 @@ class ArrayDataset:
             raise UserError(f"data.batch_size: {batch_size} is not a positive number")
         self.frames, self.labels, self.lengths = frames, labels.long(), lengths
         self.batch_size, self.transform, self.augment = batch_size, transform, augment
+        self.augment_frames = augment_frames
         self.cache, self.dt, self.speaker = cache, dt, speaker
         self.index = {k: torch.tensor(v, dtype=torch.int64) for k, v in index.items() if len(v)}
         for split, chosen in self.index.items():
@@ -151,9 +154,13 @@ class ArrayDataset:
             features=features,
         )
 
-    def _events(self, rows: Tensor, steps: int | None = None) -> Tensor:
-        """Events (T, B, *shape) of the samples ``rows``."""
+    def _events(
+        self, rows: Tensor, steps: int | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Events (T, B, *shape) of the samples ``rows``, of augmented frames by a generator."""
         frames = self.frames[rows, :steps].transpose(0, 1)
+        if generator is not None and self.augment_frames is not None:
+            frames = self.augment_frames(frames, generator)
         return frames if self.transform is None else self.transform(frames)
 
     def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
@@ -168,7 +175,7 @@ class ArrayDataset:
         """The samples ``rows`` (B,) as a batch; ``generator`` given: augmented, drawing from it."""
         lengths = None if self.lengths is None else self.lengths[rows].long()
         steps = self.frames.shape[1] if lengths is None else int(lengths.max())
-        events = self._events(rows, steps)
+        events = self._events(rows, steps, generator)
         if generator is not None and self.augment is not None:
             events = self.augment(events, generator)
         return events.to(torch.float32).contiguous(), self.labels[rows], lengths

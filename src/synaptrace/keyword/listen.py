@@ -1,6 +1,6 @@
 """Recognise words in a stream of sound, frame by frame, with constant memory.
 
-Each hop of samples completes a frame of causal features (`causal_step`), and the network
+Each hop of samples completes a frame of features that stream (`causal_step`), and the network
 takes one step. Its readout leaks while listening: one that sums for ever would never forget a word.
 The level of each hop decides in which of two states the stream is:
 
@@ -27,7 +27,8 @@ from torch import Tensor
 
 from synaptrace import network
 from synaptrace.data.audio import wav
-from synaptrace.data.audio.features import Features, Stream, causal_step
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.stream import NO_STREAM, Stream, causal_step
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 
@@ -108,12 +109,10 @@ def ready(net: Network, features: Features, settings: Settings) -> Network:
     """The network as it listens: its readout leaks; the weights are shared with ``net``.
 
     Raises:
-        UserError: features that aren't causal, or of another size than the network's input.
+        UserError: features that don't stream, or of another size than the network's input.
     """
-    if features.form != "causal":
-        raise UserError(
-            "data.form: a stream needs 'causal' features; train with --data.form causal"
-        )
+    if not features.streams:
+        raise UserError(f"{NO_STREAM}; train with --data.form causal or pcen")
     if math.prod(net.in_shape) != features.channels:
         raise UserError(f"the network has {net.in_shape} inputs, not {features.channels} channels")
     listening = copy.copy(net)
@@ -215,13 +214,13 @@ def listen(
 
     Args:
         net: a trained network; it stays as it is.
-        features: those that it was trained with, of the form "causal".
+        features: those that it was trained with, of a form that streams.
         classes: the words, in the order of the network's outputs.
         blocks: samples (n,) from −1 to 1 at ``features.mel.rate`` Hz, each of any length.
         settings: None: the defaults of `Settings`.
 
     Raises:
-        UserError: features that aren't causal, or of another size than the network's input.
+        UserError: features that don't stream, or of another size than the network's input.
     """
     settings = settings or Settings()
     net, state = ready(net, features, settings), begin()

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from synaptrace.data.audio.augment import options_of
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
@@ -184,7 +185,7 @@ def recordings(path: Path, trained: job.Trained) -> ArrayDataset:
         path=path, rate=mel["rate"], window=mel["window"], hop=mel["hop"], bands=mel["bands"],
         seconds=float(settings.get("seconds", 1.0)), form=features["form"],
         encoding=features["encoding"], threshold=features["threshold"],
-        shift=settings["shift"], noise=settings["noise"],
+        **options_of(settings),
     )  # fmt: skip
     if not isinstance(found, ArrayDataset):
         raise UserError(f"{path}: holds events, where the run was trained on sound")
@@ -217,5 +218,6 @@ def joined(own: ArrayDataset, old: ArrayDataset, buffer: Sequence[int]) -> Array
         index={},
         transform=own.transform,
         augment=own.augment,
+        augment_frames=own.augment_frames,
         features=own.meta.features,
     )

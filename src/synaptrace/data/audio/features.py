@@ -2,18 +2,21 @@
 
 A clip becomes the power in mel bands, frame by frame, (T, bands); frame t ends where its hop ends,
 and before the clip there is silence, so nothing looks ahead. A full-scale sine has a power of
-about 1. From there two ways lead to the network:
+about 1. From there three ways lead to the network:
 
     clip     L = log(1 + S / max S)   over the whole clip
              differences are central, and each channel is standardised over the clip
     causal   L = log(S + 10⁻⁶)
              differences are backward, and each channel is standardised by the mean and
              deviation that it has over the training set
+    pcen     L = PCEN(S), each band by its own recent loudness (`pcen`)
+             the rest as in causal
 
 "clip" is the published form (arXiv 2509.13053, Speech Commands), in which the clip's peak, by
-which samples are divided there, drops out; it needs the clip's end. "causal" needs
-no future, so a stream can be followed frame by frame with constant memory (`causal_step`). In
-neither does a clip's feature depend on the clips that share its batch.
+which samples are divided there, drops out; it needs the clip's end. The others need no future, so
+a stream can be followed frame by frame with constant memory (`stream`). Before the first
+frame they see silence, whose L is log 10⁻⁶ or 0, so that in "pcen" a gain changes no difference
+either. In none does a clip's feature depend on the clips that share its batch.
 
 Mel bands are triangles between frequencies evenly spaced in 2595 log₁₀(1 + f/700) (O'Shaughnessy,
 Speech Communication, 1987), each with its peak at 1, on the power spectrum under a Hann window.
@@ -23,16 +26,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.data.audio import encode
+from synaptrace.data.audio.pcen import Pcen
 from synaptrace.errors import UserError
+
+Form = Literal["clip", "causal", "pcen"]
+"""Of the features."""
 
 FLOOR = 1e-6
 """Added to the power before the causal form's logarithm: 60 dB below a full-scale sine."""
@@ -87,12 +94,17 @@ class Mel:
         return round(self.rate * self.hop / 1000)
 
     @cached_property
+    def corners(self) -> Tensor:
+        """Hz (bands + 2,), float64: where each band starts, the next peaks, the one before ends."""
+        low, high = (2595 * math.log10(1 + f / 700) for f in (self.low, self.high))
+        mels = torch.linspace(low, high, self.bands + 2, dtype=torch.float64)
+        return 700 * (10 ** (mels / 2595) - 1)
+
+    @cached_property
     def matrix(self) -> Tensor:
         """How much each frequency counts in each band, (size // 2 + 1, bands), float64."""
         frequency = torch.arange(self.size // 2 + 1, dtype=torch.float64) * self.rate / self.size
-        low, high = (2595 * math.log10(1 + f / 700) for f in (self.low, self.high))
-        mels = torch.linspace(low, high, self.bands + 2, dtype=torch.float64)
-        corners = 700 * (10 ** (mels / 2595) - 1)
+        corners = self.corners
         rise = (frequency[:, None] - corners[:-2]) / corners.diff()[:-1]
         fall = (corners[2:] - frequency[:, None]) / corners.diff()[1:]
         return torch.minimum(rise, fall).clamp(min=0)
@@ -129,27 +141,29 @@ class Features:
 
     Args:
         mel: the bands.
-        form: "clip" or "causal", above.
-        encoding: "features", the log-mel bands and their differences, 3 × bands channels; or
+        form: "clip", "causal" or "pcen", above.
+        encoding: "features", the bands and their differences, 3 × bands channels; or
             the bands' spikes (`encode`), "delta", 2 × bands, or "lif", one channel a band.
         threshold: of the spikes, in standard deviations of a band.
-        mean, deviation: of each of the 3 × bands channels over the training set, for "causal";
-            `measured` fills them in.
+        mean, deviation: of each of the 3 × bands channels over the training set, for the forms that
+            stream; `measured` fills them in.
+        pcen: the constants of "pcen".
 
     Raises:
         UserError: an unknown form or encoding, a threshold that is not positive.
     """
 
     mel: Mel
-    form: Literal["clip", "causal"] = "clip"
+    form: Form = "clip"
     encoding: Literal["features", "delta", "lif"] = "features"
     threshold: float = 0.5
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    pcen: Pcen = field(default_factory=Pcen)
 
     def __post_init__(self) -> None:
-        if self.form not in ("clip", "causal"):
-            raise UserError(f"data.form: {self.form!r} is neither 'clip' nor 'causal'")
+        if self.form not in get_args(Form):
+            raise UserError(f"data.form: {self.form!r} is none of 'clip', 'causal' and 'pcen'")
         if self.encoding not in ("features", "delta", "lif"):
             raise UserError(
                 f"data.encoding: {self.encoding!r} is none of 'features', 'delta' and 'lif'"
@@ -163,23 +177,34 @@ class Features:
         return self.mel.bands * {"features": 3, "delta": 2, "lif": 1}[self.encoding]
 
     @property
+    def streams(self) -> bool:
+        """Whether a stream can be followed: the form needs no end."""
+        return self.form != "clip"
+
+    @property
     def spec(self) -> dict[str, Any]:
         """The settings as JSON-able values; `from_spec` reads them back."""
-        return asdict(self) | {"mean": list(self.mean), "deviation": list(self.deviation)}
+        made = asdict(self) | {"mean": list(self.mean), "deviation": list(self.deviation)}
+        if self.form != "pcen":  # as they were before there was that form
+            del made["pcen"]
+        return made
 
     @staticmethod
     def from_spec(spec: Mapping[str, Any]) -> Features:
-        """Features from what `spec` gave."""
-        given = dict(spec) | {"mel": Mel(**spec["mel"])}
-        given |= {name: tuple(spec[name]) for name in ("mean", "deviation")}
-        return Features(**given)
+        """Features from what `spec` gave. Raises UserError where it gave something else."""
+        try:
+            given = dict(spec) | {"mel": Mel(**spec["mel"]), "pcen": Pcen(**spec.get("pcen", {}))}
+            given |= {name: tuple(spec[name]) for name in ("mean", "deviation")}
+            return Features(**given)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"features: not those that a run keeps ({error})") from error
 
     def measured(self, powers: Iterable[Tensor]) -> Features:
         """With the statistics of the training set's power, given in pieces (T, B, bands)."""
         count = 0
         total, squares = torch.zeros(2, 3 * self.mel.bands, dtype=torch.float64)
         for power in powers:
-            flat = backward(log_power(power)).flatten(0, -2).double()
+            flat = self._raw(power).flatten(0, -2).double()
             count += len(flat)
             total += flat.sum(0)
             squares += flat.square().sum(0)
@@ -192,17 +217,33 @@ class Features:
         """Events (T, …, channels) of clips' power (T, …, bands)."""
         if self.form == "clip":
             logs = torch.log1p(power / power.amax((0, -1), keepdim=True).clamp(min=TINY))
-            return self._spikes(standardise(central(logs)), None)[0]
-        return self._spikes(self._scaled(backward(log_power(power))), None)[0]
+            return self.spikes(standardise(central(logs)), None)[0]
+        return self.spikes(self.scaled(self._raw(power)), None)[0]
 
-    def _scaled(self, x: Tensor) -> Tensor:
+    @property
+    def silence(self) -> float:
+        """L of no power, in the forms that stream."""
+        return 0.0 if self.form == "pcen" else math.log(FLOOR)
+
+    def levels(self, power: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """L (T, …, bands) of power in the forms that stream, and what the next frames need."""
+        return self.pcen(power, state) if self.form == "pcen" else (log_power(power), None)
+
+    def _raw(self, power: Tensor) -> Tensor:
+        """The channels of whole sounds (T, …, 3 × bands) before they are standardised."""
+        levels, _ = self.levels(power)
+        before = torch.full_like(levels[:1], self.silence)
+        return differences(torch.cat([before, before, levels]))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Channels of x (T, …, 3 × bands) standardised by the training set's statistics."""
         if not self.mean:
-            raise UserError("data.form: 'causal' needs the training set's statistics")
+            raise UserError(f"data.form: {self.form!r} needs the training set's statistics")
         deviation = torch.tensor(self.deviation, dtype=x.dtype)
         deviation = torch.where(deviation < FLAT, 1.0, deviation)
         return (x - torch.tensor(self.mean, dtype=x.dtype)) / deviation
 
-    def _spikes(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def spikes(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The standardised channels themselves, or the bands' spikes and what goes on from them."""
         if self.encoding == "features":
             return x, None
@@ -210,65 +251,15 @@ class Features:
         return encoder(x[..., : self.mel.bands], self.threshold, state)
 
 
-class Stream(NamedTuple):
-    """What `causal_step` keeps between calls; its size doesn't grow."""
-
-    samples: Tensor
-    """The samples of which the next frame still needs something."""
-    logs: Tensor
-    """The last two frames' log power (2, bands)."""
-    spikes: Tensor | None
-    """The encoder's state, where there is one."""
-
-
-def causal_step(features: Features, state: Stream | None, samples: Tensor) -> tuple[Tensor, Stream]:
-    """Go on with a stream: the events (t, channels) of the frames that ``samples`` complete.
-
-    Together the calls give what `Features` gives for all the sound at once, however it is cut.
-
-    Args:
-        features: of the causal form.
-        state: what the last call returned; None at the beginning.
-        samples: (n,), any number, none too.
-
-    Raises:
-        UserError: features of another form.
-    """
-    if features.form != "causal":
-        raise UserError("data.form: a stream needs 'causal' features; 'clip' waits for the end")
-    mel = features.mel
-    if state is None:
-        silence = math.log(FLOOR)
-        state = Stream(
-            samples.new_zeros(mel.size - mel.stride),
-            samples.new_full((2, mel.bands), silence),
-            None,
-        )
-    heard = torch.cat([state.samples, samples])
-    power = mel.frames(heard)
-    rest = heard[len(power) * mel.stride :].clone()
-    if not len(power):
-        return samples.new_empty(0, features.channels), state._replace(samples=rest)
-    logs = torch.cat([state.logs, log_power(power)])
-    events, spikes = features._spikes(features._scaled(differences(logs)), state.spikes)
-    return events, Stream(rest, logs[-2:].clone(), spikes)
-
-
 def log_power(power: Tensor) -> Tensor:
     """Logarithm of power of any shape, bounded below by `FLOOR`."""
     return torch.log(power + FLOOR)
 
 
-def backward(logs: Tensor) -> Tensor:
-    """Logs (T, …, bands) with their first and second backward differences, silence before them."""
-    silence = torch.full_like(logs[:1], math.log(FLOOR))
-    return differences(torch.cat([silence, silence, logs]))
-
-
-def differences(logs: Tensor) -> Tensor:
-    """Logs (T + 2, …, bands) with first and second differences, without the first two frames."""
-    first = logs.diff(dim=0)
-    return torch.cat([logs[2:], first[1:], first.diff(dim=0)], -1)
+def differences(levels: Tensor) -> Tensor:
+    """L (T + 2, …, bands) with first and second differences, without the first two frames."""
+    first = levels.diff(dim=0)
+    return torch.cat([levels[2:], first[1:], first.diff(dim=0)], -1)
 
 
 def central(logs: Tensor) -> Tensor:

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from synaptrace.data import cache, npy, splits
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.columns import Array
 from synaptrace.data.dataset import ArrayDataset
@@ -101,13 +102,14 @@ def prepare(
     return clips.prepare("folder", root, files, files, read, skip_bad, convert=rate is not None)
 
 
+@augmented
 def load(
     *,
     path: Path | None = None,
     batch_size: int = 16,
     shift: int = 4,
     rate: int | None = None,
-    form: Literal["clip", "causal"] = "causal",
+    form: Form = "causal",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
     window: float = 30.0,
@@ -119,6 +121,7 @@ def load(
     columns: int = 128,
     dt: float = 10.0,
     pool: int = 1,
+    **augment: Any,
 ) -> ArrayDataset | EventDataset:
     """A folder's sound, events (50, B, 120), or its events, (T, B, 2, rows, columns).
 
@@ -126,7 +129,7 @@ def load(
         shift: training samples move by up to so many frames of sound, or pixels of events.
         rate: sound is mixed down to one channel and resampled to so many Hz
             (`wav.convert`); None: all files must be mono and of one rate.
-        form: of the sound's features, "clip" or "causal" (`audio`).
+        form: of the sound's features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
         window, hop: milliseconds of a frame of sound, and from one to the next, a step.
@@ -136,6 +139,7 @@ def load(
         rows, columns: pixels of the events' sensor.
         dt: milliseconds a step of events.
         pool: the events of pool × pool pixels come together.
+        augment: what else is done to training samples of sound (`Augmentation`).
 
     Raises:
         UserError: no path, no files there, bad files, an option out of range.
@@ -148,7 +152,11 @@ def load(
     classes, labels = _classes(files), prepared.labels.tolist()
     index = splits.make(labels, FRACTIONS, SEED, names=prepared.notes["file"])
     index = {split: samples for split, samples in index.items() if samples}
+    more = Augmentation(shift=shift, noise=noise, **augment)
     if files[0].suffix.lower() == ".npy":
+        if more != Augmentation(shift=shift, noise=noise):
+            names = ", ".join(f"data.{key}" for key, value in augment.items() if value)
+            raise UserError(f"{names}: for sound, and these are events; leave it out")
         return EventDataset(
             prepared,
             Frames((rows, columns), dt, pool=pool),
@@ -170,8 +178,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
-        shift=shift,
-        noise=noise,
+        augmentation=more,
         test_split="development",
     )
 

@@ -18,9 +18,10 @@ from typing import Any, Literal
 from torch import Tensor
 
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.sets import spoken
@@ -78,11 +79,12 @@ def prepare(
     return clips.prepare("fsdd", root, files, files, read, skip_bad)
 
 
+@augmented
 def load(
     *,
     path: Path | None = None,
     batch_size: int = 16,
-    form: Literal["clip", "causal"] = "causal",
+    form: Form = "causal",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
     window: float = 30.0,
@@ -94,11 +96,12 @@ def load(
     holdout_speaker: str | None = None,
     holdout_validation: Literal["speaker", "utterances"] = "speaker",
     leave_out: int | str | None = None,
+    **augment: Any,
 ) -> ArrayDataset:
     """FSDD: events (50, B, 120), log-mel bands and their differences. Any part of it will do.
 
     Args:
-        form: of the features, "clip" or "causal" (`audio`).
+        form: of the features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
         window, hop: milliseconds of a frame, and from one to the next, a step.
@@ -111,6 +114,7 @@ def load(
         holdout_validation: with a speaker held out, the next "speaker" validates, or the others'
             "utterances" that validate without, so that all five of them train.
         leave_out: a digit that is in no split and no class, for a network that never heard it.
+        augment: what else is done to training samples (`Augmentation`).
 
     Raises:
         UserError: no files there, bad files, no such speaker, an option out of range.
@@ -128,8 +132,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
-        shift=shift,
-        noise=noise,
+        augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
         leave_out=None if leave_out is None else str(leave_out),
     )

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from synaptrace.data import splits
 from synaptrace.data.audio import wav
+from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
@@ -101,11 +102,12 @@ def prepare(
     return clips.prepare("speechcommands", root, [*files, *lists], files, read, skip_bad)
 
 
+@augmented
 def load(
     *,
     path: Path | None = None,
     batch_size: int = 64,
-    form: Literal["clip", "causal"] = "clip",
+    form: Form = "clip",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
     window: float = 30.0,
@@ -114,6 +116,7 @@ def load(
     shift: int = 0,
     noise: float = 0.0,
     holdout_speaker: str | None = None,
+    **augment: Any,
 ) -> ArrayDataset:
     """Speech Commands: events (100, B, 120), log-mel bands and their differences.
 
@@ -121,7 +124,7 @@ def load(
     whole speakers, a fifth each of the clips at least, are development test and validation.
 
     Args:
-        form: of the features, "clip" or "causal" (`audio`).
+        form: of the features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
         window, hop: milliseconds of a frame, and from one to the next, a step.
@@ -130,6 +133,7 @@ def load(
         noise: deviation of the Gaussian noise added to training features.
         holdout_speaker: all of this speaker is the test and in no other split. The official test
             without it is the split "general". Published: c50f55b8.
+        augment: what else is done to training samples (`Augmentation`).
 
     Raises:
         UserError: no files there, bad files, no such speaker, an option out of range.
@@ -158,8 +162,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
-        shift=shift,
-        noise=noise,
+        augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
     )
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import splits
-from synaptrace.data.audio.clips import Clips, check_jitter, jitter
-from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.augment import Augmentation
+from synaptrace.data.audio.clips import Clips
+from synaptrace.data.audio.features import Features, Form
 from synaptrace.data.cache import Cache
 from synaptrace.data.columns import Array
 from synaptrace.data.dataset import ArrayDataset
@@ -30,11 +31,10 @@ def dataset(
     name: str,
     classes: Sequence[str],
     batch_size: int,
-    form: str,
+    form: Form,
     encoding: str,
     threshold: float,
-    shift: int,
-    noise: float,
+    augmentation: Augmentation,
     test_split: str,
     leave_out: str | None = None,
 ) -> ArrayDataset:
@@ -42,8 +42,7 @@ def dataset(
 
     Args:
         form, encoding, threshold: as in `Features`.
-        shift: training samples move by up to so many frames, either way.
-        noise: deviation of the Gaussian noise added to training features.
+        augmentation: of training samples.
         leave_out: a class whose samples are in no split, and which isn't one any more.
 
     Raises:
@@ -53,14 +52,14 @@ def dataset(
     if leave_out is not None:
         index, classes, labels = without(leave_out, index, classes, labels)
     steps = clips.length // clips.mel.stride
-    check_jitter(shift, noise, steps)
-    if noise and encoding != "features":
+    augmentation.check(steps, clips.mel.bands)
+    if augmentation.noise and encoding != "features":
         raise UserError(f"data.noise: {encoding!r} are counts of spikes; noise must be 0")
     power = mapped(prepared.columns["power"]).view(len(prepared), steps, clips.mel.bands)
     features = Features(clips.mel, form, encoding, threshold)  # type: ignore[arg-type]
     if not index.get("train"):
         raise UserError(f"{name}: there are no training samples")
-    if form == "causal":
+    if features.streams:
         pieces: tuple[Tensor, ...] = torch.split(torch.tensor(index["train"]), CHUNK)
         features = features.measured(power[rows].transpose(0, 1) for rows in pieces)
     whose = prepared.notes.get("speaker", [])
@@ -74,8 +73,11 @@ def dataset(
         index=index,
         batch_size=batch_size,
         transform=features,
-        augment=partial(jitter, frames=shift, noise=noise, edge=encoding == "features")
-        if shift or noise
+        augment=partial(augmentation.of_events, bands=clips.mel.bands, edge=encoding == "features")
+        if augmentation.changes_events
+        else None,
+        augment_frames=partial(augmentation.of_power, mel=clips.mel)
+        if augmentation.changes_power
         else None,
         cache=prepared,
         dt=clips.mel.hop,
