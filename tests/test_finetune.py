@@ -230,7 +230,7 @@ def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Pa
     size = (run / rehearsal.FILE).stat().st_size
     assert json.loads((run / "summary.json").read_text())["rehearsal_bytes"] == size
     assert f"kept to rehearse   {size / 1024:.0f} KiB" in capsys.readouterr().out
-    tune = ["finetune", str(run), "--words", str(own), "--json", "--epochs"]
+    tune = ["finetune", str(run), "--words", str(own), "--json", "--lr", "5e-3", "--epochs"]
     assert cli.main([*tune, "30"]) == 0
     caught = capsys.readouterr()
     assert "fsdd isn't there" in caught.err
@@ -255,7 +255,7 @@ def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Pa
 
 def test_words_of_one_tuning_are_rehearsed_in_the_next(digits, tmp_path: Path, capsys):
     run, own, moved = moved_run(digits, tmp_path)
-    tune = ["--words", str(own), "--epochs", "10", "--data.path", str(moved), "--json"]
+    tune = ["--words", str(own), "--lr", "5e-3", "--data.path", str(moved), "--json"]
     capsys.readouterr()
     assert cli.main(["finetune", str(run), *tune]) == 0
     first = Path(json.loads(capsys.readouterr().out)["run"])

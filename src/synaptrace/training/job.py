@@ -42,6 +42,8 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
         UserError: settings that don't fit together, or don't fit the data.
     """
     meta, draws = dataset.meta, generator(config.train["seed"], "weights")
+    if len(meta.classes) < 2:
+        raise UserError(f"{config.data.get('path') or meta.name}: needs two classes at least")
     model = dict(config.model)
     if model["kind"] == "mlp":
         model["inputs"] = math.prod(meta.shape)
