@@ -49,19 +49,21 @@ def fsdd(root: Path, numbers: range = range(20), speakers: str = "ann bob eve") 
 SPEAKERS = ("0a2b400e", "1b4c9b89", "2da58b32", "3a70ddf8", "c50f55b8")
 
 
-def speech_commands(root: Path, words: Sequence[str] = WORDS, noise: float = 10.5) -> Path:
+def speech_commands(
+    root: Path, words: Sequence[str] = WORDS, noise: float = 10.5, takes: int = 2
+) -> Path:
     """Speech Commands v2 in small: each word twice by five speakers, a strange word, noise.
 
     The lists put the fourth speaker into validation and the fifth into the test.
     """
     for number, word in enumerate(words):
         for place, speaker in enumerate(SPEAKERS):
-            for take in range(2):
+            for take in range(takes):
                 samples = tone(200.0 + 100 * number + 7 * place + take, 1.0 - 0.1 * take)
                 write(root / word / f"{speaker}_nohash_{take}.wav", samples)
     write(root / "parrot" / f"{SPEAKERS[0]}_nohash_0.wav", tone(90.0))
     write(root / "_background_noise_" / "rain.wav", tone(50.0, noise))
     for name, speaker in {"validation_list": SPEAKERS[3], "testing_list": SPEAKERS[4]}.items():
-        lines = [f"{word}/{speaker}_nohash_{take}.wav\n" for word in words for take in range(2)]
+        lines = [f"{word}/{speaker}_nohash_{take}.wav\n" for word in words for take in range(takes)]
         (root / f"{name}.txt").write_text("".join(lines))
     return root

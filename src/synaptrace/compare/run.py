@@ -57,7 +57,7 @@ def check(plan: Plan) -> None:
     from synaptrace.training import job
 
     for label, config in plan.configs.items():
-        dataset = load_data(json.dumps(config.data))
+        dataset = load_data(json.dumps(job.recorded(config, plan.out).data))
         job.build(config, dataset)
         if not dataset.meta.sizes.get("validation") and len(plan.rates[label]) > 1:
             raise UserError(
@@ -87,6 +87,8 @@ def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
     """`train`, once all is checked and the comparison is this process's."""
     from tqdm import tqdm
 
+    from synaptrace.training.job import recorded
+
     total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
     bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
@@ -97,7 +99,8 @@ def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
             for label in plan.configs:
                 for task in plan.due(label):
                     if task not in running.values():
-                        job = pool.submit(once, plan.config(task), plan.run(task), threads)
+                        config = recorded(plan.config(task), plan.out)
+                        job = pool.submit(once, config, plan.run(task), threads)
                         running[job] = task
             done = count(plan)
             bar.n = min(done, total)

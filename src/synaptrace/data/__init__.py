@@ -5,13 +5,14 @@ these two are the data set's own options. It may have ``read_file(path, **option
 (T, *shape)`` for files of its own kind, such as a recording or a picture, and ``read_npy`` likewise
 for .npy files, None where one holds no such recording. They name the options that they need, and
 may ask for ``features``, how sound became events in training (`Meta.features`), and ``dataset``, a
-function that gives the data that were trained on.
+function that gives the data that were trained on. Where a default has come to mean other classes,
+``recorded(settings, classes)`` gives the settings that mean those of an earlier training.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
@@ -92,6 +93,14 @@ def load(
     if batch_size is not None:
         settings["batch_size"] = batch_size
     return loader(path=None if path is None else Path(path), **settings)
+
+
+def recorded(settings: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Settings, with ``name``, as they were meant by a training that has recorded ``classes``."""
+    find(settings["name"])
+    module = import_module(f"{__name__}.{NAMES[settings['name']]}")
+    own = getattr(module, "recorded", None)
+    return dict(settings) if own is None else own(settings, classes)
 
 
 def read_file(path: Path, net: Network, settings: Mapping[str, Any]) -> Tensor:

@@ -56,7 +56,7 @@ def pretrain(plan: Plan, case: Case, progress: bool) -> None:
     if case in plan.given or runs.read_summary(run) is not None:
         return
     config = plan.settings(case)
-    data = load(config)
+    data = load(job.recorded(config, plan.out))
     runs.write_config(run, config.model_dump())
     if progress:
         name = printed(run)

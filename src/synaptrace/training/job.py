@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,19 @@ Draw = Callable[[Path, Network, Dataset], None]
 def load_data(config: Config) -> Dataset:
     """The data set that the settings name. Raises UserError as its loader does."""
     return data.load(**config.data)
+
+
+def recorded(config: Config, run: Path) -> Config:
+    """The settings as the trainings below ``run`` took them, if there are any."""
+    for file in sorted(run.rglob(runs.LAST)):
+        meta = schema.check(schema.Checkpoint, checkpoint.load(file)[1], file)
+        return meant(config, meta["data"]["classes"])
+    return config
+
+
+def meant(config: Config, classes: Sequence[str]) -> Config:
+    """The settings as a training that has ``classes`` took them (`data.recorded`)."""
+    return config.model_copy(update={"data": data.recorded(config.data, classes)})
 
 
 def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
@@ -124,7 +137,7 @@ def resume(
     if not (run / runs.CONFIG).is_file():
         raise UserError(f"{run}: no run directory (it has no {runs.CONFIG})")
     config = moved(runs.read_config(run), data_path)
-    return go_on(config, run, load_data(config), progress, draw)
+    return go_on(config, run, load_data(recorded(config, run)), progress, draw)
 
 
 def go_on(
@@ -209,7 +222,7 @@ def trained(path: str | Path, data_path: str | None = None) -> Trained:
     return Trained(
         run=runs.home(file),
         net=runs.network_of(file, tensors, meta),
-        config=moved(Config(**meta["config"]), data_path),
+        config=moved(meant(Config(**meta["config"]), about["classes"]), data_path),
         classes=tuple(about["classes"]),
         split_hash=about["split_hash"],
         features=about.get("features"),

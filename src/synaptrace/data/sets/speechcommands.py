@@ -4,14 +4,15 @@
 P. Warden, "Speech Commands: a dataset for limited-vocabulary speech recognition", arXiv
 1804.03209 (2018).
 
-The 36th class is everything else: seconds cut from the background noise, and words that are none
-of the 35. Validation and test are the data's own lists, which no two of the three share a speaker;
-of each noise file the last tenth is test, the tenth before it validates.
+The classes are the words that are there, and "unknown" for all else: seconds cut from the
+background noise, and words that are none of the 35; in the whole set these are 36. ``words`` picks
+some (`outputs`). Validation and test are the data's own lists, which no two of the three share a
+speaker; of each noise file the last tenth is test, the tenth before it validates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
-from synaptrace.data.sets import spoken
+from synaptrace.data.sets import outputs, spoken
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
@@ -36,14 +37,15 @@ WORDS = (
     "go", "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right",
     "seven", "sheila", "six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero",
 )  # fmt: skip
-CLASSES = (*WORDS, "unknown")
+CLASSES = (*WORDS, outputs.UNKNOWN)
+"""Of the whole set."""
 
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 NOISE = "_background_noise_"
 
 SOURCE = Source(
     name="speechcommands",
-    title="Google Speech Commands v2: 35 words and all else, 16 kHz, 36 classes",
+    title="Google Speech Commands v2: 35 words and all else, 16 kHz, up to 36 classes",
     licence="CC BY 4.0",
     page="https://arxiv.org/abs/1804.03209",
     layout=("<word>/<speaker>_nohash_<number>.wav", *LISTS.values()),
@@ -88,7 +90,7 @@ def prepare(
         samples, _ = wav.read(file, rate=RATE)
         word, name = file.parent.name, f"{file.parent.name}/{file.name}"
         if word != NOISE:
-            label = CLASSES.index(word if word in WORDS else "unknown")
+            label = CLASSES.index(word if word in WORDS else outputs.UNKNOWN)
             speaker, split = file.name.split("_")[0], given.get(name, "train")
             yield clips.sample(samples, label, speaker=speaker, split=split, file=name)
             return
@@ -96,7 +98,7 @@ def prepare(
         for place, cut in enumerate(cuts):
             share = (place + 0.5) / len(cuts)
             split = "train" if share < 0.8 else "validation" if share < 0.9 else "test"
-            label = CLASSES.index("unknown")
+            label = CLASSES.index(outputs.UNKNOWN)
             yield clips.sample(cut, label, speaker="", split=split, file=f"{name}#{place}")
 
     return clips.prepare("speechcommands", root, [*files, *lists], files, read, skip_bad)
@@ -116,12 +118,17 @@ def load(
     shift: int = 0,
     noise: float = 0.0,
     holdout_speaker: str | None = None,
+    words: str | None = None,
+    unknown: float | None = None,
+    silence: float | None = None,
     **augment: Any,
 ) -> ArrayDataset:
     """Speech Commands: events (100, B, 120), log-mel bands and their differences.
 
     Any part of the files will do, with the two lists; where the list of test clips is empty,
     whole speakers, a fifth each of the clips at least, are development test and validation.
+    The classes are what is there: the words, or those asked for in their order, "unknown",
+    "silence".
 
     Args:
         form: of the features, "clip", "causal" or "pcen" (`audio.features`).
@@ -133,10 +140,16 @@ def load(
         noise: deviation of the Gaussian noise added to training features.
         holdout_speaker: all of this speaker is the test and in no other split. The official test
             without it is the split "general". Published: c50f55b8.
+        words: which are classes, as "yes,no,up"; the others become "unknown", and the noise
+            "silence". None: all that are there; "all": all 35 and "unknown", there or not.
+        unknown: how many samples of the other words, in those that one of ``words`` has on average
+            in a split, drawn from each alike; 0: none. None: 1 with ``words``, else all.
+        silence: how many seconds of noise, likewise, and no more than there are. None: 1 with
+            ``words``, else they are "unknown", too.
         augment: what else is done to training samples (`Augmentation`).
 
     Raises:
-        UserError: no files there, bad files, no such speaker, an option out of range.
+        UserError: no files there, bad files, no such speaker or word, an option out of range.
     """
     prepared = prepare(path=path, window=window, hop=hop, bands=bands)
     speakers, given = prepared.notes["speaker"], prepared.notes["split"]
@@ -152,12 +165,19 @@ def load(
     else:
         labels = prepared.labels.tolist()
         index, test_split = splits.complete(labels, given, share=0.1, groups=speakers, seed=SEED)
+    names = prepared.notes["file"]
+    heard = [name.split("/")[0] for name in names]
+    heard = [outputs.NOISE if word == NOISE else word for word in heard]
+    chosen = outputs.choose(
+        heard, names, index, WORDS, words=words, unknown=unknown, silence=silence
+    )
     return spoken.dataset(
         prepared,
         Clips(Mel(RATE, window, hop, bands), SECONDS),
-        index,
+        chosen.kept,
         name="speechcommands",
-        classes=CLASSES,
+        classes=chosen.classes,
+        labels=chosen.labels,
         batch_size=batch_size,
         form=form,
         encoding=encoding,
@@ -165,6 +185,12 @@ def load(
         augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
     )
+
+
+def recorded(settings: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """The settings of a training that had ``classes``: always 36, before there was ``words``."""
+    old = settings.get("words") is None and tuple(classes[: len(CLASSES)]) == CLASSES
+    return {**settings, "words": outputs.ALL} if old else dict(settings)
 
 
 def read_file(path: Path, features: dict[str, Any] | None) -> Tensor:

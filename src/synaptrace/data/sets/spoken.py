@@ -37,6 +37,7 @@ def dataset(
     augmentation: Augmentation,
     test_split: str,
     leave_out: str | None = None,
+    labels: Tensor | None = None,
 ) -> ArrayDataset:
     """The data set of a prepared cache; speakers are its notes "speaker", if it has any.
 
@@ -44,11 +45,12 @@ def dataset(
         form, encoding, threshold: as in `Features`.
         augmentation: of training samples.
         leave_out: a class whose samples are in no split, and which isn't one any more.
+        labels: of the samples (N,), where they aren't the cache's.
 
     Raises:
         UserError: options out of range, no training samples.
     """
-    labels = torch.from_numpy(prepared.labels)
+    labels = torch.from_numpy(prepared.labels) if labels is None else labels
     if leave_out is not None:
         index, classes, labels = without(leave_out, index, classes, labels)
     steps = clips.length // clips.mel.stride
