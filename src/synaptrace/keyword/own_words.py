@@ -171,6 +171,11 @@ def sight(
     return Sight(seen, old, rows, range(len(own.labels), len(both.labels)), fresh)
 
 
+def only_new(trained: job.Trained, words: Path) -> bool:
+    """Whether the folder holds no word that the network knows."""
+    return not set(recordings(words, trained).meta.classes) & set(trained.classes)
+
+
 def recordings(path: Path, trained: job.Trained) -> ArrayDataset:
     """The folder's sound, mixed down, resampled and cut as the run's was.
 
