@@ -11,7 +11,7 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.cli.finetune import KEEP
+from synaptrace.cli.finetune import EPOCHS_WORD, KEEP, KEEP_WORD
 from synaptrace.keyword import fewshot, sight, study, table, tuned
 from synaptrace.keyword.model import measure
 from synaptrace.training import job, rehearsal
@@ -40,7 +40,7 @@ def command(digits, out, *words):
 def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
     words = command(
         digits, tmp_path / "s", "--speaker", "ann,bob", "--seeds", "2", "--shots", "1,all",
-        "--batch", "1,4", "--contrast", "class,batch", "--alone", "--epochs", "2",
+        "--batch", "1,4", "--contrast", "class,batch", "--alone", "--epochs", "2", "--keep", "none",
     )  # fmt: skip
     assert cli.main([*words, "--table", "--quiet"]) == 0
     assert not list((tmp_path / "s").glob("*/seed-0"))
@@ -77,7 +77,7 @@ def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
     # the table is the files'
     chosen = [e for e in tuned if e["shots"] is None and e["batch"] == 1 and not e["alone"]]
     mean = sum(100 * e["after"]["query"] for e in chosen) / 4
-    (line,) = (ln for ln in lines if ln[:4] == ["all", "1", "class", KEEP])
+    (line,) = (ln for ln in lines if ln[:4] == ["all", "1", "class", "none"])
     assert line[6] == f"{mean:.2f}"
     assert mean > 60  # of 10 words: it has learned them
 
@@ -237,7 +237,7 @@ def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Pa
     assert "; the 50 utterances kept with the run are rehearsed instead" in caught.err
     assert caught.err.count("\n") == 1
     found = json.loads(caught.out)
-    assert (found["keep"], found["rehearsed"]) == (KEEP, 10)
+    assert (found["keep"], found["epochs"], found["rehearsed"]) == (KEEP_WORD, 30, 10)
     assert found["after"] == {"query": 1.0, "general": None}
     made = Path(found["run"])
     assert tuned.read(made).kept
@@ -265,6 +265,7 @@ def test_words_of_one_tuning_are_rehearsed_in_the_next(digits, tmp_path: Path, c
     assert cli.main(["finetune", str(first), *tune]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["new_words"], found["rehearsed"]) == (["door"], 11)  # ten digits, and the lamp
+    assert (found["keep"], found["epochs"]) == (KEEP_WORD, EPOCHS_WORD)
     lamps = fewshot.view(rehearsal.read(first), {"query": range(5)})
     assert set(lamps.labels.tolist()) == {10}
     assert measure(runs.load(found["run"]), lamps, ["query"]) == {"query": 1.0}
@@ -276,6 +277,7 @@ def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
     assert cli.main([*words, "--judge", "support"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["samples"], found["sizes"]["query"]) == (80, 20)
+    assert (found["keep"], found["rehearsed"]) == (KEEP, 1)  # by default
     assert cli.main(words) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["samples"], found["sizes"]["query"]) == (100, 20)
