@@ -24,18 +24,26 @@ first for each speaker and seed. Of the speaker's utterances four fifths of each
 support, from which the shots are drawn, the rest are the query. Interrupted, the same command goes
 on where it stopped; --table prints what is finished and trains nothing.
 
---keep, against forgetting: rehearse=N, utterances of each word kept from before; learn=NAME/NAME,
-the weights that learn (readout, layers.0, …); anchor=X, the share by which weights go back after
-each batch; + between joins them.
+Where the data can hold all their users out of one training (--data.holdout_users N, utterances of
+every word that a user has at least; 4 with several speakers of Speech Commands), one network a seed
+is trained without any of them, and fine-tuned to each.
+
+--keep, against forgetting: rehearse=N, utterances of each word from before, heard again so often
+that all words are equally frequent; learn=NAME/NAME, the weights that learn (readout, layers.0, …);
+anchor=X, the share by which weights go back after each batch; + between joins them; none: nothing.
+Where RUN's data can't be found, the few utterances that training kept with it are rehearsed. A new
+word alone, nothing else of the user being heard, has rehearse=20+anchor=0.0015 by default.
 
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
   synaptrace finetune keywords --words mywords
-  synaptrace finetune runs/20260131-120000-fsdd --words mywords --keep rehearse=5
+  synaptrace finetune runs/20260131-120000-fsdd --words mywords
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
       --keep none,rehearse=5,learn=readout,anchor=0.01 --out runs/keywords
-  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9 --keep rehearse=5
+  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9
+  synaptrace finetune --preset speechcommands --data.path DIR --speaker all --seeds 3 \\
+      --shots 1,2,3,all --contrast class --alone --out runs/speechcommands-users
 """
     parser.epilog += f"\n{builtin.about()}\n"
     parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
@@ -47,10 +55,10 @@ examples:
                         help="utterances of each word, or all (5; all of --words)")  # fmt: skip
     parser.add_argument("--batch", metavar="N,…", default="1", help="utterances a batch (1)")
     parser.add_argument("--contrast", metavar="A,…", help="class, batch; by default RUN's")
-    parser.add_argument("--keep", metavar="A,…", default="none", help="against forgetting (none)")
+    parser.add_argument("--keep", metavar="A,…", help=f"against forgetting ({KEEP})")
     parser.add_argument("--lr", metavar="X", type=float, default=LR, help=f"learning rate ({LR:g})")
-    parser.add_argument("--epochs", metavar="N", type=int, default=EPOCHS,
-                        help=f"times that each utterance is heard ({EPOCHS})")  # fmt: skip
+    parser.add_argument("--epochs", metavar="N", type=int, help="times that each utterance is "
+                        f"heard ({EPOCHS}; {EPOCHS_WORD} of a new word alone)")  # fmt: skip
     parser.add_argument("--alone", action="store_true", help="also without training before")
     parser.add_argument("--word", metavar="WORD", help="a new word: no network heard it before")
     parser.add_argument("--judge", choices=["query", "support"], default="query",
@@ -64,7 +72,18 @@ examples:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-LR, EPOCHS = 1e-3, 20
+LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
+EPOCHS_WORD, KEEP_WORD = 40, "rehearse=20+anchor=0.0015"
+"""Of a new word alone: few updates, and nothing of the user's stands against it."""
+
+
+SINGLE = ("shots", "batch", "contrast", "keep")
+"""Of which one's own words take one."""
+LOST = (
+    "--keep none: the words learned before may be lost: where a new word alone was learned so, "
+    "99 % of the old ones fell to 1 % (docs/keywords.md)"
+)
+"""What nothing against forgetting costs."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,15 +92,10 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace.keyword import calibrated, study
     from synaptrace.keyword import plan as plans
 
-    cells = plans.cells(
-        numbers("--shots", options.shots or ("all" if options.words else "5"), True),
-        [n for n in numbers("--batch", options.batch, False) if n is not None],
-        options.contrast.split(",") if options.contrast else [None],
-        options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
-    )  # fmt: skip
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
-        return own_words(options, cells, moved)
+        return own_words(options, moved)
+    cells = chosen(options, options.word is not None)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -119,6 +133,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def chosen(options: argparse.Namespace, word: bool) -> tuple[Cell, ...]:
+    """The cells that are asked for; ``word``: a new word alone is learned.
+
+    Raises:
+        UserError: as `plan.cells` does.
+    """
+    from synaptrace.keyword import plan as plans
+
+    keep = options.keep or (KEEP_WORD if word else KEEP)
+    epochs = (EPOCHS_WORD if word else EPOCHS) if options.epochs is None else options.epochs
+    cells = plans.cells(
+        numbers("--shots", options.shots or ("all" if options.words else "5"), True),
+        [n for n in numbers("--batch", options.batch, False) if n is not None],
+        options.contrast.split(",") if options.contrast else [None],
+        keep.split(","), lr=options.lr, epochs=epochs, alone=options.alone,
+    )  # fmt: skip
+    if any(cell.keep == "none" and not cell.alone for cell in cells) and not options.table:
+        print(f"synaptrace: warning: {LOST}", file=sys.stderr)
+    return cells
+
+
 def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: bool) -> None:
     """Write the tables of what is finished, and print one."""
     from synaptrace.drawing import attempt
@@ -134,14 +169,15 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
           else table.terminal(rows))  # fmt: skip
 
 
-def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
+def own_words(options: argparse.Namespace, moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
     from synaptrace.keyword import calibrated, own_words
     from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
-    if len(options.runs) != 1 or len(cells) != 1:
+    several = any("," in (options.__dict__[name] or "") for name in SINGLE)
+    if len(options.runs) != 1 or several:
         raise UserError("--words: needs one RUN, and one of --shots, --batch, --contrast, --keep")
     for name in ("speaker", "word", "preset", "config"):
         if getattr(options, name) is not None:
@@ -152,11 +188,11 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | N
                         ("judge", options.judge != "query"), ("alone", options.alone)):  # fmt: skip
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
-    check_batches(job.trained(options.runs[0]).config, cells)
+    trained = job.trained(options.runs[0])
+    (cell,) = cells = chosen(options, own_words.only_new(trained, options.words))
+    check_batches(trained.config, cells)
     out = options.out or out_of(options.runs[0])
-    where, found = own_words.tune(
-        options.runs[0], options.words, cells[0], out=out, data_path=moved
-    )
+    where, found = own_words.tune(options.runs[0], options.words, cell, out=out, data_path=moved)
     calibrated.after(where, moved)
     print_tuned(where, found, options.json)
     return 0

@@ -154,6 +154,9 @@ def described(summary: dict[str, Any]) -> list[str]:
         lines.append(f"paper protocol     {100 * best:.2f} %: the best of all epochs on the test "
                      "set, which so picked it")  # fmt: skip
     lines += few(summary)
+    if "rehearsal_bytes" in summary:
+        lines.append(f"kept to rehearse   {summary['rehearsal_bytes'] / 1024:.0f} KiB of training "
+                     "utterances, for finetune")  # fmt: skip
     peak = summary["peak_memory_bytes"] / 2**20
     lines.append(f"time, memory       {summary['seconds']:.1f} s, {peak:.0f} MiB at most")
     return lines

@@ -62,6 +62,23 @@ class Record:
     """The folder."""
     data_path: str | None = None
     """Where the data of ``base`` had moved to."""
+    kept: bool = False
+    """Those data weren't at hand, and what was kept with ``base`` was rehearsed."""
+
+
+def chain(run: Path) -> list[Path]:
+    """``run`` and the runs that it was fine-tuned from, one from the other, the first one last.
+
+    Raises:
+        UserError: a record that is damaged, or leads back to a run that was there already.
+    """
+    found = [run.resolve()]
+    while (record := read(found[-1])) is not None:
+        base = (found[-1] / record.base).resolve()
+        if base in found:
+            raise UserError(f"{found[-1] / RECORD}: was fine-tuned from itself")
+        found.append(base)
+    return found
 
 
 def write(run: Path, base: Path, **about: Any) -> None:

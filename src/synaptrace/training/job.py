@@ -20,7 +20,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint, schema
+from synaptrace.training import checkpoint, rehearsal, schema
 from synaptrace.training import run as runs
 from synaptrace.training.checks import check
 from synaptrace.training.loop import Diverged, fit
@@ -55,6 +55,8 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
         UserError: settings that don't fit together, or don't fit the data.
     """
     meta, draws = dataset.meta, generator(config.train["seed"], "weights")
+    if len(meta.classes) < 2:
+        raise UserError(f"{config.data.get('path') or meta.name}: needs two classes at least")
     model = dict(config.model)
     if model["kind"] == "mlp":
         model["inputs"] = math.prod(meta.shape)
@@ -164,6 +166,7 @@ def once(
         net, rule, dataset, **config.train, run=run, resume=True, progress=progress,
         config=config.model_dump(),
     )  # fmt: skip
+    summary = rehearsal.keep(run, dataset, summary, config.train["seed"])
     if draw is not None:
         draw(run, net, dataset)
     return summary

@@ -5,6 +5,7 @@ RUN/metrics.jsonl                   one line an epoch
 RUN/checkpoints/last.safetensors    where training stands, all that resuming needs
 RUN/checkpoints/best.safetensors    the weights that validation picked
 RUN/summary.json                    the outcome, written last
+RUN/rehearsal.safetensors           of sound: a few training utterances (`rehearsal`)
 RUN/seed-<n>/…                      the same again for each seed, where there are several
 """
 
