@@ -82,3 +82,16 @@ def test_it_hears_real_words(capsys):
         assert cli.main(["predict", "keywords", str(root / name)]) == 0
         right += capsys.readouterr().out.split("\t")[1] == "left"
     assert right >= 6
+
+
+def test_a_run_that_is_tuned_from_it_knows_where_it_is(monkeypatch, tmp_path: Path):
+    from synaptrace.keyword import tuned
+
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    cell = tuned.Cell(None, 1, None)
+    tuned.write(run, Path("keywords"), cell=cell, seed=0, words="words")
+    record = tuned.read(run)
+    assert record is not None
+    assert (run / record.base).resolve() == builtin.find("keywords").resolve()

@@ -209,6 +209,8 @@ def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": str(where), **found}))
         return
+    from synaptrace.cli.train import listening
+
     print(f"learned from    {found['samples']} recordings, {found['seconds']:.1f} s")
     if "new_words" in found:
         print(f"new words       {', '.join(map(printed, found['new_words'])) or 'none'}")
@@ -217,6 +219,8 @@ def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
             before, after = (100 * found[when][part] for when in ("before", "after"))
             print(f"{name:<16}{before:.2f} % before, {after:.2f} % after, "
                   f"of {found['sizes'][part]}")  # fmt: skip
+    if (line := listening(where)) is not None:
+        print(f"listening       {line}")
     print(f"run             {printed(where)}")
 
 

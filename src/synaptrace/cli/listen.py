@@ -114,8 +114,8 @@ def chosen(options: argparse.Namespace, calibration: Calibration | None) -> tupl
         UserError: a rate is asked for of a run that isn't calibrated, or isn't a rate.
     """
     from synaptrace.errors import UserError
-    from synaptrace.keyword.alarms import said_rate
     from synaptrace.keyword.calibrate import CONFIDENCE
+    from synaptrace.keyword.calibrated import said
     from synaptrace.keyword.decide import Settings
 
     rate = options.alarms
@@ -133,8 +133,4 @@ def chosen(options: argparse.Namespace, calibration: Calibration | None) -> tupl
         raise UserError(f"--false-alarms-per-hour: {rate} is not a rate of 0 or more")
     else:
         confidence = curve.confidence(rate)
-    return confidence, (
-        f"confidence {confidence:.4f}: {100 * curve.rejected_at(confidence):.1f} % of "
-        f"{len(curve.words)} words rejected, false alarms "
-        f"{said_rate(curve.alarms_at(confidence), curve.hours)}, on {calibration.basis}"
-    )
+    return confidence, said(calibration, confidence)

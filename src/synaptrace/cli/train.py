@@ -107,7 +107,16 @@ def print_summary(where: Path, summary: dict[str, Any], as_json: bool) -> None:
         print(json.dumps({"run": str(where), **summary}, indent=2))
         return
     print("\n".join(described(summary)))
+    if (line := listening(where)) is not None:
+        print(f"listening          {line}")
     print(f"run                {printed(where)}")
+
+
+def listening(run: Path) -> str | None:
+    """What the calibration of a run that listens says; None where it has none."""
+    from synaptrace.keyword import calibrated
+
+    return calibrated.told(run)
 
 
 def described(summary: dict[str, Any]) -> list[str]:

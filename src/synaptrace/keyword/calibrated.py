@@ -18,8 +18,8 @@ from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.keyword import own_words, recordings, reopen, tuned
-from synaptrace.keyword.alarms import Clip, Curve
-from synaptrace.keyword.calibrate import Calibration, calibrate, measure
+from synaptrace.keyword.alarms import Clip, Curve, said_rate
+from synaptrace.keyword.calibrate import CONFIDENCE, Calibration, calibrate, measure
 from synaptrace.names import printed
 from synaptrace.network import Network
 from synaptrace.training import checkpoint, job, schema
@@ -109,6 +109,24 @@ def after(run: Path, data_path: str | None = None) -> Calibration | None:
     except UserError as error:
         print(f"not calibrated: {printed(error)}", file=sys.stderr)
         return None
+
+
+def told(run: Path) -> str | None:
+    """What a run's calibration says in a line; None where it has none."""
+    if not (run / FILE).is_file():
+        return None
+    found = read(run, job.trained(run).net)
+    return None if found is None else said(found, CONFIDENCE)
+
+
+def said(found: Calibration, confidence: float) -> str:
+    """What ``confidence`` stands for, and how much sound that stands on."""
+    curve = found.curve
+    return (
+        f"confidence {confidence:.4f}: {100 * curve.rejected_at(confidence):.1f} % of "
+        f"{len(curve.words)} words rejected, false alarms "
+        f"{said_rate(curve.alarms_at(confidence), curve.hours)}, on {found.basis}"
+    )
 
 
 class _Stored(schema.Stored):

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from synaptrace import builtin
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 
@@ -82,7 +83,7 @@ def chain(run: Path) -> list[Path]:
 
 def write(run: Path, base: Path, **about: Any) -> None:
     """Write the record of ``run``, fine-tuned from ``base``; ``about`` is the rest of `Record`."""
-    record = Record(os.path.relpath(base.resolve(), run.resolve()), **about)
+    record = Record(os.path.relpath(builtin.find(base).resolve(), run.resolve()), **about)
     write_atomic(run / RECORD, json.dumps(asdict(record), indent=2) + "\n")
 
 
