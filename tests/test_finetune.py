@@ -234,7 +234,7 @@ def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Pa
     assert cli.main([*tune, "30"]) == 0
     caught = capsys.readouterr()
     assert "fsdd isn't there" in caught.err
-    assert "; the 50 utterances kept with the run are rehearsed instead" in caught.err
+    assert "; the 60 utterances kept with the run are rehearsed instead" in caught.err
     assert caught.err.count("\n") == 1
     found = json.loads(caught.out)
     assert (found["keep"], found["epochs"], found["rehearsed"]) == (KEEP_WORD, 30, 10)
