@@ -11,7 +11,7 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.cli.finetune import EPOCHS_WORD, KEEP, KEEP_WORD
+from synaptrace.cli.finetune import HEARD, KEEP, KEEP_WORD
 from synaptrace.keyword import fewshot, sight, study, table, tuned
 from synaptrace.keyword.model import measure
 from synaptrace.training import job, rehearsal
@@ -265,7 +265,7 @@ def test_words_of_one_tuning_are_rehearsed_in_the_next(digits, tmp_path: Path, c
     assert cli.main(["finetune", str(first), *tune]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["new_words"], found["rehearsed"]) == (["door"], 11)  # ten digits, and the lamp
-    assert (found["keep"], found["epochs"]) == (KEEP_WORD, EPOCHS_WORD)
+    assert (found["keep"], found["epochs"]) == (KEEP_WORD, HEARD / 5)
     lamps = fewshot.view(rehearsal.read(first), {"query": range(5)})
     assert set(lamps.labels.tolist()) == {10}
     assert measure(runs.load(found["run"]), lamps, ["query"]) == {"query": 1.0}
