@@ -71,11 +71,9 @@ examples:
 
 
 LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
-HEARD, KEEP_WORD = 200, "rehearse=20+anchor=0.0015"
+HEARD, LEAST, KEEP_WORD = 200, 12, "rehearse=20+anchor=0.0015"
 """Of a new word alone, against which nothing of the user's stands: how often it is heard in all,
-however few its utterances are, as an anchor pulls once an update."""
-MANY = 30
-"""Utterances that all of a new word's are taken to be in a study."""
+as an anchor pulls once an update, and each utterance at least, however many there are."""
 
 
 SINGLE = ("shots", "batch", "contrast", "keep")
@@ -96,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
         return own_words(options, moved)
-    cells = chosen(options, None if options.word is None else MANY)
+    cells = chosen(options, None if options.word is None else HEARD)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -156,7 +154,7 @@ def chosen(options: argparse.Namespace, alone: int | None) -> list[Cell]:
     if alone and options.epochs is None:
         heard = [min(cell.shots or alone, alone) for cell in cells]
         cells = [
-            replace(cell, epochs=max(1, round(HEARD / each)))
+            replace(cell, epochs=max(LEAST, round(HEARD / each)))
             for cell, each in zip(cells, heard, strict=True)
         ]
     return cells
