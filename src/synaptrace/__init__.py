@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from synaptrace.network import Network
     from synaptrace.neuron import LIF, ATan, FastSigmoid, Triangle
     from synaptrace.rules.tp import TracesPropagation
+    from synaptrace.ship.from_nir import from_nir
     from synaptrace.training.loop import fit
     from synaptrace.training.run import load
 
@@ -25,6 +26,7 @@ __all__ = [
     "Triangle",
     "conv",
     "fit",
+    "from_nir",
     "load",
     "mlp",
     "vgg",
@@ -41,6 +43,7 @@ _HOME = {
     "conv": "build",
     "TracesPropagation": "rules.tp",
     "fit": "training.loop",
+    "from_nir": "ship.from_nir",
     "load": "training.run",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nir_files
 import recordings
 from fuzz import formats, run_targets, targets
 from fuzz.mutators import BYTES, TEXT, Mutator
@@ -21,6 +22,7 @@ WAV: Mutators = {**BYTES, **formats.WAV}
 NPY: Mutators = {**BYTES, **formats.NPY}
 IDX: Mutators = {**BYTES, **formats.IDX}
 HDF5: Mutators = {**BYTES, "hdf5": formats.hdf5}
+NIR: Mutators = {**BYTES, "nir": formats.nir}
 TAR: Mutators = {**BYTES, "tar_member": formats.tar_member}
 ZIP: Mutators = {**BYTES, "zip_member": formats.zip_member}
 CHECKPOINT: Mutators = {**BYTES, **formats.SAFETENSORS}
@@ -84,6 +86,7 @@ ALL = [
     Target("aedat3", written(recordings.aedat3, "x.aedat"), ("x.aedat",),
            lambda f: events.read_aedat3(f / "x.aedat"), BYTES),
     Target("shd", _shd, ("in/*.h5",), loads("shd"), HDF5, 6),
+    Target("nir", lambda f: nir_files.chain(f / "x.nir"), ("x.nir",), targets.graph, NIR, 12),
     Target("predict-npy", _array, ("x.npy",), prediction(".npy"), NPY, 8),
     Target("predict-png", targets.drawn, ("x.png",), prediction(".png"), BYTES),
     Target("split", _index, ("x.json",), targets.index, JSON),

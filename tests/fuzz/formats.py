@@ -81,6 +81,24 @@ def npy_values(data: bytes, rng: Draw) -> bytes:
 
 
 def hdf5(data: bytes, rng: Draw) -> bytes:
+    """A part of an HDF5 file of spikes replaced."""
+    names = ["labels", "extra/speaker", "extra/keys", "spikes/times", "spikes/units"]
+    return replaced(data, rng, lambda file: (pick(rng, names), len(file["labels"])))
+
+
+def nir(data: bytes, rng: Draw) -> bytes:
+    """A value or a node of a NIR file replaced."""
+
+    def choose(file: Any) -> tuple[str, int]:
+        names: list[str] = []
+        file.visit(names.append)
+        name = pick(rng, names)
+        return name, int(getattr(file[name], "size", 1) or 1)
+
+    return replaced(data, rng, choose)
+
+
+def replaced(data: bytes, rng: Draw, choose: Callable[[Any], tuple[str, int]]) -> bytes:
     """A part of an HDF5 file replaced: other shapes, dtypes, huge or no rows, links, loops."""
     import h5py
 
@@ -88,10 +106,7 @@ def hdf5(data: bytes, rng: Draw) -> bytes:
         path = Path(folder) / "x.h5"
         path.write_bytes(data)
         with h5py.File(path, "r+") as file:
-            name = pick(
-                rng, ["labels", "extra/speaker", "extra/keys", "spikes/times", "spikes/units"]
-            )
-            count = len(file["labels"])
+            name, count = choose(file)
             del file[name]
             new: Callable[[], Any] = pick(rng, [
                 lambda: None,

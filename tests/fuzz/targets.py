@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import recordings
 import sounds
@@ -33,6 +34,7 @@ from synaptrace.data.dataset import Dataset
 from synaptrace.data.sets import kws01
 from synaptrace.data.simulate import nmnist_sim
 from synaptrace.errors import UserError
+from synaptrace.ship.from_nir import from_nir
 from synaptrace.training import checks, job
 
 STEPS = 200_000
@@ -289,3 +291,9 @@ def listing(folder: Path) -> set[str]:
         for p in folder.rglob("*")
         if p.parts[len(folder.parts)] != "home"
     }
+
+
+def graph(folder: Path) -> None:
+    """`from_nir`; it has to run."""
+    net = from_nir(folder / "x.nir")
+    net(torch.zeros(2, 1, *net.in_shape))

@@ -23,6 +23,7 @@ VERBS = {
     "finetune": "adapt a trained network to a new speaker from a few utterances",
     "listen": "recognise words in a sound file or at the microphone, as they are spoken",
     "record": "record your own words into a data set",
+    "export": "ship a trained network: as a C program that runs, and learns, on a device",
     "compare": "learning rules side by side on the same network, data and budget",
     "memory": "bytes of each rule by purpose, counted and measured",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
@@ -31,7 +32,7 @@ VERBS = {
 }
 SETTINGS = ("train", "data", "compare", "finetune", "memory")
 """Verbs that take --section.key value."""
-MOVED = ("resume", "evaluate", "predict", "listen", "plot")
+MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot")
 """Verbs that take --data.path alone, where a run's data have moved since."""
 
 OUT_OF_MEMORY = (

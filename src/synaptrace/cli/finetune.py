@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synaptrace import builtin
 from synaptrace.names import printed
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ word alone, nothing else of the user being heard, has rehearse=20+anchor=0.0015 
 
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
+  synaptrace finetune keywords --words mywords
   synaptrace finetune runs/20260131-120000-fsdd --words mywords
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
@@ -44,6 +46,7 @@ examples:
   synaptrace finetune --preset speechcommands --data.path DIR --speaker all --seeds 3 \\
       --shots 1,2,3,all --contrast class --alone --out runs/speechcommands-users
 """
+    parser.epilog += f"\n{builtin.about()}\n"
     parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
     parser.add_argument("--speaker", metavar="NAME", help="the new user, A,B,…, or all")
@@ -88,8 +91,8 @@ LOST = (
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
+    from synaptrace.keyword import calibrated, study
     from synaptrace.keyword import plan as plans
-    from synaptrace.keyword import study
 
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
@@ -124,9 +127,11 @@ def run(options: argparse.Namespace) -> int:
         rows = list(study.rows(plan))
         if any(some for _, some in rows) or options.table:
             tell(plan.out, rows, options.json)
-    if options.runs and not options.json:
+    if options.runs:
         for found in (found for _, some in rows for found in some):
-            print(f"run             {printed(found['run'])}")
+            calibrated.after(Path(found["run"]), moved)
+            if not options.json:
+                print(f"run             {printed(found['run'])}")
     return 0
 
 
@@ -178,7 +183,7 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
 def own_words(options: argparse.Namespace, moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.keyword import own_words
+    from synaptrace.keyword import calibrated, own_words
     from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
@@ -197,11 +202,17 @@ def own_words(options: argparse.Namespace, moved: str | None) -> int:
     trained = job.trained(options.runs[0])
     (cell,) = cells = chosen(options, own_words.new_alone(trained, options.words))
     check_batches(trained.config, cells)
-    where, found = own_words.tune(
-        options.runs[0], options.words, cell, out=options.out, data_path=moved
-    )
+    out = options.out or out_of(options.runs[0])
+    where, found = own_words.tune(options.runs[0], options.words, cell, out=out, data_path=moved)
+    calibrated.after(where, moved)
     print_tuned(where, found, options.json)
     return 0
+
+
+def out_of(run: Path) -> Path | None:
+    """Where what a built-in network is tuned to goes; None: below ``run``."""
+    found = builtin.find(run)
+    return builtin.beside(found) if builtin.owns(found) else None
 
 
 def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:

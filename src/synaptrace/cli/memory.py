@@ -27,6 +27,8 @@ examples:
   synaptrace memory --sweep T --out docs/images
   synaptrace memory --cost 0.05 --preset shd --input 700 --classes 20 --steps 100
   synaptrace memory --budget 64KiB --input 16 --classes 10 --steps 50
+  synaptrace memory --to c --preset fsdd --input 120 --classes 10 --steps 50
+  synaptrace memory --to c --budget 256KiB --preset fsdd --input 120 --classes 10 --steps 50
 """
     parser.usage = "synaptrace memory [--preset NAME] [--rules A,B,…] [--section.key value …]"
     parser.add_argument("--preset", metavar="NAME", help="network, data and batch")
@@ -46,6 +48,9 @@ examples:
     what.add_argument("--budget", metavar="SIZE", help="what fits into 64KiB, say")
     what.add_argument("--cost", metavar="RATE", type=float,
                       help="operations, energy; RATE: the share that spikes")  # fmt: skip
+    parser.add_argument("--to", metavar="TARGET", choices=["c"],
+                        help="c: bytes of the programs of synaptrace export, as `size` has them; "
+                        "--budget is of flash and RAM together")  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(),
                         help="where a sweep leaves its PNG and CSVs (here)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, in bytes")
@@ -67,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
         config, frame=options.input, classes=options.classes, steps=options.steps,
         batch=options.batch,
     )  # fmt: skip
+    if options.to is not None:
+        return programs(where, options)
     contenders = []
     for label in options.rules.split(",") if options.rules else DEFAULT:
         one = memory_table.defined(where.spec, label)
@@ -95,6 +102,20 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([line.about() for line in lines]))
     else:
         print(memory_table.terminal(lines))
+    return 0
+
+
+def programs(where: Workload, options: argparse.Namespace) -> int:
+    """Bytes of the exported programs, or what fits."""
+    from synaptrace.cost.budget import parse
+    from synaptrace.errors import UserError
+    from synaptrace.ship.c import programs as study
+
+    for name in ("rules", "sweep", "cost", "counted", "process"):
+        if getattr(options, name):
+            raise UserError(f"--{name}: doesn't go with --to")
+    rows = study.table(where) if options.budget is None else study.fit(where, parse(options.budget))
+    print(json.dumps(rows) if options.json else study.terminal(rows))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synaptrace.data import cache, splits
+from synaptrace.data import cache, hdf5, splits
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.columns import Array
 from synaptrace.data.events.frames import Frames
@@ -115,18 +115,9 @@ class _Samples:
     """
 
     def __init__(self, path: Path, split: str) -> None:
-        try:
-            import h5py
-        except ImportError as error:
-            raise UserError(
-                "reading .h5 files needs h5py: pip install 'synaptrace[datasets]'"
-            ) from error
         self.path, self.split = path, split
         self.size = check_file(path)
-        try:
-            self.file = h5py.File(path, "r")
-        except (OSError, RuntimeError) as error:
-            raise self._no(reason(error)) from error
+        self.file = hdf5.opened(path, "datasets", self._no)
         try:
             self.labels = self._whole("labels")
             self.speakers = self._whole("extra/speaker")
@@ -154,15 +145,10 @@ class _Samples:
         Links to other places, in this file or another, and values kept in other files are refused:
         the data sets have none, and they lead out of the folder or in circles.
         """
-        import h5py
-
         found: Any = self.file
         for part in name.split("/"):
-            if not isinstance(found.get(part, getlink=True), h5py.HardLink):
-                raise self._no(f"{name} is missing or a link")
-            found = found[part]
-        if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
-            raise self._no(f"{name} isn't kept in it")
+            found = hdf5.member(found, part, name, self._no)
+        found = hdf5.kept(found, name, self._no)
         if found.ndim != 1:
             raise self._no(f"{name} has {found.ndim} dimensions, not one value a sample")
         afford(self.path, len(found) * (SAMPLE + found.dtype.itemsize), self.size, name)
@@ -177,31 +163,13 @@ class _Samples:
         return read
 
     def _bytes(self, column: Any) -> Array:
-        """Bytes that each sample's spikes are stated to take, (samples,); 0 where compressed.
-
-        HDF5 allocates what a sample's four bytes of length state before it looks for the spikes,
-        so they are read here by themselves: 16 bytes a sample, of which these are the first.
-        """
+        """Bytes that each sample's spikes are stated to take, (samples,); 0 where compressed."""
         import h5py
 
-        lengths = np.zeros(len(column), np.int64)
-        base, stored = h5py.check_vlen_dtype(column.dtype), column.id
-        if base is None or stored.get_type().get_size() != 16 or column.compression:
-            return lengths
-        places = [(stored.get_offset(), 0)]
-        if column.chunks:
-            chunks = [stored.get_chunk_info(k) for k in range(stored.get_num_chunks())]
-            places = [(chunk.byte_offset, chunk.chunk_offset[0]) for chunk in chunks]
-        each = column.chunks[0] if column.chunks else len(column)
-        with self.path.open("rb") as file:
-            for offset, first in places:
-                if offset is not None and first < len(lengths):
-                    file.seek(offset)
-                    count = min(each, len(lengths) - first)
-                    raw = np.frombuffer(file.read(16 * count), "<u4")[::4]
-                    lengths[first : first + len(raw)] = raw
-        taken: Array = lengths * int(base.itemsize)
-        return taken
+        base = h5py.check_vlen_dtype(column.dtype)
+        if base is None:
+            return np.zeros(len(column), np.int64)
+        return hdf5.stated(self.path, column, int(base.itemsize))
 
     def __len__(self) -> int:
         return len(self.labels)

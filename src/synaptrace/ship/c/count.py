@@ -1,0 +1,98 @@
+"""Bytes of the C program, by where they lie: as a compiler for 32 bits lays its structs out.
+
+Constants lie in flash, the structs that the caller gives in RAM. Code comes on top: `make size`
+says how much, some KB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from synaptrace.data.audio.features import Features
+from synaptrace.ship.c.plan import Plan
+
+REAL, INT = 4, 4
+POINTER = 4
+LAYER = 13 * INT + 4 * REAL + 2 * POINTER
+NAME = 8
+"""A class's, with the pointer to it: short ones."""
+BYTES = {"float32": 4, "int16": 2, "int8": 1}
+STACK = 512
+"""The most that a call takes with all that it calls: arrays are in the structs."""
+ROWS = {
+    "weights": "flash: weights that stay, and the initial ones of those that learn",
+    "label": "flash: the label's projection",
+    "tables": "flash: constants of layers and of the front end",
+    "state": "RAM: membranes, spikes, logits",
+    "learned": "RAM: weights that learn",
+    "gradients": "RAM: their gradients",
+    "optimizer": "RAM: moments",
+    "targets": "RAM: the classes' stream, traces, errors",
+    "features": "RAM: the front end",
+    "stack": "RAM: the stack, at most",
+}
+
+
+def count(plan: Plan, ears: Features | None = None) -> dict[str, int]:
+    """Bytes by the names of `ROWS`; ``ears``: of the front end too."""
+    weights = sum(layer.weights + own(layer.neurons, layer.recurrent) for layer in plan.layers)
+    weights += plan.outputs * plan.classes
+    found = dict.fromkeys(ROWS, 0)
+    found["weights"] = weights * BYTES[plan.precision]
+    found["tables"] = len(plan.layers) * LAYER + plan.classes * NAME
+    found["state"] = state(plan)
+    found["stack"] = STACK
+    if ears is not None:
+        size, bands = ears.mel.size, ears.mel.bands
+        mel = int((ears.mel.matrix != 0).sum())
+        found["tables"] += REAL * (3 * size + mel + 6 * bands) + 3 * INT * bands
+        found["features"] = REAL * (3 * size + 2 * bands)
+    if plan.learning:
+        learning(plan, found)
+    return found
+
+
+def own(neurons: int, recurrent: bool) -> int:
+    """Weights from a layer to itself."""
+    return neurons**2 if recurrent else 0
+
+
+def state(plan: Plan) -> int:
+    """Of struct model."""
+    layers = len(plan.layers)
+    pointers = POINTER * (2 * layers + 1)
+    spikes = aligned(plan.place * plan.neurons)
+    pooled = INT + aligned(plan.place * plan.pooled) + 2 * REAL * plan.pooled if plan.pooled else 0
+    return pointers + REAL * (plan.neurons + plan.classes) + INT * layers + spikes + pooled
+
+
+def learning(plan: Plan, found: dict[str, int]) -> None:
+    """Of struct learner, and of what it needs in flash."""
+    learned = REAL * plan.learned
+    found |= {"learned": learned, "gradients": learned, "optimizer": learned * (1 + plan.adam)}
+    found["optimizer"] += 2 * REAL * plan.adam
+    numbers = plan.traces + plan.classes + 2  # traces, errors, share and label
+    if plan.targets:
+        first = plan.layers[0]
+        label = first.neurons * plan.classes + own(first.neurons, first.recurrent)
+        found["label"] = REAL * label
+        found["tables"] += plan.targets * 6 * REAL + POINTER
+        rows = plan.classes * plan.target_neurons
+        numbers += 1 + plan.classes + 2 * rows + plan.presynaptic + plan.target_neurons
+        found["targets"] = INT * plan.classes * plan.targets + aligned(plan.place * rows)
+    found["targets"] += REAL * numbers
+
+
+def aligned(size: int) -> int:
+    """``size`` up to a whole number of words."""
+    return -(-size // 4) * 4
+
+
+def flash(found: Mapping[str, int]) -> int:
+    """Bytes of constants."""
+    return sum(size for name, size in found.items() if ROWS[name].startswith("flash"))
+
+
+def ram(found: Mapping[str, int]) -> int:
+    """Bytes of RAM, the stack among them."""
+    return sum(found.values()) - flash(found)

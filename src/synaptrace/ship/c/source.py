@@ -1,0 +1,122 @@
+"""The text of model.h and model.c."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from synaptrace.layers import Layer as NetworkLayer
+from synaptrace.network import Network
+from synaptrace.neuron import SURROGATES
+from synaptrace.rules.tp import TracesPropagation
+from synaptrace.ship.c import tables
+from synaptrace.ship.c.numbers import LayerNumbers, Numbers
+from synaptrace.ship.c.plan import Plan
+from synaptrace.ship.c.tables import number
+
+POOLS = {"none": "NONE", "max": "MAX", "avg": "AVERAGE", "aavg": "ADAPTIVE"}
+FOLDER = files("synaptrace.ship.c") / "templates"
+
+
+def text(name: str) -> str:
+    """A template without names to fill in."""
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def fill(name: str, values: Mapping[str, Any]) -> str:
+    """A template with its $names filled in."""
+    return Template(text(name)).substitute(values)
+
+
+def header(net: Network, rule: TracesPropagation | None, plan: Plan, has: Numbers,
+           about: Mapping[str, Any], front_end: str = "") -> str:  # fmt: skip
+    """model.h. ``about``: name, source, version and steps; ``front_end``: its part."""
+    values = {
+        **about, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
+        "neurons": plan.neurons, "outputs": plan.outputs, "pooled": plan.pooled,
+        "maps": int(any(layer.channels for layer in plan.layers)),
+        "place": "uint16_t" if plan.place == 2 else "uint32_t",
+        "readout_decay": has.readout_decay, "readout_gain": has.readout_gain,
+        "fixed": int(has.fixed), "types": has.types.rstrip(), "front_end": front_end,
+        "learning": "" if rule is None else learning(net, rule, plan),
+    }  # fmt: skip
+    return fill("model.h", values)
+
+
+def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
+    """The part of model.h on learning."""
+    surrogate = net.layers[0].neuron.surrogate
+    tau = rule.contrast.temperature
+    values = {
+        "targets": plan.targets, "target_neurons": max(plan.target_neurons, 1),
+        "traces": plan.traces, "learned": plan.learned, "readout_at": plan.readout_at,
+        "presynaptic": plan.presynaptic, "adam": int(plan.adam),
+        "label_threshold": number(rule.label_threshold),
+        "label_decay": number(net.layers[0].neuron.lam),
+        "readout_trace_decay": number(net.layers[-1].neuron.lam),
+        "temperature": number(0.0 if tau == "auto" else tau),
+        "margin": number(rule.contrast.margin), "scale": number(surrogate.scale),
+        "surrogate": list(SURROGATES.values()).index(type(surrogate)) + 1,
+        "identity": tables.identity(tables.weights(net)),
+    }  # fmt: skip
+    return fill("learning.h", values)
+
+
+def constants(net: Network, rule: TracesPropagation | None, plan: Plan, has: Numbers,
+              name: str, classes: Sequence[str], more: str = "") -> str:  # fmt: skip
+    """model.c; ``more``: tables of the front end."""
+    made, rows = [], []
+    for i, (layer, each) in enumerate(zip(net.layers, has.layers, strict=True)):
+        size = each.weight.size
+        made.append(tables.values(f"static const stored weight_{i}[{size}]", each.weight))
+        own = each.recurrent
+        if own is not None:
+            made.append(tables.values(f"static const stored recurrent_{i}[{own.size}]", own))
+        rows.append(row(plan, i, layer, each))
+    made.append(tables.values("const stored readout_weight[OUTPUTS * CLASSES]", has.readout))
+    names = ['"' + quoted(each) + '"' for each in classes]
+    made.append(tables.table("const char *const class_names[CLASSES]", names))
+    if rule is not None and plan.targets:
+        made.append(target_tables(net, rule, plan))
+    made.append(more)
+    return fill("model.c", {"name": name, "tables": "\n".join(made), "rows": "\n".join(rows)})
+
+
+def quoted(text: str) -> str:
+    """``text`` within a C string: what isn't plain ASCII as bytes of UTF-8."""
+    plain = set(range(32, 127)) - set(b'"\\?')
+    return "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8"))
+
+
+def row(plan: Plan, i: int, layer: NetworkLayer, has: LayerNumbers) -> str:
+    """Layer i's line in `layers`."""
+    made = plan.layers[i]
+    own = f"recurrent_{i}" if made.recurrent else "0"
+    return (
+        f"    {{{made.inputs}, {made.neurons}, {made.outputs}, {made.first}, "
+        f"{int(layer.neuron.reset == 'hard')}, {has.decay}, {has.threshold}, {has.gain}, "
+        f"{has.own_gain},\n     weight_{i}, {own}, {made.channels}, {made.height}, {made.width}, "
+        f"POOL_{POOLS[made.pool]}, {made.size}, {made.out_height}, {made.out_width}}},"
+    )
+
+
+def target_tables(net: Network, rule: TracesPropagation, plan: Plan) -> str:
+    """The label's weights, and how each layer learns."""
+    label, made = rule.label, []
+    weight = label.forward_weight().detach().float().t().contiguous().numpy()
+    made.append(tables.values(f"const real label_weight[{weight.size}]", weight))
+    own = tables.recurrent(label)
+    if own is not None:
+        made.append(tables.values(f"static const real label_own[{own.size}]", own))
+    pointer = "0" if own is None else "label_own"
+    made.append(f"const real *const label_recurrent = {pointer};\n")
+    made.append("const struct learning learnings[TARGETS] = {")
+    for layer, at in zip(net.layers, plan.places, strict=False):
+        beta = layer.neuron.beta if rule.presynaptic.eligibility else 0.0
+        made.append(
+            f"    {{{at.weight}, {at.recurrent}, {at.input_trace}, {at.recurrent_trace}, "
+            f"R({number(beta)}), R({number(layer.neuron.lam)})}},"
+        )
+    return "\n".join([*made, "};\n"])

@@ -1,0 +1,88 @@
+/* Log-mel features, causal: a frame every HOP samples.
+
+     S  power in mel bands of the windowed frame; a full-scale sine has a power of about 1
+     L = log(S + FLOOR),  x = (L, L - L', (L - L') - (L' - L'')), standardised
+
+   The Fourier transform of SIZE real numbers is one of HALF complex numbers (Stockham, any radices;
+   no recursion, no reordering). */
+#include <math.h>
+#include <string.h>
+
+#include "features.h"
+
+void features_start(struct features *f)
+{
+    memset(f, 0, sizeof *f);
+    for (int32_t b = 0; b < BANDS; b++)
+        f->last[b] = LOG(FLOOR);
+}
+
+/* Transforms work[0]; returns which of the two holds the result. */
+static int transform(struct features *f)
+{
+    int from = 0;
+    int32_t n = HALF, stride = 1;
+    for (int32_t stage = 0; stage < STAGES; stage++) {
+        int32_t p = radix[stage], m = n / p;
+        const real *x = f->work[from];
+        real *y = f->work[1 - from];
+        for (int32_t q = 0; q < m; q++)
+            for (int32_t k = 0; k < p; k++)
+                for (int32_t j = 0; j < stride; j++) {
+                    real re = R(0), im = R(0);
+                    for (int32_t r = 0; r < p; r++) {
+                        int32_t turn = 2 * ((r * k * (HALF / p) + q * k * stride) % HALF);
+                        int32_t at = 2 * (j + stride * (q + m * r));
+                        re += x[at] * cosine[turn] + x[at + 1] * sine[turn];
+                        im += x[at + 1] * cosine[turn] - x[at] * sine[turn];
+                    }
+                    int32_t to = 2 * (j + stride * (p * q + k));
+                    y[to] = re;
+                    y[to + 1] = im;
+                }
+        n = m;
+        stride *= p;
+        from = 1 - from;
+    }
+    return from;
+}
+
+/* Power of frequency k, from the transform z of the even samples plus i times the odd ones. */
+static real power(const real *z, int32_t k)
+{
+    int32_t a = 2 * (k % HALF), b = 2 * ((HALF - k) % HALF);
+    real even_re = (z[a] + z[b]) / R(2), even_im = (z[a + 1] - z[b + 1]) / R(2);
+    real odd_re = (z[a + 1] + z[b + 1]) / R(2), odd_im = (z[b] - z[a]) / R(2);
+    real re = even_re + odd_re * cosine[k] + odd_im * sine[k];
+    real im = even_im + odd_im * cosine[k] - odd_re * sine[k];
+    return re * re + im * im;
+}
+
+void features_step(struct features *f, const real *sound, real *x)
+{
+    memmove(f->sound, f->sound + HOP, (SIZE - HOP) * sizeof(real));
+    memcpy(f->sound + SIZE - HOP, sound, HOP * sizeof(real));
+    for (int32_t i = 0; i < SIZE; i++)
+        f->work[0][i] = f->sound[i] * window[i];
+    int at = transform(f);
+    const real *z = f->work[at];
+    real *spectrum = f->work[1 - at];
+    for (int32_t k = 0; k < HALF; k++)
+        spectrum[k] = power(z, k);
+    real top = power(z, HALF);
+    for (int32_t b = 0; b < BANDS; b++) {
+        real sum = R(0);
+        for (int32_t k = 0; k < bands[b].count; k++) {
+            int32_t frequency = bands[b].first + k;
+            sum += mel[bands[b].weights + k] * (frequency < HALF ? spectrum[frequency] : top);
+        }
+        real log_power = LOG(sum + FLOOR), change = log_power - f->last[b];
+        x[b] = log_power;
+        x[BANDS + b] = change;
+        x[2 * BANDS + b] = change - f->change[b];
+        f->last[b] = log_power;
+        f->change[b] = change;
+    }
+    for (int32_t i = 0; i < INPUTS; i++)
+        x[i] = (x[i] - feature_mean[i]) / feature_deviation[i];
+}

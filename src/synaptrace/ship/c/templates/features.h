@@ -1,0 +1,16 @@
+/* The front end's state; the caller gives one. */
+#ifndef FEATURES_H
+#define FEATURES_H
+
+#include "model.h"
+
+struct features {
+    real sound[SIZE];            /* the last frame */
+    real work[2][2 * HALF];      /* complex numbers */
+    real last[BANDS], change[BANDS]; /* the logarithms of the frame before, and their change */
+};
+
+void features_start(struct features *f);                          /* silence before the sound */
+void features_step(struct features *f, const real *sound, real *x); /* HOP samples to INPUTS */
+
+#endif

@@ -1,0 +1,22 @@
+
+/* The front end: from sound to the network's inputs (features.c). */
+#define FRONT_END 1
+#define RATE $rate       /* samples a second */
+#define CLIP $clip       /* samples of a clip in training */
+#define SIZE $size       /* of a frame */
+#define HOP $hop         /* from one frame to the next: a step of the network */
+#define HALF (SIZE / 2)
+#define BANDS $bands
+#define STAGES $stages   /* of the Fourier transform */
+#define MEL_WEIGHTS $mel_weights
+#define FLOOR R($floor)  /* added to the power before the logarithm */
+
+struct band {
+    int32_t first, count; /* frequencies */
+    int32_t weights;      /* where its weights begin */
+};
+
+extern const int32_t radix[STAGES]; /* their product is HALF */
+extern const real window[SIZE], cosine[SIZE], sine[SIZE], mel[MEL_WEIGHTS];
+extern const struct band bands[BANDS];
+extern const real feature_mean[INPUTS], feature_deviation[INPUTS];

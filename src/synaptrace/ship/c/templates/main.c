@@ -1,0 +1,201 @@
+/* An example for a PC. Words on the command line, one after the other:
+
+     FILE          recognise it
+     LABEL=FILE    learn that it is of class LABEL (a name or a number)
+     load:FILE     go on with what was learned before;  save:FILE  keep it
+
+   A FILE holds float32 numbers, INPUTS a step; with the front end also sound, .wav, 16 bit, one
+   channel, at its rate. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#if LEARN
+#include "learn.h"
+#define LEARNING_RATE R(1e-3)
+static struct learner learner;
+#endif
+#if FRONT_END
+#include "features.h"
+static struct features features;
+#endif
+
+static struct model model;
+static real heard[INPUTS]; /* the step at hand, and as the network takes it */
+static input x[INPUTS];
+
+static int fail(const char *what, const char *name)
+{
+    fprintf(stderr, "%s: %s\n", name, what);
+    exit(2);
+}
+
+#if FRONT_END
+static uint32_t little(const uint8_t *at, int n)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < n; i++)
+        value |= (uint32_t)at[i] << 8 * i;
+    return value;
+}
+
+/* A clip of CLIP samples, as in training: the sound lies in the middle of silence, or loses both
+   ends. `left` are the clip's samples to come, `silence` those of them before the sound. */
+static long left, silence;
+
+/* Goes to a wav file's samples; 0 where it is none that fits. */
+static int open_wav(FILE *file)
+{
+    uint8_t head[12], chunk[8], format[16];
+    int known = 0;
+    if (fread(head, 1, 12, file) != 12 || memcmp(head, "RIFF", 4) || memcmp(head + 8, "WAVE", 4))
+        return 0;
+    while (fread(chunk, 1, 8, file) == 8 && memcmp(chunk, "data", 4)) {
+        uint32_t size = little(chunk + 4, 4);
+        long skip = (long)(size + (size & 1u));
+        if (memcmp(chunk, "fmt ", 4) == 0 && size >= 16) {
+            if (fread(format, 1, 16, file) != 16)
+                return 0;
+            known = little(format, 2) == 1 && little(format + 2, 2) == 1
+                    && little(format + 4, 4) == RATE && little(format + 14, 2) == 16;
+            skip -= 16;
+        }
+        if (fseek(file, skip, SEEK_CUR))
+            return 0;
+    }
+    long samples = (long)(little(chunk + 4, 4) / 2), spare = CLIP - samples;
+    left = CLIP;
+    silence = spare > 0 ? spare / 2 : 0;
+    return known && (spare >= 0 || fseek(file, (1 - spare) / 2 * 2, SEEK_CUR) == 0);
+}
+
+static int next_hop(FILE *file)
+{
+    static real sound[HOP];
+    if (left < HOP)
+        return 0;
+    left -= HOP;
+    for (int i = 0; i < HOP; i++) {
+        uint8_t bytes[2];
+        int value = 0;
+        if (silence > 0)
+            silence--;
+        else if (fread(bytes, 1, 2, file) == 2)
+            value = (int)little(bytes, 2);
+        sound[i] = R(value < 32768 ? value : value - 65536) / R(32768);
+    }
+    features_step(&features, sound, heard);
+    return 1;
+}
+#endif
+
+static int next_frame(FILE *file, int wav)
+{
+#if FRONT_END
+    if (wav)
+        return next_hop(file);
+#endif
+    (void)wav;
+    for (int j = 0; j < INPUTS; j++) {
+        float value;
+        if (fread(&value, sizeof value, 1, file) != 1)
+            return 0;
+        heard[j] = (real)value;
+    }
+    return 1;
+}
+
+/* Runs a file through the network; with a label, learns from it. */
+static void hear(const char *name, int label)
+{
+    FILE *file = fopen(name, "rb");
+    int wav = 0, steps = 0;
+    (void)label;
+    if (!file)
+        fail("can't be opened", name);
+#if FRONT_END
+    wav = strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".wav") == 0;
+    if (wav && !open_wav(file))
+        fail("is no sound of 16 bit, one channel and the network's rate", name);
+    features_start(&features);
+#endif
+#if LEARN
+    if (label >= 0)
+        learn_start(&learner, &model, label, R(1));
+    else
+#endif
+        model_start(&model);
+    for (; next_frame(file, wav); steps++) {
+        for (int j = 0; j < INPUTS; j++)
+            x[j] = model_input(heard[j]);
+#if LEARN
+        if (label >= 0)
+            learn_step(&learner, &model, x);
+        else
+#endif
+            model_step(&model, x);
+    }
+    fclose(file);
+    if (!steps)
+        fail("holds not a single step", name);
+    printf("%s\t%s\n", name, class_names[model_answer(&model)]);
+#if LEARN
+    if (label >= 0)
+        learn_update(&learner, LEARNING_RATE);
+#endif
+}
+
+#if LEARN
+static void keep(const char *name, int save)
+{
+    static uint8_t blob[BLOB_BYTES + 1];
+    FILE *file = fopen(name, save ? "wb" : "rb");
+    if (!file)
+        fail("can't be opened", name);
+    if (save) {
+        learn_save(&learner, blob);
+        if (fwrite(blob, 1, BLOB_BYTES, file) != BLOB_BYTES)
+            fail("can't be written", name);
+    } else if (!learn_load(&learner, blob, (uint32_t)fread(blob, 1, sizeof blob, file))) {
+        fail("is damaged, or was learned by another network", name);
+    }
+    if (fclose(file))
+        fail("can't be written", name);
+}
+
+static int label_of(const char *word, size_t length)
+{
+    for (int c = 0; c < CLASSES; c++)
+        if (strlen(class_names[c]) == length && strncmp(class_names[c], word, length) == 0)
+            return c;
+    char *end;
+    long number = strtol(word, &end, 10);
+    if (end != word + length || number < 0 || number >= CLASSES)
+        fail("no such class", word);
+    return (int)number;
+}
+#endif
+
+int main(int count, char **words)
+{
+    if (count < 2)
+        fail("FILE, LABEL=FILE, load:FILE, save:FILE (the last three where it learns)", words[0]);
+#if LEARN
+    learn_init(&learner, &model);
+#else
+    model_init(&model);
+#endif
+    for (int i = 1; i < count; i++) {
+#if LEARN
+        const char *equals = strchr(words[i], '=');
+        if (strncmp(words[i], "load:", 5) == 0 || strncmp(words[i], "save:", 5) == 0)
+            keep(words[i] + 5, words[i][0] == 's');
+        else if (equals)
+            hear(equals + 1, label_of(words[i], (size_t)(equals - words[i])));
+        else
+#endif
+            hear(words[i], -1);
+    }
+    return 0;
+}

@@ -1,0 +1,154 @@
+"""Exports of small networks, and a C program that runs them on what a test gives it."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from synaptrace.build import mlp
+from synaptrace.network import Network
+from synaptrace.neuron import LIF
+from synaptrace.rules.tp import TracesPropagation
+from synaptrace.seeds import generator
+from synaptrace.ship.c import fixed, numbers, source
+from synaptrace.ship.c import plan as plans
+
+STRICT = [
+    "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffp-contract=off",
+]  # fmt: skip
+SANE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+
+DRIVER = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include "model.h"
+#if LEARN
+#include "learn.h"
+static struct learner l;
+#endif
+static struct model m;
+static double given[INPUTS];
+static input x[INPUTS];
+static void tell(double value) { fwrite(&value, sizeof value, 1, stdout); }
+
+/* sequences, steps, steps between updates (0: one at the end), rate (0: no learning) */
+int main(int count, char **words)
+{
+    int n = atoi(words[1]), steps = atoi(words[2]), every = atoi(words[3]);
+    double rate = atof(words[4]), label;
+    (void)count;
+    (void)every;
+    (void)rate;
+    model_init(&m);
+#if LEARN
+    learn_init(&l, &m);
+#endif
+    for (int i = 0; i < n; i++) {
+        if (fread(&label, 8, 1, stdin) != 1)
+            return 1;
+        model_start(&m);
+#if LEARN
+        learn_start(&l, &m, (int)label, R(1));
+#endif
+        for (int t = 1; t <= steps; t++) {
+            if (fread(given, 8, INPUTS, stdin) != INPUTS)
+                return 1;
+            for (int j = 0; j < INPUTS; j++)
+                x[j] = model_input((real)given[j]);
+#if LEARN
+            if (rate > 0) {
+                learn_step(&l, &m, x);
+                if (every && t % every == 0 && t < steps)
+                    learn_update(&l, (real)rate);
+                continue;
+            }
+#endif
+            model_step(&m, x);
+        }
+#if LEARN
+        if (rate > 0)
+            learn_update(&l, (real)rate);
+#endif
+        for (int c = 0; c < CLASSES; c++)
+            tell((double)m.logits[c]);
+    }
+#if LEARN
+    for (int i = 0; i < LEARNED; i++)
+        tell((double)l.weight[i]);
+#endif
+    return 0;
+}
+"""
+LEARNING = ("learn.c", "learn.h")
+
+
+def dense(
+    hidden: list[int], *, rule: dict[str, Any] | None = None,
+    neuron: dict[str, Any] | None = None, **model: Any,
+) -> tuple[Network, TracesPropagation]:  # fmt: skip
+    """A network of 20 → hidden → 4 that spikes, and TP with the class contrast on it."""
+    draws = generator(0, "weights")
+    lif = LIF(**{"threshold": 0.2, **(neuron or {})})
+    net = mlp(20, hidden, 4, neuron=lif, generator=draws, **model)
+    return net, TracesPropagation(net, **{"contrast": "class", **(rule or {})}, generator=draws)
+
+
+def sequences(net: Network, n: int, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sparse events (n, steps, *in_shape), float64 of float32's precision, and labels."""
+    draws = torch.Generator().manual_seed(1)
+    shape = (n, steps, *net.in_shape)
+    events = (torch.rand(shape, generator=draws) < 0.15) * torch.rand(shape, generator=draws)
+    return events.double(), torch.randint(net.classes, (n,), generator=draws)
+
+
+def write(out: Path, net: Network, rule: TracesPropagation | None, learn: str | None,
+          steps: int = 12, precision: str = "float32",
+          entry: fixed.Input | None = None) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
+    """The program's files, and the driver."""
+    out.mkdir(exist_ok=True)
+    made = plans.plan(net, rule, learn, precision)
+    whole = None if entry is None else fixed.fix(net, made, entry, steps)
+    if whole is None:
+        has = numbers.floating(net, source.text("types_float.h"))
+    else:
+        has = whole.numbers(fixed.types(whole, made))
+    about = {"name": "small", "source": "a test", "version": "0", "steps": steps}
+    names = [str(c) for c in range(net.classes)]
+    learner = rule if learn else None
+    files = {
+        "model.h": source.header(net, learner, made, has, about),
+        "model.c": source.constants(net, learner, made, has, "small", names),
+        "infer.c": source.text("infer.c"), "driver.c": DRIVER,
+    }  # fmt: skip
+    files |= {name: source.text(name) for name in LEARNING} if learn else {}
+    for name, text in files.items():
+        (out / name).write_text(text)
+    return made, whole
+
+
+def compile(
+    out: Path, real: str = "double", compiler: str = "gcc", extra: list[str] = SANE
+) -> None:
+    """The driver, without a warning."""
+    sources = sorted(path.name for path in out.glob("*.c"))
+    words = [compiler, "-O1", *STRICT, *extra, f"-DREAL={real}", "-o", "driver", *sources, "-lm"]
+    done = subprocess.run(words, cwd=out, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def run(
+    out: Path, net: Network, events: torch.Tensor, labels: torch.Tensor,
+    every: int | None = None, rate: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Logits (n, classes), and the learned weights after it all."""
+    n, steps = events.shape[:2]
+    flat = events.reshape(n, -1).numpy()
+    given = np.concatenate([labels.double().numpy()[:, None], flat], 1).tobytes()
+    words = ["./driver", str(n), str(steps), str(every or 0), repr(rate)]
+    done = subprocess.run(words, cwd=out, input=given, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    said = np.frombuffer(done.stdout)
+    cut = n * net.classes
+    return said[:cut].reshape(n, -1), said[cut:]

@@ -1,0 +1,135 @@
+"""The C that is exported: the same spikes, logits and weights as Python, in strict C99."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import c_program
+from synaptrace.build import conv
+from synaptrace.neuron import LIF, FastSigmoid, Triangle
+from synaptrace.seeds import generator
+from synaptrace.ship.c import fixed, twin, vectors
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
+
+VARIANT = {"eligibility": True, "temperature": "auto"}
+HARD = {"reset": "hard", "decay": (0.8, 0.7), "trace_decay": (0.9, 0.8),
+        "surrogate": FastSigmoid(2.0)}  # fmt: skip
+CASES = {
+    "published": ({"hidden": [16]}, "all", None),
+    "variant": ({"hidden": [16], "recurrent": True, "rule": VARIANT}, "all", None),
+    "deep": (
+        {"hidden": [16, 12], "recurrent": True, "rule": VARIANT, "gain": 2.0, "neuron": HARD},
+        "all", None,
+    ),
+    "every step": (
+        {"hidden": [16, 12], "gain": 2.0, "rule": {"temperature": 2.0},
+         "neuron": {"surrogate": Triangle(0.5)}}, "all", 1,
+    ),
+    "first layer": ({"hidden": [16, 12], "gain": 2.0, "rule": VARIANT}, "layers.0", None),
+    "two parts": ({"hidden": [16, 12], "gain": 2.0, "rule": VARIANT}, "readout,layers.0", 3),
+    "second layer": ({"hidden": [16, 12], "gain": 2.0, "rule": VARIANT}, "layers.1", None),
+    "readout": ({"hidden": [16, 12], "gain": 2.0, "readout_decay": 0.9}, "readout", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
+    options, learn, every = CASES[name]
+    net, rule = c_program.dense(**options)
+    plan, _ = c_program.write(tmp_path, net, rule, learn)
+    c_program.compile(tmp_path)
+    net.double()
+    rule.double()
+    events, labels = c_program.sequences(net, 50, 12)
+    weights = vectors.trained(net, plan)
+    before = vectors.flat(weights)
+    for weight in net.parameters():
+        weight.requires_grad_(any(weight is each for each in weights))
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+    logits, rates = [], torch.zeros(len(net.layers), dtype=torch.float64)
+    for x, label in zip(events, labels, strict=True):
+        said = rule.sequence(x[:, None], label[None], optimizer=optimizer, every=every)
+        logits.append(said[0].detach().numpy())
+        rates += rule.rates / len(labels)
+    assert float(rates.min()) > 0.03  # it spikes
+    got, learned = c_program.run(tmp_path, net, events, labels, every, 1e-3)
+    np.testing.assert_allclose(got, np.array(logits), atol=1e-9, rtol=0)
+    wanted = vectors.flat(weights)
+    assert np.abs(wanted - before).max() > 5e-3
+    # Adam makes much of a rounding of nearly nothing: as for the golden numbers, 1e-8.
+    np.testing.assert_allclose(learned, wanted, atol=1e-8, rtol=0)
+
+
+CONVS = {
+    "max": [(4, ("max", 2)), (3, ("none", 1))],
+    "average": [(4, ("avg", 2)), (3, ("aavg", 2))],
+    "even": [(4, ("avg", 2)), (3, ("aavg", 1))],
+    "one": [(5, ("max", 3))],
+}
+
+
+def network(kind: str, **options):
+    if kind == "dense":
+        return c_program.dense([16, 12], recurrent=True, gain=2.0)[0]
+    neuron = LIF(threshold=0.2, reset="hard" if kind == "max" else "soft")
+    return conv(CONVS[kind], in_shape=(2, 7, 6), classes=4, neuron=neuron, gain=2.0,
+                generator=generator(0, "weights"), **options)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["dense", *CONVS])
+def test_float32_is_the_twin_bit_for_bit_and_double_is_float64(kind: str, tmp_path: Path):
+    net = network(kind, **({"standardise": True} if kind == "one" else {}))
+    c_program.write(tmp_path, net, None, None)
+    events, labels = c_program.sequences(net, 6, 12)
+    events = events.float().double()
+    c_program.compile(tmp_path, "float")
+    got, _ = c_program.run(tmp_path, net, events, labels)
+    said, spikes = twin.run(net, events.transpose(0, 1).numpy())
+    assert spikes.min() > 5
+    assert len({row.tobytes() for row in said}) == 6
+    assert np.array_equal(got.astype(np.float32), said)
+    c_program.compile(tmp_path, "double")
+    got, _ = c_program.run(tmp_path, net, events, labels)
+    weights = [layer.forward_weight() for layer in net.layers]
+    assert all(weight.abs().max() > 0 for weight in weights)
+    if kind != "one":  # standardised once, in float32
+        with torch.no_grad():
+            wanted = net.double()(events.transpose(0, 1)).numpy()
+        np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["int16", "int8"])
+@pytest.mark.parametrize("kind", ["dense", "max", "even", "one"])
+def test_whole_numbers_are_the_twins(kind: str, precision: str, tmp_path: Path):
+    net = network(kind)
+    entry = fixed.Input(10, 1500)
+    _, whole = c_program.write(tmp_path, net, None, None, precision=precision, entry=entry)
+    assert whole is not None
+    events, labels = c_program.sequences(net, 6, 12)
+    events *= 2  # some are cut off
+    assert float(events.max()) > 1500 / 2**10
+    c_program.compile(tmp_path, "float")
+    got, _ = c_program.run(tmp_path, net, events, labels)
+    said, spikes = fixed.run(whole, events.transpose(0, 1).numpy())
+    assert spikes.min() > 5
+    assert np.array_equal(got, said)
+    # They say what float32 says, as closely as their bits let them.
+    if precision == "int16":
+        with torch.no_grad():
+            wanted = net(events.clamp(max=1500 / 2**10).float().transpose(0, 1)).numpy()
+        scale = np.abs(wanted).max() / np.abs(said).max()
+        assert np.corrcoef(said.ravel() * scale, wanted.ravel())[0, 1] > 0.97
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")
+@pytest.mark.parametrize("real", ["float", "double"])
+def test_clang_takes_it_without_a_warning(real: str, tmp_path: Path):
+    net, rule = c_program.dense([16, 12], recurrent=True, rule=VARIANT)
+    c_program.write(tmp_path, net, rule, "all")
+    c_program.compile(tmp_path, real, "clang", [])
+    c_program.write(tmp_path / "conv", network("average"), None, None)
+    c_program.compile(tmp_path / "conv", real, "clang", [])
