@@ -11,7 +11,7 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.cli.finetune import EPOCHS_WORD, KEEP, KEEP_WORD
+from synaptrace.cli.finetune import HEARD, KEEP, KEEP_WORD
 from synaptrace.keyword import fewshot, sight, study, table, tuned
 from synaptrace.keyword.model import measure
 from synaptrace.training import job, rehearsal
@@ -234,7 +234,7 @@ def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Pa
     assert cli.main([*tune, "30"]) == 0
     caught = capsys.readouterr()
     assert "fsdd isn't there" in caught.err
-    assert "; the 50 utterances kept with the run are rehearsed instead" in caught.err
+    assert "; the 60 utterances kept with the run are rehearsed instead" in caught.err
     assert caught.err.count("\n") == 1
     found = json.loads(caught.out)
     assert (found["keep"], found["epochs"], found["rehearsed"]) == (KEEP_WORD, 30, 10)
@@ -265,7 +265,7 @@ def test_words_of_one_tuning_are_rehearsed_in_the_next(digits, tmp_path: Path, c
     assert cli.main(["finetune", str(first), *tune]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["new_words"], found["rehearsed"]) == (["door"], 11)  # ten digits, and the lamp
-    assert (found["keep"], found["epochs"]) == (KEEP_WORD, EPOCHS_WORD)
+    assert (found["keep"], found["epochs"]) == (KEEP_WORD, HEARD / 5)
     lamps = fewshot.view(rehearsal.read(first), {"query": range(5)})
     assert set(lamps.labels.tolist()) == {10}
     assert measure(runs.load(found["run"]), lamps, ["query"]) == {"query": 1.0}

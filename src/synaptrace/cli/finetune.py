@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ examples:
     parser.add_argument("--keep", metavar="A,…", help=f"against forgetting ({KEEP})")
     parser.add_argument("--lr", metavar="X", type=float, default=LR, help=f"learning rate ({LR:g})")
     parser.add_argument("--epochs", metavar="N", type=int, help="times that each utterance is "
-                        f"heard ({EPOCHS}; {EPOCHS_WORD} of a new word alone)")  # fmt: skip
+                        f"heard ({EPOCHS}; of a new word alone {HEARD} / shots)")  # fmt: skip
     parser.add_argument("--alone", action="store_true", help="also without training before")
     parser.add_argument("--word", metavar="WORD", help="a new word: no network heard it before")
     parser.add_argument("--judge", choices=["query", "support"], default="query",
@@ -73,8 +74,9 @@ examples:
 
 
 LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
-EPOCHS_WORD, KEEP_WORD = 40, "rehearse=20+anchor=0.0015"
-"""Of a new word alone: few updates, and nothing of the user's stands against it."""
+HEARD, LEAST, KEEP_WORD = 200, 12, "rehearse=20+anchor=0.0015"
+"""Of a new word alone, against which nothing of the user's stands: how often it is heard in all,
+as an anchor pulls once an update, and each utterance at least, however many there are."""
 
 
 SINGLE = ("shots", "batch", "contrast", "keep")
@@ -95,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
         return own_words(options, moved)
-    cells = chosen(options, options.word is not None)
+    cells = chosen(options, None if options.word is None else HEARD)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -133,24 +135,33 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(options: argparse.Namespace, word: bool) -> tuple[Cell, ...]:
-    """The cells that are asked for; ``word``: a new word alone is learned.
+def chosen(options: argparse.Namespace, alone: int | None) -> list[Cell]:
+    """The cells that are asked for.
+
+    Args:
+        alone: utterances that there are of a new word, where nothing else is learned.
 
     Raises:
         UserError: as `plan.cells` does.
     """
     from synaptrace.keyword import plan as plans
 
-    keep = options.keep or (KEEP_WORD if word else KEEP)
-    epochs = (EPOCHS_WORD if word else EPOCHS) if options.epochs is None else options.epochs
-    cells = plans.cells(
+    keep = options.keep or (KEEP_WORD if alone else KEEP)
+    epochs = EPOCHS if options.epochs is None else options.epochs
+    cells = list(plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
         [n for n in numbers("--batch", options.batch, False) if n is not None],
         options.contrast.split(",") if options.contrast else [None],
         keep.split(","), lr=options.lr, epochs=epochs, alone=options.alone,
-    )  # fmt: skip
+    ))  # fmt: skip
     if any(cell.keep == "none" and not cell.alone for cell in cells) and not options.table:
         print(f"synaptrace: warning: {LOST}", file=sys.stderr)
+    if alone and options.epochs is None:
+        heard = [min(cell.shots or alone, alone) for cell in cells]
+        cells = [
+            replace(cell, epochs=max(LEAST, round(HEARD / each)))
+            for cell, each in zip(cells, heard, strict=True)
+        ]
     return cells
 
 
@@ -189,7 +200,7 @@ def own_words(options: argparse.Namespace, moved: str | None) -> int:
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
     trained = job.trained(options.runs[0])
-    (cell,) = cells = chosen(options, own_words.only_new(trained, options.words))
+    (cell,) = cells = chosen(options, own_words.new_alone(trained, options.words))
     check_batches(trained.config, cells)
     out = options.out or out_of(options.runs[0])
     where, found = own_words.tune(options.runs[0], options.words, cell, out=out, data_path=moved)

@@ -171,9 +171,12 @@ def sight(
     return Sight(seen, old, rows, range(len(own.labels), len(both.labels)), fresh)
 
 
-def only_new(trained: job.Trained, words: Path) -> bool:
-    """Whether the folder holds no word that the network knows."""
-    return not set(recordings(words, trained).meta.classes) & set(trained.classes)
+def new_alone(trained: job.Trained, words: Path) -> int | None:
+    """Utterances of a word to learn from, on average, where the network knows none of the words."""
+    own = recordings(words, trained)
+    if set(own.meta.classes) & set(trained.classes):
+        return None
+    return max(1, round(len(parts(own)[0]) / len(own.meta.classes)))
 
 
 def recordings(path: Path, trained: job.Trained) -> ArrayDataset:

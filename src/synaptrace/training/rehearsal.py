@@ -2,18 +2,19 @@
 
 RUN/rehearsal.safetensors    `KEPT` of each class, drawn by the run's seed
 
-Of sound alone: the root of each clip's power in mel bands as float16, which holds powers from
-4·10⁻⁹ to 4·10⁹ to a thousandth; `Features` add 10⁻⁶ before their logarithm. No network is needed
-to make the features again, and other features can be made of the same file.
+Of sound alone: each clip's power in mel bands, its logarithm in 8 bits (`coded`): to 0.16 dB, where
+training's own noise is louder by far. Features of every form can be made of it again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset, Dataset
@@ -23,8 +24,11 @@ from synaptrace.training import checkpoint
 from synaptrace.training import run as runs
 
 FILE = "rehearsal.safetensors"
-KEPT = 5
-"""Utterances of each class."""
+KEPT = 20
+"""Utterances of each class, as many as `synaptrace finetune` rehearses."""
+LOW, HIGH = 1e-7, 10.0
+"""The powers that 8 bits hold: from a tenth of what features add before their logarithm, to more
+than a full-scale sine has."""
 
 
 def keep(run: Path, data: Dataset, summary: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -52,9 +56,21 @@ def write(run: Path, data: ArrayDataset, rows: Sequence[int], seed: int) -> None
         same = own[data.labels[own] == label]
         order = torch.randperm(len(same), generator=generator(seed, "kept", label))
         chosen += sorted(same[order[:KEPT]].tolist())
-    tensors = {"root": data.frames[chosen].sqrt().half(), "labels": data.labels[chosen].short()}
+    tensors = {"power": coded(data.frames[chosen]), "labels": data.labels[chosen].short()}
     about = {"classes": list(data.meta.classes), "features": data.meta.features}
     checkpoint.save(run / FILE, {"rehearsal": tensors}, about)
+
+
+def coded(power: Tensor) -> Tensor:
+    """Power of any shape as uint8: 0 below `LOW`, else 1 to 255 in equal steps of its logarithm."""
+    scaled = (power.clamp(LOW, HIGH) / LOW).log() / math.log(HIGH / LOW)
+    return torch.where(power < LOW, 0, 1 + 254 * scaled).round().to(torch.uint8)
+
+
+def decoded(code: Tensor) -> Tensor:
+    """Power (float32) of what `coded` made."""
+    power = LOW * ((code.float() - 1) / 254 * math.log(HIGH / LOW)).exp()
+    return torch.where(code == 0, 0.0, power)
 
 
 def read(run: Path) -> ArrayDataset | None:
@@ -70,11 +86,11 @@ def read(run: Path) -> ArrayDataset | None:
     kept = checkpoint.part(tensors, "rehearsal")
     try:
         features = Features.from_spec(about["features"])
-        root, labels = kept["root"], kept["labels"].long()
-        if root.dtype != torch.float16 or root.dim() != 3 or root.shape[2] != features.mel.bands:
-            raise ValueError(f"its root is {root.dtype} of {tuple(root.shape)}")
+        code, labels = kept["power"], kept["labels"].long()
+        if code.dtype != torch.uint8 or code.dim() != 3 or code.shape[2] != features.mel.bands:
+            raise ValueError(f"its power is {code.dtype} of {tuple(code.shape)}")
         return ArrayDataset(
-            root.float().square(),
+            decoded(code),
             labels,
             name=file.name,
             classes=about["classes"],
