@@ -83,7 +83,7 @@ SINGLE = ("shots", "batch", "contrast", "keep")
 """Of which one's own words take one."""
 LOST = (
     "--keep none: the words learned before may be lost: where a new word alone was learned so, "
-    "99 % of the old ones fell to 1 % (docs/keywords.md)"
+    "the old ones fell from 99 % right to 0 % (docs/keywords.md)"
 )
 """What nothing against forgetting costs."""
 
