@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from synaptrace.build import mlp
+from synaptrace.data.audio.features import Features
 from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
-from synaptrace.ship.c import fixed, numbers, source
+from synaptrace.ship.c import fixed, front_end, numbers, rehearsal, source
 from synaptrace.ship.c import plan as plans
 
 STRICT = [
@@ -28,6 +29,11 @@ DRIVER = r"""
 #include "learn.h"
 static struct learner l;
 #endif
+#if REHEARSED
+#include "rehearse.h"
+#else
+#define REHEARSED 0
+#endif
 static struct model m;
 static double given[INPUTS];
 static input x[INPUTS];
@@ -38,6 +44,10 @@ int main(int count, char **words)
 {
     int n = atoi(words[1]), steps = atoi(words[2]), every = atoi(words[3]);
     double rate = atof(words[4]), label;
+    const real share = REHEARSED ? R(0.5) : R(1);
+    uint32_t seed = 1;
+    (void)share;
+    (void)seed;
     (void)count;
     (void)every;
     (void)rate;
@@ -50,7 +60,7 @@ int main(int count, char **words)
             return 1;
         model_start(&m);
 #if LEARN
-        learn_start(&l, &m, (int)label, R(1));
+        learn_start(&l, &m, (int)label, share);
 #endif
         for (int t = 1; t <= steps; t++) {
             if (fread(given, 8, INPUTS, stdin) != INPUTS)
@@ -67,12 +77,17 @@ int main(int count, char **words)
 #endif
             model_step(&m, x);
         }
+        for (int c = 0; c < CLASSES; c++)
+            tell((double)m.logits[c]);
+#if REHEARSED
+        rehearse(&l, &m, &seed, share, x);
+#endif
 #if LEARN
         if (rate > 0)
             learn_update(&l, (real)rate);
+        if (REHEARSED)
+            learn_anchor(&l, R(0.01));
 #endif
-        for (int c = 0; c < CLASSES; c++)
-            tell((double)m.logits[c]);
     }
 #if LEARN
     for (int i = 0; i < LEARNED; i++)
@@ -81,7 +96,27 @@ int main(int count, char **words)
     return 0;
 }
 """
-LEARNING = ("learn.c", "learn.h")
+HEAR = r"""
+#include <stdio.h>
+#include "features.h"
+static struct features f;
+static double given[HOP];
+static real sound[HOP], x[INPUTS];
+int main(void)
+{
+    features_start(&f);
+    while (fread(given, sizeof *given, HOP, stdin) == HOP) {
+        for (int i = 0; i < HOP; i++)
+            sound[i] = (real)given[i];
+        features_step(&f, sound, x);
+        for (int i = 0; i < INPUTS; i++) {
+            double value = (double)x[i];
+            fwrite(&value, sizeof value, 1, stdout);
+        }
+    }
+    return 0;
+}
+"""
 
 
 def dense(
@@ -103,9 +138,11 @@ def sequences(net: Network, n: int, steps: int) -> tuple[torch.Tensor, torch.Ten
     return events.double(), torch.randint(net.classes, (n,), generator=draws)
 
 
-def write(out: Path, net: Network, rule: TracesPropagation | None, learn: str | None,
-          steps: int = 12, precision: str = "float32",
-          entry: fixed.Input | None = None) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
+def write(
+    out: Path, net: Network, rule: TracesPropagation | None, learn: str | None, steps: int = 12,
+    precision: str = "float32", entry: fixed.Input | None = None, ears: Features | None = None,
+    kept: rehearsal.Stored | None = None,
+) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
     """The program's files, and the driver."""
     out.mkdir(exist_ok=True)
     made = plans.plan(net, rule, learn, precision)
@@ -114,16 +151,27 @@ def write(out: Path, net: Network, rule: TracesPropagation | None, learn: str | 
         has = numbers.floating(net, source.text("types_float.h"))
     else:
         has = whole.numbers(fixed.types(whole, made))
+    heads, tables, parts = [], [], ["infer.c"]
+    if rule is not None and learn:
+        heads.append(source.learning(net, rule, made))
+        tables.append(source.target_tables(net, rule, made))
+        parts += ["learn.h", "learn.c"]
+    if kept is not None:
+        heads.append(kept.header)
+        tables.append(kept.constants)
+        parts += ["rehearse.h", "rehearse.c"]
+    if ears is not None:
+        heads.append(front_end.header(ears, 1.0))
+        tables.append(front_end.constants(ears))
+        parts += ["features.h", "features.c"]
     about = {"name": "small", "source": "a test", "version": "0", "steps": steps}
     names = [str(c) for c in range(net.classes)]
-    learner = rule if learn else None
     files = {
-        "model.h": source.header(net, learner, made, has, about),
-        "model.c": source.constants(net, learner, made, has, "small", names),
-        "infer.c": source.text("infer.c"), "driver.c": DRIVER,
+        "model.h": source.header(made, has, about, heads),
+        "model.c": source.constants(net, made, has, "small", names, tables),
+        "driver.c": DRIVER if ears is None else HEAR,
     }  # fmt: skip
-    files |= {name: source.text(name) for name in LEARNING} if learn else {}
-    for name, text in files.items():
+    for name, text in (files | {name: source.text(name) for name in parts}).items():
         (out / name).write_text(text)
     return made, whole
 

@@ -1,6 +1,7 @@
 """The C that is exported: the same spikes, logits and weights as Python, in strict C99."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 import c_program
-from synaptrace.build import conv
+from synaptrace.build import conv, mlp
+from synaptrace.data.audio.features import Features, Mel
+from synaptrace.errors import UserError
 from synaptrace.neuron import LIF, FastSigmoid, Triangle
 from synaptrace.seeds import generator
-from synaptrace.ship.c import fixed, twin, vectors
+from synaptrace.ship.c import fixed, front_end, rehearsal, twin, vectors
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 
@@ -62,6 +65,53 @@ def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
     assert np.abs(wanted - before).max() > 5e-3
     # Adam makes much of a rounding of nearly nothing: as for the golden numbers, 1e-8.
     np.testing.assert_allclose(learned, wanted, atol=1e-8, rtol=0)
+
+
+def test_rehearsal_and_anchor_are_those_of_a_batch_of_two(tmp_path: Path):
+    net, rule = c_program.dense([16, 12], recurrent=True, gain=2.0, rule=VARIANT)
+    old, old_labels = c_program.sequences(net, 9, 12)
+    kept = rehearsal.store([each.float().numpy() for each in old[:7]], old_labels[:7].tolist())
+    assert 2**-8 <= kept.unit <= 2**-6
+    plan, _ = c_program.write(tmp_path, net, rule, "all", kept=kept)
+    c_program.compile(tmp_path)
+    events, labels = c_program.sequences(net, 20, 12)
+    got, learned = c_program.run(tmp_path, net, events, labels, None, 1e-3)
+    net.double()
+    rule.double()
+    weights = vectors.trained(net, plan)
+    before = [weight.detach().clone() for weight in weights]
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+    drawn, logits, seed = set(), [], 1
+    for x, label in zip(events, labels, strict=True):
+        for by in (13, -17, 5):
+            seed = (seed ^ (seed << by if by > 0 else seed >> -by)) % 2**32
+        drawn.add(seed % 7)
+        again = torch.from_numpy(kept.sequences[seed % 7] * kept.unit)
+        pair, both = torch.stack([x, again], 1), torch.stack([label, old_labels[seed % 7]])
+        logits.append(rule.sequence(pair, both, optimizer=optimizer)[0].detach().numpy())
+        with torch.no_grad():
+            for weight, old_weight in zip(weights, before, strict=True):
+                weight.lerp_(old_weight, 0.01)
+    assert len(drawn) > 4
+    np.testing.assert_allclose(got, np.array(logits), atol=1e-9, rtol=0)
+    np.testing.assert_allclose(learned, vectors.flat(weights), atol=1e-8, rtol=0)
+
+
+def test_sgd_with_momentum_is_pytorchs(tmp_path: Path):
+    net, rule = c_program.dense([16], recurrent=True, rule=VARIANT)
+    plan, _ = c_program.write(tmp_path, net, rule, "all")
+    c_program.compile(tmp_path, extra=["-DADAM=0"])
+    events, labels = c_program.sequences(net, 50, 12)
+    _, learned = c_program.run(tmp_path, net, events, labels, None, 1e-3)
+    net.double()
+    rule.double()
+    weights = vectors.trained(net, plan)
+    before = vectors.flat(weights)
+    optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9)
+    for x, label in zip(events, labels, strict=True):
+        rule.sequence(x[:, None], label[None], optimizer=optimizer)
+    assert np.abs(vectors.flat(weights) - before).max() > 1e-2
+    np.testing.assert_allclose(learned, vectors.flat(weights), atol=1e-12, rtol=0)
 
 
 CONVS = {
@@ -123,6 +173,48 @@ def test_whole_numbers_are_the_twins(kind: str, precision: str, tmp_path: Path):
             wanted = net(events.clamp(max=1500 / 2**10).float().transpose(0, 1)).numpy()
         scale = np.abs(wanted).max() / np.abs(said).max()
         assert np.corrcoef(said.ravel() * scale, wanted.ravel())[0, 1] > 0.97
+
+
+def heard(form: str, mel: Mel) -> Features:
+    """Features whose statistics are those of a sound."""
+    draws = torch.Generator().manual_seed(0)
+    sound = 0.1 * torch.randn(mel.rate, generator=draws, dtype=torch.float64)
+    return Features(mel, form).measured([mel.power(sound)[:, None]])
+
+
+MELS = [
+    Mel(8000, 30.0, 20.0), Mel(16000, 25.0, 10.0, 20, 100.0, 7000.0), Mel(100, 260, 260, 2, 1, 40),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mel", MELS)
+@pytest.mark.parametrize("form", ["causal", "pcen"])
+def test_the_front_end_hears_the_same(form: str, mel: Mel, tmp_path: Path):
+    ears = heard(form, mel)
+    net = mlp(ears.channels, [4], 3, generator=generator(0, "weights"))
+    c_program.write(tmp_path, net, None, None, ears=ears)
+    hops = 40
+    draws = torch.Generator().manual_seed(2)
+    swell = torch.linspace(0, 0.9, hops * mel.stride, dtype=torch.float64)
+    sound = swell * torch.rand(len(swell), generator=draws, dtype=torch.float64)
+    sound[: 5 * mel.stride] = 0
+    wanted = ears(mel.power(sound)[:, None])[:, 0].numpy()
+    assert np.abs(wanted).max() > 1
+    c_program.compile(tmp_path)
+    done = subprocess.run(["./driver"], cwd=tmp_path, input=sound.numpy().tobytes(),
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    got = np.frombuffer(done.stdout).reshape(hops, -1)
+    np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "spec", [{"form": "clip"}, {"form": "causal", "encoding": "lif"}, None]
+)  # fmt: skip
+def test_ears_that_c_has_not(spec):
+    made = None if spec is None else Features(Mel(8000), **spec).spec
+    with pytest.raises(UserError, match="--front-end"):
+        front_end.find(made)
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")

@@ -69,6 +69,7 @@ CASES = {
     "maps of int16": ("conv", ["--precision", "int16"]),
     "maps whose readout learns": ("conv", ["--learn", "readout"]),
     "speech that learns": ("fsdd", ["--learn", "all", "--front-end"]),
+    "speech that is rehearsed": ("fsdd", ["--learn", "readout", "--rehearse", "2"]),
     "speech of int8": ("fsdd", ["--front-end", "--precision", "int8"]),
 }
 
@@ -124,14 +125,21 @@ def test_the_example_says_what_predict_says_and_learns(made, tmp_path: Path, cap
     def example(*words: str) -> list[str]:
         done = subprocess.run(["./example", *words], cwd=out, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return [line.split("\t")[1] for line in done.stdout.splitlines()]
+        return done.stdout.splitlines()
 
-    assert example(*heard) == wanted
-    lessons = [f"{Path(name).name[0]}={name}" for name in heard] * 20
-    after = example(*lessons, "save:kept.bin", *heard)[len(lessons) :]
+    def answers(lines: list[str]) -> list[str]:
+        return [line.split("\t")[1] for line in lines]
+
+    assert answers(example(*heard)) == wanted
+    asked = [f"{Path(name).name[0]}=={name}" for name in heard]
+    lessons = [word.replace("==", "=") for word in asked]
+    *after, told = example(*lessons, "epochs:40", "save:kept.bin", *asked)
     assert example("load:kept.bin", *heard) == after
-    right = [name == Path(path).name[0] for name, path in zip(after, heard, strict=True)]
-    assert sum(right) > 15
+    right = sum(
+        name == Path(path).name[0] for name, path in zip(answers(after), heard, strict=True)
+    )
+    assert told == f"{right} of 20 are right"
+    assert right > 15
     (out / "kept.bin").write_bytes((out / "kept.bin").read_bytes()[:-5])
     done = subprocess.run(["./example", "load:kept.bin"], cwd=out, capture_output=True, text=True)
     assert done.returncode == 2
@@ -156,8 +164,10 @@ def test_an_emulated_processor_gives_the_same_bits(kind, words, core, made, tmp_
     assert all(int(each) > 100 for each in counted.values())
 
 
-SIZES = [("fsdd", ["--learn", "all", "--front-end"]), ("conv", []), ("digits", ["--learn", "all"]),
-         ("fsdd", ["--precision", "int8"])]  # fmt: skip
+SIZES = [
+    ("fsdd", ["--learn", "all", "--front-end"]), ("conv", []), ("digits", ["--learn", "all"]),
+    ("fsdd", ["--precision", "int8"]), ("fsdd", ["--learn", "all", "--rehearse", "1"]),
+]  # fmt: skip
 
 
 @needs_arm
@@ -225,6 +235,9 @@ def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
         ("digits", ["--learn", "all", "--precision", "int8"], "weights of int8 don't learn"),
         ("digits", ["--precision", "float16"], "'float16' is none of float32, int16, int8"),
         ("digits", ["--front-end"], "not trained on sound"),
+        ("digits", ["--rehearse", "2"], "--rehearse: needs --learn"),
+        ("digits", ["--learn", "all", "--rehearse", "0"], "--rehearse: 0 is not a positive"),
+        ("digits", ["--target", "norse"], "--target: --to c has no such choice"),
     ):  # fmt: skip
         run = ["export", str(made[kind]), "--to", "c", "--out", str(out), *words]
         refused(capsys, out, run, pattern)

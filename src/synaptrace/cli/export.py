@@ -11,7 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 --to c writes a folder: C99 without dependencies or allocation, weights as constants, a program
 that runs it, and a test that holds it against this network (make, make test). With --learn it also
 learns on the device, one utterance at a time, by Traces Propagation with the class contrast: all
-weights, the readout alone, or those of some layers; these live in RAM, the others in flash.
+weights, the readout alone, or those of some layers; these live in RAM, the others in flash. With
+--rehearse, sequences that it was trained on are kept in flash, so that it doesn't forget.
 
 --to nir writes one file in the neuromorphic intermediate representation, as the importer of the
 --target reads it. NIR's reset is hard: a network trained with the soft one needs --reset-as hard,
@@ -21,6 +22,7 @@ of PyTorch (torch.export), for ExecuTorch or AOTInductor.
 examples:
   synaptrace export runs/20260131-120000-digits --to c --out digits-c
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --learn all --front-end
+  synaptrace export runs/20260131-120000-fsdd --to c --out words-c --learn all --rehearse 5
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --precision int8
   synaptrace export runs/20260131-120000-digits --to nir --target norse --reset-as hard --out d.nir
   synaptrace export runs/20260131-120000-digits --to pt2 --out digits.pt2
@@ -33,6 +35,8 @@ examples:
                         help="c: of the weights, float32, int16 or int8 (float32)")  # fmt: skip
     parser.add_argument("--front-end", action="store_true",
                         help="c: also from sound to the network's input")  # fmt: skip
+    parser.add_argument("--rehearse", metavar="N", type=int,
+                        help="c: sequences of each class kept, to be learned again")  # fmt: skip
     parser.add_argument(
         "--target",
         metavar="NAME",
@@ -50,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     trained = job.trained(options.run_directory, options.data_path)
     asked = ship.Options(
         options.run_directory, options.learn, options.precision, options.front_end,
-        options.target, options.reset_as,
+        options.rehearse, options.target, options.reset_as,
     )  # fmt: skip
     print(export(trained, options.out, asked))
     return 0

@@ -36,6 +36,8 @@ class Options:
     """Which weights learn on the device: "all", "readout", or "layers.N" joined by commas."""
     precision: str = "float32"
     front_end: bool = False
+    rehearse: int | None = None
+    """How many sequences of each class a device keeps, to rehearse them while it learns."""
     target: str = "generic"
     """The framework that will read a NIR file."""
     reset_as: str | None = None

@@ -22,6 +22,7 @@ STACK = 512
 ROWS = {
     "weights": "flash: weights that stay, and the initial ones of those that learn",
     "label": "flash: the label's projection",
+    "rehearsed": "flash: sequences to rehearse",
     "tables": "flash: constants of layers and of the front end",
     "state": "RAM: membranes, spikes, logits",
     "learned": "RAM: weights that learn",
@@ -33,20 +34,21 @@ ROWS = {
 }
 
 
-def count(plan: Plan, ears: Features | None = None) -> dict[str, int]:
-    """Bytes by the names of `ROWS`; ``ears``: of the front end too."""
+def count(plan: Plan, ears: Features | None = None, rehearsed: int = 0) -> dict[str, int]:
+    """Bytes by the names of `ROWS`; of the front end ``ears`` and of ``rehearsed`` bytes too."""
     weights = sum(layer.weights + own(layer.neurons, layer.recurrent) for layer in plan.layers)
     weights += plan.outputs * plan.classes
     found = dict.fromkeys(ROWS, 0)
     found["weights"] = weights * BYTES[plan.precision]
     found["tables"] = len(plan.layers) * LAYER + plan.classes * NAME
     found["state"] = state(plan)
-    found["stack"] = STACK
+    found["stack"], found["rehearsed"] = STACK, rehearsed
     if ears is not None:
         size, bands = ears.mel.size, ears.mel.bands
         mel = int((ears.mel.matrix != 0).sum())
         found["tables"] += REAL * (3 * size + mel + 6 * bands) + 3 * INT * bands
         found["features"] = REAL * (3 * size + 2 * bands)
+        found["features"] += REAL * bands + INT if ears.form == "pcen" else 0
     if plan.learning:
         learning(plan, found)
     return found

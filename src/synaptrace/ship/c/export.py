@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 from synaptrace import __version__
+from synaptrace.errors import UserError
 from synaptrace.keyword import reopen
-from synaptrace.network import Network
-from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
 from synaptrace.ship.c import (
@@ -19,6 +18,7 @@ from synaptrace.ship.c import (
     numbers,
     plan,
     readme,
+    rehearsal,
     source,
     vectors,
 )
@@ -36,22 +36,21 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         UserError: a network, a rule or an option that has no form in C; data that can't be read;
             ``out`` exists and is no export, or can't be written.
     """
-    options.accept("c", "learn", "precision", "front_end")
+    options.accept("c", "learn", "precision", "front_end", "rehearse")
     folder.check(out)
-    net: Network = trained.net
-    learner: Rule | None = None
+    net, learner = trained.net, None
     if options.learn is not None:
         net, learner = runs.load(options.source, rule=True)
+    elif options.rehearse is not None:
+        raise UserError("--rehearse: needs --learn")
     net.float()
     made = plan.plan(net, learner, options.learn, options.precision)
     rule = learner.float() if isinstance(learner, TracesPropagation) else None
+    ears = front_end.find(trained.features) if options.front_end else None
     dataset = reopen.load_data(trained)
+    kept = None if options.rehearse is None else rehearsal.choose(dataset, options.rehearse)
     some = vectors.choose(dataset)
     steps = dataset.meta.steps or len(some.events[0])
-    about = {
-        "name": trained.config.name, "source": str(trained.run), "version": __version__,
-        "steps": steps,
-    }  # fmt: skip
     accuracy = {"float32": evaluate.evaluate(net, dataset.batches("test")).accuracy}
     whole: fixed.Fixed | None = None
     if made.precision == "float32":
@@ -60,27 +59,36 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         whole = fixed.fix(net, made, fixed.calibrate(dataset), steps)
         has = whole.numbers(fixed.types(whole, made))
         accuracy[made.precision] = fixed.accuracy(whole, dataset.batches("test"))
-    ears = front_end.find(trained.features) if options.front_end else None
-    seconds = float(trained.config.data.get("seconds") or 1.0)
-    hears = ("", "") if ears is None else (
-        front_end.header(ears, seconds), front_end.constants(ears)
-    )  # fmt: skip
-    name, classes = trained.config.name, trained.classes
-    files = {
-        "model.h": source.header(net, rule, made, has, about, hears[0]),
-        "model.c": source.constants(net, rule, made, has, name, classes, hears[1]),
-        "test_vectors.h": vectors.header(net, rule, made, some, whole),
-    }
-    for name in FILES:
-        files[name] = source.text(name)
+
+    about = {
+        "name": trained.config.name, "source": str(trained.run), "version": __version__,
+        "steps": steps,
+    }  # fmt: skip
+    heads, tables, names = [], [], list(FILES)
     if rule is not None:
-        files |= {name: source.text(name) for name in ("learn.h", "learn.c")}
+        heads.append(source.learning(net, rule, made))
+        tables.append(source.target_tables(net, rule, made))
+        names += ["learn.h", "learn.c"]
+    if kept is not None:
+        heads.append(kept.header)
+        tables.append(kept.constants)
+        names += ["rehearse.h", "rehearse.c"]
     if ears is not None:
-        files |= {name: source.text(name) for name in ("features.h", "features.c")}
+        seconds = float(trained.config.data.get("seconds") or 1.0)
+        heads.append(front_end.header(ears, seconds))
+        tables.append(front_end.constants(ears))
+        names += ["features.h", "features.c"]
+    files = {name: source.text(name) for name in names}
+    files["model.h"] = source.header(made, has, about, heads)
+    files["model.c"] = source.constants(
+        net, made, has, trained.config.name, trained.classes, tables
+    )  # fmt: skip
+    files["test_vectors.h"] = vectors.header(net, rule, made, some, whole)
+    if ears is not None:
         files["test_vectors.h"] += front_end.vectors(ears)
-    size = count.count(made, ears)
+    size = count.count(made, ears, 0 if kept is None else kept.size)
     found = {
-        **about, "plan": options.learn, "precision": options.precision, "accuracy": accuracy,
+        **about, "learn": options.learn, "precision": options.precision, "accuracy": accuracy,
         "bytes": size,
     }  # fmt: skip
     files["README.md"] = readme.text(made, size, about, accuracy, options)

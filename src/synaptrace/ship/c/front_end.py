@@ -23,10 +23,10 @@ def find(spec: Mapping[str, Any] | None) -> Features:
     if spec is None:
         raise UserError("--front-end: the network was not trained on sound")
     made = Features.from_spec(spec)
-    if made.form != "causal" or made.encoding != "features":
+    if not made.streams or made.encoding != "features":
         raise UserError(
-            f"--front-end: in C there are causal features alone, not data.form {made.form!r} with "
-            f"data.encoding {made.encoding!r}"
+            f"--front-end: in C there are features of data.form causal and pcen, not {made.form!r} "
+            f"with data.encoding {made.encoding!r}"
         )
     if made.mel.size % 2:
         raise UserError(f"--front-end: a frame of {made.mel.size} samples, an odd number")
@@ -50,7 +50,8 @@ def header(features: Features, seconds: float) -> str:
         "rate": mel.rate, "clip": round(mel.rate * seconds), "size": mel.size, "hop": mel.stride,
         "bands": mel.bands, "stages": len(factors(mel.size // 2)),
         "mel_weights": sum(len(weights) for _, weights in triangles(features)),
-        "floor": number(sound.FLOOR),
+        "floor": number(sound.FLOOR), "pcen": int(features.form == "pcen"),
+        **{name: number(value) for name, value in vars(features.pcen).items()},
     }  # fmt: skip
     return source.fill("front_end.h", values)
 

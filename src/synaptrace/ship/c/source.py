@@ -30,17 +30,15 @@ def fill(name: str, values: Mapping[str, Any]) -> str:
     return Template(text(name)).substitute(values)
 
 
-def header(net: Network, rule: TracesPropagation | None, plan: Plan, has: Numbers,
-           about: Mapping[str, Any], front_end: str = "") -> str:  # fmt: skip
-    """model.h. ``about``: name, source, version and steps; ``front_end``: its part."""
+def header(plan: Plan, has: Numbers, about: Mapping[str, Any], parts: Sequence[str] = ()) -> str:
+    """model.h. ``about``: name, source, version and steps; ``parts``: of what else there is."""
     values = {
         **about, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
         "neurons": plan.neurons, "outputs": plan.outputs, "pooled": plan.pooled,
         "maps": int(any(layer.channels for layer in plan.layers)),
         "place": "uint16_t" if plan.place == 2 else "uint32_t",
         "readout_decay": has.readout_decay, "readout_gain": has.readout_gain,
-        "fixed": int(has.fixed), "types": has.types.rstrip(), "front_end": front_end,
-        "learning": "" if rule is None else learning(net, rule, plan),
+        "fixed": int(has.fixed), "types": has.types.rstrip(), "parts": "".join(parts),
     }  # fmt: skip
     return fill("model.h", values)
 
@@ -64,9 +62,9 @@ def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
     return fill("learning.h", values)
 
 
-def constants(net: Network, rule: TracesPropagation | None, plan: Plan, has: Numbers,
-              name: str, classes: Sequence[str], more: str = "") -> str:  # fmt: skip
-    """model.c; ``more``: tables of the front end."""
+def constants(net: Network, plan: Plan, has: Numbers, name: str, classes: Sequence[str],
+              more: Sequence[str] = ()) -> str:  # fmt: skip
+    """model.c; ``more``: tables of what else there is."""
     made, rows = [], []
     for i, (layer, each) in enumerate(zip(net.layers, has.layers, strict=True)):
         size = each.weight.size
@@ -78,9 +76,7 @@ def constants(net: Network, rule: TracesPropagation | None, plan: Plan, has: Num
     made.append(tables.values("const stored readout_weight[OUTPUTS * CLASSES]", has.readout))
     names = ['"' + quoted(each) + '"' for each in classes]
     made.append(tables.table("const char *const class_names[CLASSES]", names))
-    if rule is not None and plan.targets:
-        made.append(target_tables(net, rule, plan))
-    made.append(more)
+    made += more
     return fill("model.c", {"name": name, "tables": "\n".join(made), "rows": "\n".join(rows)})
 
 
@@ -103,7 +99,9 @@ def row(plan: Plan, i: int, layer: NetworkLayer, has: LayerNumbers) -> str:
 
 
 def target_tables(net: Network, rule: TracesPropagation, plan: Plan) -> str:
-    """The label's weights, and how each layer learns."""
+    """The label's weights, and how each layer learns; nothing where only the readout does."""
+    if not plan.targets:
+        return ""
     label, made = rule.label, []
     weight = label.forward_weight().detach().float().t().contiguous().numpy()
     made.append(tables.values(f"const real label_weight[{weight.size}]", weight))

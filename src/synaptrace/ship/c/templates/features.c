@@ -1,7 +1,9 @@
-/* Log-mel features, causal: a frame every HOP samples.
+/* Mel features, causal: a frame every HOP samples.
 
      S  power in mel bands of the windowed frame; a full-scale sine has a power of about 1
-     L = log(S + FLOOR),  x = (L, L - L', (L - L') - (L' - L'')), standardised
+     L = log(S + FLOOR), or PCEN: (E / (eps + M)^alpha + delta)^root - delta^root, where
+         E = scale S and M = (1 - smoothing) M + smoothing E, at the first frame E
+     x = (L, L - L', (L - L') - (L' - L'')), standardised
 
    The Fourier transform of SIZE real numbers is one of HALF complex numbers (Stockham, any radices;
    no recursion, no reordering). */
@@ -13,8 +15,25 @@
 void features_start(struct features *f)
 {
     memset(f, 0, sizeof *f);
+#if !PCEN
     for (int32_t b = 0; b < BANDS; b++)
         f->last[b] = LOG(FLOOR);
+#endif
+}
+
+/* L of band b. */
+static real level(struct features *f, int32_t b, real power)
+{
+#if PCEN
+    real energy = power * PCEN_SCALE, *m = &f->smooth[b];
+    *m = f->frames ? (R(1) - PCEN_SMOOTHING) * *m + PCEN_SMOOTHING * energy : energy;
+    real relative = energy * EXP(-PCEN_ALPHA * LOG(PCEN_EPS + *m));
+    return EXP(PCEN_ROOT * LOG(relative + PCEN_DELTA)) - EXP(PCEN_ROOT * LOG(PCEN_DELTA));
+#else
+    (void)f;
+    (void)b;
+    return LOG(power + FLOOR);
+#endif
 }
 
 /* Transforms work[0]; returns which of the two holds the result. */
@@ -76,13 +95,16 @@ void features_step(struct features *f, const real *sound, real *x)
             int32_t frequency = bands[b].first + k;
             sum += mel[bands[b].weights + k] * (frequency < HALF ? spectrum[frequency] : top);
         }
-        real log_power = LOG(sum + FLOOR), change = log_power - f->last[b];
-        x[b] = log_power;
+        real now = level(f, b, sum), change = now - f->last[b];
+        x[b] = now;
         x[BANDS + b] = change;
         x[2 * BANDS + b] = change - f->change[b];
-        f->last[b] = log_power;
+        f->last[b] = now;
         f->change[b] = change;
     }
+#if PCEN
+    f->frames = 1;
+#endif
     for (int32_t i = 0; i < INPUTS; i++)
         x[i] = (x[i] - feature_mean[i]) / feature_deviation[i];
 }

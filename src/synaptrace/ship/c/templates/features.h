@@ -7,7 +7,11 @@
 struct features {
     real sound[SIZE];            /* the last frame */
     real work[2][2 * HALF];      /* complex numbers */
-    real last[BANDS], change[BANDS]; /* the logarithms of the frame before, and their change */
+    real last[BANDS], change[BANDS]; /* the levels of the frame before, and their change */
+#if PCEN
+    real smooth[BANDS]; /* the bands' recent loudness */
+    int32_t frames;     /* 0 before the first */
+#endif
 };
 
 void features_start(struct features *f);                          /* silence before the sound */

@@ -10,6 +10,13 @@
 #define STAGES $stages   /* of the Fourier transform */
 #define MEL_WEIGHTS $mel_weights
 #define FLOOR R($floor)  /* added to the power before the logarithm */
+#define PCEN $pcen       /* per-channel energy normalisation in the logarithm's place */
+#define PCEN_SMOOTHING R($smoothing)
+#define PCEN_ALPHA R($alpha)
+#define PCEN_DELTA R($delta)
+#define PCEN_ROOT R($root)
+#define PCEN_EPS R($eps)
+#define PCEN_SCALE R($scale)
 
 struct band {
     int32_t first, count; /* frequencies */

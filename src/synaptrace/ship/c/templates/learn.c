@@ -38,6 +38,30 @@ static void connect(struct learner *l, struct model *m)
 #endif
 }
 
+/* w goes a share of the way to what stands in model.c: all of it, or back by a little. */
+static void approach(real *w, const stored *initial, int32_t n, real share)
+{
+    for (int32_t i = 0; i < n; i++)
+        w[i] = share == R(1) ? initial[i] : w[i] + share * (initial[i] - w[i]);
+}
+
+void learn_anchor(struct learner *l, real share)
+{
+#if TARGETS > 0
+    for (int32_t i = 0; i < TARGETS; i++) {
+        const struct learning *k = &learnings[i];
+        int32_t n = layers[i].neurons;
+        if (k->weight >= 0)
+            approach(l->weight + k->weight, layers[i].weight, layers[i].inputs * n, share);
+        if (k->recurrent >= 0)
+            approach(l->weight + k->recurrent, layers[i].recurrent, n * n, share);
+    }
+#endif
+#if LEARNED_READOUT >= 0
+    approach(l->weight + LEARNED_READOUT, readout_weight, OUTPUTS * CLASSES, share);
+#endif
+}
+
 void learn_init(struct learner *l, struct model *m)
 {
     model_init(m);
@@ -45,20 +69,7 @@ void learn_init(struct learner *l, struct model *m)
 #if ADAM
     l->power1 = l->power2 = R(1);
 #endif
-#if TARGETS > 0
-    for (int32_t i = 0; i < TARGETS; i++) {
-        const struct learning *k = &learnings[i];
-        int32_t n = layers[i].neurons;
-        if (k->weight >= 0)
-            memcpy(l->weight + k->weight, layers[i].weight,
-                   sizeof(real) * (size_t)(layers[i].inputs * n));
-        if (k->recurrent >= 0)
-            memcpy(l->weight + k->recurrent, layers[i].recurrent, sizeof(real) * (size_t)(n * n));
-    }
-#endif
-#if LEARNED_READOUT >= 0
-    memcpy(l->weight + LEARNED_READOUT, readout_weight, sizeof readout_weight);
-#endif
+    learn_anchor(l, R(1));
     connect(l, m);
 }
 

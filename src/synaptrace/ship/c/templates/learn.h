@@ -33,6 +33,7 @@ void learn_init(struct learner *l, struct model *m); /* once: the weights of mod
 void learn_start(struct learner *l, struct model *m, int32_t label, real share);
 void learn_step(struct learner *l, struct model *m, const real *x);
 void learn_update(struct learner *l, real rate); /* and the gradient is zero again */
+void learn_anchor(struct learner *l, real share); /* back by a share to the initial weights */
 
 /* What was learned, as one piece to store: magic, version, identity, number of weights, weights
    (float32), checksum. Little-endian, whatever the processor. */

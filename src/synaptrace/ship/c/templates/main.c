@@ -1,11 +1,17 @@
-/* An example for a PC. Words on the command line, one after the other:
+/* An example for a PC, or for an emulated board. Words on the command line:
 
      FILE          recognise it
-     LABEL=FILE    learn that it is of class LABEL (a name or a number)
-     load:FILE     go on with what was learned before;  save:FILE  keep it
+     LABEL==FILE   the same, and count whether it is right (a label is a name or a number)
+     LABEL=FILE    learn that it is of class LABEL, before anything is recognised; where sequences
+                   of before are stored, with one of them
+     epochs:N      so many times, the rate falling to 0 by a cosine (1)
+     anchor:X      after each, weights go back by this share to what they were (0)
+     load:FILE     go on with what was learned before
+     save:FILE     keep what was learned
 
    A FILE holds float32 numbers, INPUTS a step; with the front end also sound, .wav, 16 bit, one
    channel, at its rate. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +19,17 @@
 #include "model.h"
 #if LEARN
 #include "learn.h"
-#define LEARNING_RATE R(1e-3)
+#define LEARNING_RATE 1e-3
+#define PI 3.14159265358979323846
 static struct learner learner;
+static double anchor;
+#endif
+#if REHEARSED
+#include "rehearse.h"
+#define SHARE R(0.5)
+static uint32_t seed = 1;
+#else
+#define SHARE R(1)
 #endif
 #if FRONT_END
 #include "features.h"
@@ -106,12 +121,13 @@ static int next_frame(FILE *file, int wav)
     return 1;
 }
 
-/* Runs a file through the network; with a label, learns from it. */
-static void hear(const char *name, int label)
+/* Runs a file through the network, learns from it where there is a label; returns the answer. */
+static int hear(const char *name, int label, double rate)
 {
     FILE *file = fopen(name, "rb");
     int wav = 0, steps = 0;
     (void)label;
+    (void)rate;
     if (!file)
         fail("can't be opened", name);
 #if FRONT_END
@@ -122,7 +138,7 @@ static void hear(const char *name, int label)
 #endif
 #if LEARN
     if (label >= 0)
-        learn_start(&learner, &model, label, R(1));
+        learn_start(&learner, &model, label, SHARE);
     else
 #endif
         model_start(&model);
@@ -139,11 +155,18 @@ static void hear(const char *name, int label)
     fclose(file);
     if (!steps)
         fail("holds not a single step", name);
-    printf("%s\t%s\n", name, class_names[model_answer(&model)]);
+    int answer = model_answer(&model);
 #if LEARN
-    if (label >= 0)
-        learn_update(&learner, LEARNING_RATE);
+    if (label >= 0) {
+#if REHEARSED
+        rehearse(&learner, &model, &seed, SHARE, x);
 #endif
+        learn_update(&learner, R(rate));
+        if (anchor > 0)
+            learn_anchor(&learner, R(anchor));
+    }
+#endif
+    return answer;
 }
 
 #if LEARN
@@ -163,6 +186,7 @@ static void keep(const char *name, int save)
     if (fclose(file))
         fail("can't be written", name);
 }
+#endif
 
 static int label_of(const char *word, size_t length)
 {
@@ -175,27 +199,69 @@ static int label_of(const char *word, size_t length)
         fail("no such class", word);
     return (int)number;
 }
+
+#if LEARN
+static int starts(const char *word, const char *with)
+{
+    return strncmp(word, with, strlen(with)) == 0;
+}
+
+static int is_order(const char *word)
+{
+    return starts(word, "load:") || starts(word, "save:") || starts(word, "epochs:")
+           || starts(word, "anchor:");
+}
+
+/* What is loaded and learned comes first. */
+static void learn(int count, char **words)
+{
+    int epochs = 1;
+    for (int i = 1; i < count; i++) {
+        if (starts(words[i], "load:"))
+            keep(words[i] + 5, 0);
+        if (starts(words[i], "epochs:"))
+            epochs = atoi(words[i] + 7);
+        if (starts(words[i], "anchor:"))
+            anchor = atof(words[i] + 7);
+    }
+    for (int epoch = 0; epoch < epochs; epoch++)
+        for (int i = 1; i < count; i++) {
+            const char *equals = is_order(words[i]) ? NULL : strchr(words[i], '=');
+            if (equals && equals[1] != '=')
+                hear(equals + 1, label_of(words[i], (size_t)(equals - words[i])),
+                     LEARNING_RATE * (1 + cos(PI * epoch / epochs)) / 2);
+        }
+}
 #endif
 
 int main(int count, char **words)
 {
+    int right = 0, asked = 0;
     if (count < 2)
-        fail("FILE, LABEL=FILE, load:FILE, save:FILE (the last three where it learns)", words[0]);
+        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, anchor:X, load:, save:FILE",
+             words[0]);
 #if LEARN
     learn_init(&learner, &model);
+    learn(count, words);
 #else
     model_init(&model);
 #endif
     for (int i = 1; i < count; i++) {
+        const char *equals = strstr(words[i], "==");
 #if LEARN
-        const char *equals = strchr(words[i], '=');
-        if (strncmp(words[i], "load:", 5) == 0 || strncmp(words[i], "save:", 5) == 0)
-            keep(words[i] + 5, words[i][0] == 's');
-        else if (equals)
-            hear(equals + 1, label_of(words[i], (size_t)(equals - words[i])));
-        else
+        if (starts(words[i], "save:"))
+            keep(words[i] + 5, 1);
+        if (is_order(words[i]) || (strchr(words[i], '=') && !equals))
+            continue;
 #endif
-            hear(words[i], -1);
+        int answer = hear(equals ? equals + 2 : words[i], -1, 0);
+        printf("%s\t%s\n", equals ? equals + 2 : words[i], class_names[answer]);
+        if (equals) {
+            asked++;
+            right += answer == label_of(words[i], (size_t)(equals - words[i]));
+        }
     }
+    if (asked)
+        printf("%d of %d are right\n", right, asked);
     return 0;
 }

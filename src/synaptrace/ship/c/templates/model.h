@@ -25,7 +25,7 @@ typedef REAL real;
 #define STEPS $steps     /* of the sequences that it was trained on */
 #define READOUT_DECAY $readout_decay
 #define READOUT_GAIN $readout_gain
-$learning$front_end
+$parts
 #define FIXED $fixed /* whether everything is in whole numbers */
 $types
 typedef $place place; /* of a neuron in its layer */
