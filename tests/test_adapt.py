@@ -14,6 +14,7 @@ from synaptrace.build import mlp
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.keyword.adapt import Keep, adapt, operations
+from synaptrace.keyword.rehearse import share
 from synaptrace.neuron import LIF
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint
@@ -126,6 +127,24 @@ def test_rehearsal_adds_as_many_samples_of_the_buffer_to_each_batch(data, monkey
     assert {row for rows in seen[1:] for row in rows} == {*range(6), 15, 16}
     with pytest.raises(UserError, match="nothing to rehearse"):
         adapt(*make(), data, range(6), keep=Keep(rehearse=1))
+
+
+def test_a_new_word_alone_comes_with_one_sample_of_each_old_word(data, monkeypatch):
+    seen, gather = [], ArrayDataset.gather
+
+    def spy(self, rows, draws=None):
+        seen.append(rows)
+        return gather(self, rows, draws)
+
+    monkeypatch.setattr(ArrayDataset, "gather", spy)
+    new = [row for row in range(18) if row % CLASSES == 2]
+    old = [row for row in range(18) if row % CLASSES != 2]
+    done = adapt(*make(), data, new, epochs=8, keep=Keep(rehearse=6), buffer=old)
+    assert done["rehearsed"] == 2
+    for rows in seen[1:]:
+        assert sorted(data.labels[rows].tolist()) == [0, 1, 2]
+    assert {row for rows in seen[1:] for row in rows.tolist()} == set(range(18))
+    assert share(data.labels, range(18), old) == share(data.labels, new, new) == 1
 
 
 OPTIONS = {"batch_size": 2, "epochs": 4, "lr": 1e-2, "keep": Keep(rehearse=1, anchor=0.01),

@@ -49,6 +49,19 @@ def test_a_frame_ends_with_its_hop_and_sees_nothing_later(mel):
 
 
 @pytest.mark.parametrize("mel", MELS)
+def test_clips_at_once_have_the_power_that_each_has_alone(mel):
+    tones = torch.stack([sounds.tone(300.0 + 50 * i, 1.0, mel.rate, seed=i) for i in range(7)])
+    assert mel.power(tones).shape == (7, mel.rate // mel.stride, 40)
+    alone = torch.stack([mel.power(tone) for tone in tones])
+    torch.testing.assert_close(mel.power(tones), alone, rtol=2**-23, atol=0)
+    window = torch.hann_window(mel.size, dtype=torch.float64)
+    frames = tones.double()[..., : mel.size] * window  # by the definition, in plain steps
+    first = (torch.fft.rfft(frames).abs() / (window.sum() / 2)).square() @ mel.matrix
+    torch.testing.assert_close(mel.frames(tones)[:, 0], first.float(), rtol=2**-23, atol=0)
+    assert mel.frames(tones[:, : mel.size - 1]).shape == (7, 0, 40)
+
+
+@pytest.mark.parametrize("mel", MELS)
 def test_bands_agree_with_librosa(mel):
     librosa = pytest.importorskip("librosa", reason="needs librosa (synaptrace[datasets])")
     settings = {"n_mels": 40, "fmin": 20.0, "fmax": 4000.0, "htk": True, "norm": None}

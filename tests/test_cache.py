@@ -2,13 +2,15 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
+import torch
 
-from synaptrace.data import cache
+from synaptrace.data import claim, draft
 from synaptrace.data.cache import Sample, fingerprint, location, open_cache, prepare
 from synaptrace.errors import UserError
 
@@ -164,31 +166,163 @@ def test_two_processes_can_prepare_at_once(home):
     assert [p.name for p in (home / "prepared").iterdir()] == [location("toy", 1, {}).name]
 
 
-def half(started):
-    def read(item):
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_the_bytes_are_the_same_for_any_number_of_workers(home, monkeypatch, chunk):
+    def slow(item):
+        time.sleep(0.01 * (item % 3 == 0))  # so that later items are ready before
+        return samples(item)
+
+    made = []
+    for workers in (1, 2, 5):
+        monkeypatch.setenv("SYNAPTRACE_DATA", str(home / str(workers)))
+        one = prepare("toy", 1, {}, range(20), slow, chunk=chunk, workers=workers)
+        made.append({file.name: file.read_bytes() for file in one.folder.iterdir()})
+    assert made[0] == made[1] == made[2]
+    assert set(made[0]) == {
+        "meta.json", "notes.json", "labels.npy", "offsets.npy", "t.npy", "features.npy"
+    }  # fmt: skip
+
+
+def test_what_comes_last_is_made_of_a_chunk_at_a_time():
+    sizes = []
+
+    def finish(some):
+        sizes.append(len(some))
+        return [Sample({"sum": s.columns["features"].sum(1)}, s.label, s.notes) for s in some]
+
+    made = prepare("toy", 1, {}, range(5), fussy, skip_bad=True, finish=finish, chunk=2, workers=2)
+    assert sorted(sizes) == [2, 2, 4]
+    assert made.columns.keys() == {"sum"}
+    assert [made[i]["sum"].tolist() for i in (6, 7)] == [[12.0] * 4, [12.0] * 5]
+
+
+def test_threads_of_pytorch_are_as_before():
+    before = torch.get_num_threads()
+    seen = []
+    prepare(
+        "toy", 1, {}, range(3), lambda item: [seen.append(torch.get_num_threads())] and samples(1)
+    )
+    assert seen == [1, 1, 1]
+    assert torch.get_num_threads() == before
+
+
+def half(read, started):
+    def stuck(item):
         if item == 3:
             started.set()
             time.sleep(60)
-        return samples(item)
+        return read(item)
 
-    prepare("toy", 1, {}, range(5), read)
+    prepare("toy", 1, {}, range(5), stuck, skip_bad=True, workers=1)
 
 
-def test_what_a_killed_process_left_is_never_used(home, monkeypatch):
+def left_by_a_kill(home, monkeypatch, read=samples):
+    """The temporary folder of a process that was killed after three items of five."""
+    monkeypatch.setattr(draft, "EVERY", 0.0)
     context = multiprocessing.get_context("fork")
     started = context.Event()
-    process = context.Process(target=half, args=(started,))
+    process = context.Process(target=half, args=(read, started))
     process.start()
     assert started.wait(30)
+    (left,) = (home / "prepared").iterdir()
+    journal = left / draft.JOURNAL
+    deadline = time.monotonic() + 30
+    while journal.read_bytes().count(b"\n") < 1 + (read is fussy):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    left = list((home / "prepared").iterdir())
-    assert len(left) == 1  # the temporary folder
     assert open_cache("toy", 1, {}) is None
-    monkeypatch.setattr(cache, "STALE", 0.0)
-    made = prepare("toy", 1, {}, range(5), samples)
+    return left
+
+
+def bytes_of(made):
+    return {file.name: file.read_bytes() for file in made.folder.iterdir()}
+
+
+@pytest.fixture
+def whole(home, monkeypatch):
+    """The bytes of the cache as it is made without a break."""
+    monkeypatch.setenv("SYNAPTRACE_DATA", str(home / "whole"))
+    found = bytes_of(prepare("toy", 1, {}, range(5), samples))
+    monkeypatch.setenv("SYNAPTRACE_DATA", str(home))
+    return found
+
+
+def test_a_killed_preparation_goes_on_where_it_stopped(home, monkeypatch, whole):
+    left = left_by_a_kill(home, monkeypatch)
+    read = []
+
+    def counted(item):
+        read.append(item)
+        return samples(item)
+
+    made = prepare("toy", 1, {}, range(5), counted, workers=2)
+    assert 0 not in read
+    assert {3, 4} <= set(read)
     made.verify()
+    assert bytes_of(made) == whole
+    assert not left.exists()
     assert list((home / "prepared").iterdir()) == [made.folder]
+
+
+def test_what_is_damaged_of_it_is_made_again(home, monkeypatch, whole):
+    left = left_by_a_kill(home, monkeypatch)
+    content = bytearray((left / "features.npy").read_bytes())
+    content[draft.HEADER] ^= 1  # the first row there is, of item 0
+    (left / "features.npy").write_bytes(content)
+    made = prepare("toy", 1, {}, range(5), samples)
+    assert bytes_of(made) == whole
+
+
+@pytest.mark.parametrize("text", [b"", b"deadbeef {}\n", b"0"])
+def test_half_a_line_of_its_journal_counts_for_nothing(home, monkeypatch, whole, text):
+    left = left_by_a_kill(home, monkeypatch)
+    lines = (left / draft.JOURNAL).read_bytes().splitlines(keepends=True)
+    (left / draft.JOURNAL).write_bytes(lines[0] + text)
+    assert bytes_of(prepare("toy", 1, {}, range(5), samples)) == whole
+
+
+def test_bad_items_that_were_left_out_are_found_again(home, monkeypatch):
+    left_by_a_kill(home, monkeypatch, fussy)
+    with pytest.raises(UserError, match=r"^2\.bin: this file is bad$"):
+        prepare("toy", 1, {}, range(5), fussy)
+    left_by_a_kill(home, monkeypatch, fussy)
+    made = prepare("toy", 1, {}, range(5), fussy, skip_bad=True)
+    assert len(made) == 8
+    assert made.skipped == ["2.bin: this file is bad"]
+
+
+def test_what_others_left_long_ago_is_removed(home, monkeypatch):
+    left = left_by_a_kill(home, monkeypatch)
+    shutil.copytree(left, left.with_name(left.name + "2"))
+    monkeypatch.setattr(claim, "STALE", 0.0)
+    made = prepare("toy", 1, {}, range(5), samples)
+    assert list((home / "prepared").iterdir()) == [made.folder]
+
+
+def test_an_interrupt_ends_it_soon_and_loses_nothing(home, monkeypatch, whole):
+    monkeypatch.setattr(draft, "EVERY", 0.0)
+    read = []
+
+    def slow(item):
+        read.append(item)
+        if item == 4:
+            (journal,) = (home / "prepared").glob(f".*/{draft.JOURNAL}")
+            while not journal.stat().st_size:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+        if item >= 4:
+            time.sleep(1.0)
+        return samples(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare("toy", 1, {}, range(500), slow, chunk=4, workers=2)
+    assert set(read) <= {0, 1, 2, 3, 4, 8}
+    (left,) = (home / "prepared").glob(".*")
+    made = prepare("toy", 1, {}, range(5), lambda item: samples(item) if item > 3 else 1 / 0)
+    assert bytes_of(made) == whole
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("error", [KeyError("t"), RuntimeError("a\nb"), MemoryError()])

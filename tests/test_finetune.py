@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 import sounds
 from synaptrace import cli
-from synaptrace.keyword import sight, study, table
-from synaptrace.training import job
+from synaptrace.cli.finetune import HEARD, KEEP, KEEP_WORD
+from synaptrace.keyword import fewshot, sight, study, table, tuned
+from synaptrace.keyword.model import measure
+from synaptrace.training import job, rehearsal
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged
 
@@ -37,7 +40,7 @@ def command(digits, out, *words):
 def test_all_speakers_and_seeds(digits, tmp_path: Path, capsys):
     words = command(
         digits, tmp_path / "s", "--speaker", "ann,bob", "--seeds", "2", "--shots", "1,all",
-        "--batch", "1,4", "--contrast", "class,batch", "--alone", "--epochs", "2",
+        "--batch", "1,4", "--contrast", "class,batch", "--alone", "--epochs", "2", "--keep", "none",
     )  # fmt: skip
     assert cli.main([*words, "--table", "--quiet"]) == 0
     assert not list((tmp_path / "s").glob("*/seed-0"))
@@ -181,16 +184,91 @@ def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):
     words = command(digits, tmp_path / "s", "--speaker", "bob", "--word", "7", "--shots", "5",
                   "--keep", "none,rehearse=2", "--epochs", "40", "--json", "--quiet")  # fmt: skip
     assert cli.main(words) == 0
-    for found in json.loads(capsys.readouterr().out):
+    caught = capsys.readouterr()
+    assert caught.err.count("\n") == 1
+    assert "--keep none: the words learned before may be lost: " in caught.err
+    for found in json.loads(caught.out):
         assert found["sizes"] == {"query": 18, "general": 45, "new": 2}
         assert found["before"]["new"] == 0.0
         assert found["after"]["new"] == 1.0
         assert found["words"] == 1
+        kept = found["keep"] == "rehearse=2"
+        assert found["rehearsed"] == (9 if kept else 0)  # one of each old word
+        assert (found["after"]["query"] > found["before"]["query"] - 0.06) == kept
     run = next((tmp_path / "s" / "bob" / "seed-0").glob("5-shots*none*"))
     assert runs.load(run).classes == 10
     assert job.trained(run).classes == (*"012345689", "7")
     trained = job.trained(tmp_path / "s" / "bob" / "seed-0" / "pretrained")
     assert trained.classes == tuple("012345689")
+
+
+def moved_run(digits, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A run whose data have moved, recordings of a new word, and where its data are now."""
+    path, moved, own = tmp_path / "fsdd", tmp_path / "moved", tmp_path / "own"
+    shutil.copytree(digits, path)
+    words = ["train", "--preset", "fsdd", "--data.path", str(path), *SMALL, "--out",
+             str(tmp_path / "r"), "--quiet"]  # fmt: skip
+    assert cli.main(words) == 0
+    path.rename(moved)
+    sight._load.cache_clear()
+    for number in range(6):
+        sounds.write(own / "lamp" / f"{number}.wav", sounds.tone(3500.0 + number, 0.4, 8000), 8000)
+    return next((tmp_path / "r").iterdir()), own, moved
+
+
+def test_an_earlier_version_trained_without_keeping_anything(digits, tmp_path: Path, capsys):
+    run, own, _ = moved_run(digits, tmp_path)
+    (run / rehearsal.FILE).unlink()
+    assert cli.main(["finetune", str(run), "--words", str(own), "--epochs", "1"]) == 2
+    caught = capsys.readouterr()
+    assert "fsdd isn't there" in caught.err
+    assert caught.err.count("\n") == 1
+
+
+def test_what_was_kept_is_rehearsed_where_the_data_are_gone(digits, tmp_path: Path, capsys):
+    run, own, moved = moved_run(digits, tmp_path)
+    size = (run / rehearsal.FILE).stat().st_size
+    assert json.loads((run / "summary.json").read_text())["rehearsal_bytes"] == size
+    assert f"kept to rehearse   {size / 1024:.0f} KiB" in capsys.readouterr().out
+    tune = ["finetune", str(run), "--words", str(own), "--json", "--lr", "5e-3", "--epochs"]
+    assert cli.main([*tune, "30"]) == 0
+    caught = capsys.readouterr()
+    assert "fsdd isn't there" in caught.err
+    assert "; the 60 utterances kept with the run are rehearsed instead" in caught.err
+    assert caught.err.count("\n") == 1
+    found = json.loads(caught.out)
+    assert (found["keep"], found["epochs"], found["rehearsed"]) == (KEEP_WORD, 30, 10)
+    assert found["after"] == {"query": 1.0, "general": None}
+    made = Path(found["run"])
+    assert tuned.read(made).kept
+    assert cli.main(["evaluate", str(made), "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1.0
+
+    # The other words are still known, as the data say once they are found again.
+    data = fewshot.view(job.trained(run, str(moved)).load_data(), {"general": range(300)})
+    before, after = (measure(runs.load(each), data, ["general"]) for each in (run, made))
+    assert before["general"] - 0.05 < after["general"] > 0.6
+    # A path that is asked for is not passed over.
+    assert cli.main([*tune, "1", "--data.path", str(tmp_path / "no")]) == 2
+    assert "fsdd isn't there" in capsys.readouterr().err
+
+
+def test_words_of_one_tuning_are_rehearsed_in_the_next(digits, tmp_path: Path, capsys):
+    run, own, moved = moved_run(digits, tmp_path)
+    tune = ["--words", str(own), "--lr", "5e-3", "--data.path", str(moved), "--json"]
+    capsys.readouterr()
+    assert cli.main(["finetune", str(run), *tune]) == 0
+    first = Path(json.loads(capsys.readouterr().out)["run"])
+    (own / "lamp").rename(tmp_path / "lamp")
+    for number in range(6):
+        sounds.write(own / "door" / f"{number}.wav", sounds.tone(90.0 + number, 0.3, 8000), 8000)
+    assert cli.main(["finetune", str(first), *tune]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["new_words"], found["rehearsed"]) == (["door"], 11)  # ten digits, and the lamp
+    assert (found["keep"], found["epochs"]) == (KEEP_WORD, HEARD / 5)
+    lamps = fewshot.view(rehearsal.read(first), {"query": range(5)})
+    assert set(lamps.labels.tolist()) == {10}
+    assert measure(runs.load(found["run"]), lamps, ["query"]) == {"query": 1.0}
 
 
 def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
@@ -199,6 +277,7 @@ def test_settings_are_chosen_by_the_support(digits, tmp_path: Path, capsys):
     assert cli.main([*words, "--judge", "support"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["samples"], found["sizes"]["query"]) == (80, 20)
+    assert (found["keep"], found["rehearsed"]) == (KEEP, 1)  # by default
     assert cli.main(words) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["samples"], found["sizes"]["query"]) == (100, 20)

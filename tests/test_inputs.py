@@ -2,6 +2,8 @@
 
 import os
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -57,6 +59,23 @@ ARRAYS = [
     np.array(["a", "bc"]),
     np.array([True, False]),
 ]
+
+
+def test_threads_parse_one_header_at_a_time(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", np.arange(3))
+    inside, most = [], []
+
+    def slow(file):
+        inside.append(file)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.remove(file)
+        return npy.npy_format.read_array_header_1_0(file)
+
+    monkeypatch.setitem(npy.HEADERS, (1, 0), slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(npy.read, [tmp_path / "a.npy"] * 8))
+    assert most == [1] * 8
 
 
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{array.shape}")

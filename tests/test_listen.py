@@ -254,6 +254,8 @@ def test_the_command_s_defaults_are_the_library_s():
     add_arguments(parser)
     options = vars(parser.parse_args(["RUN", "--mic"]))
     settings = vars(listen.Settings())
+    assert options["confidence"] is None  # the calibration's, and else the library's
+    options["confidence"] = settings["confidence"]
     assert {name: options[name] for name in settings} == settings
 
 
@@ -286,3 +288,23 @@ def test_every_recording_is_counted_once():
     assert judge(reports, said) == {
         "right": 1, "wrong": 1, "missed": 1, "undecided": 1, "extra": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, "float"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+def test_files_of_any_rate_width_and_channels_are_heard(rate, channels, width, tmp_path: Path):
+    time = torch.arange(rate // 2) / rate
+    tone = 0.5 * torch.sin(2 * math.pi * 440 * time)
+    samples = tone if channels == 1 else torch.stack([tone, tone], 1)
+    path = tmp_path / "a.wav"
+    if width == "float":
+        soundfile = pytest.importorskip("soundfile")
+        soundfile.write(path, samples.numpy(), rate, subtype="FLOAT")
+    else:
+        sounds.write(path, samples, rate, width)
+    heard = torch.cat(list(listen.sound(path, RATE, 700)))
+    assert len(heard) == math.ceil(len(tone) * RATE / rate)
+    expected = 0.5 * torch.sin(2 * math.pi * 440 * torch.arange(len(heard)) / RATE)
+    middle = slice(200, -200)
+    assert float((heard - expected)[middle].abs().max()) < (0.012 if width == 1 else 0.004)

@@ -39,7 +39,8 @@ def change(features: Features, power: torch.Tensor, decibels: float) -> torch.Te
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 50, 257])
 def test_the_smoother_is_its_recursion(steps):
-    energy = torch.rand(steps, 3, 4, dtype=torch.float64).square()
+    draws = torch.Generator().manual_seed(steps)
+    energy = torch.rand(steps, 3, 4, dtype=torch.float64, generator=draws).square()
     wanted = [energy[0]]
     for now in energy[1:]:
         wanted.append(0.96 * wanted[-1] + 0.04 * now)
@@ -47,7 +48,8 @@ def test_the_smoother_is_its_recursion(steps):
     found = Pcen().smoother(energy)
     assert torch.equal(energy, given)
     torch.testing.assert_close(found, torch.stack(wanted), atol=0, rtol=1e-13)
-    torch.testing.assert_close(Pcen().smoother(energy.float()).double(), found, atol=0, rtol=1e-6)
+    # Two roundings a frame of up to 2⁻²⁴, which the smoother forgets in 1 / s = 25 frames: 3e-6.
+    torch.testing.assert_close(Pcen().smoother(energy.float()).double(), found, atol=0, rtol=3e-6)
 
 
 def test_values_are_the_equation_s():
@@ -64,7 +66,9 @@ def test_it_is_librosa_s():
     power, pcen = noisy()[:, 2].double(), Pcen()
     energy = (pcen.scale * power).T.numpy()
     start = 0.96 * energy[:, :1]  # which SciPy's filter takes for M before the first frame
-    theirs = librosa.pcen(energy, b=0.04, gain=0.98, bias=2, power=0.5, eps=1e-6, zi=start, axis=-1)
+    theirs = librosa.pcen(
+        energy, b=0.04, gain=0.98, bias=2, power=0.05, eps=1e-6, zi=start, axis=-1
+    )
     ours, _ = pcen(power)
     torch.testing.assert_close(ours, torch.from_numpy(theirs).T, atol=1e-9, rtol=1e-9)
 
@@ -86,7 +90,7 @@ def test_sound_after_digital_silence_is_bounded(loudness):
     power = torch.zeros(50, 2, 40)
     assert (Pcen()(power)[0] == 0).all()
     power[10:] = loudness
-    found, _ = Pcen(alpha=1.0)(power)
+    found, _ = Pcen(alpha=1.0, root=0.5)(power)
     assert (found[:10] == 0).all()
     assert 3.7 < found.max() <= 27**0.5 - 2**0.5 + 1e-5
     assert torch.equal(found.argmax(0), torch.full((2, 40), 10))
@@ -130,7 +134,7 @@ def test_constants_go_along_with_a_network_and_older_ones_have_none():
     features = trained(noisy(), alpha=0.7, scale=10.0)
     spec = json.loads(json.dumps(features.spec))
     assert spec["pcen"] == {
-        "smoothing": 0.04, "alpha": 0.7, "delta": 2.0, "root": 0.5, "eps": 1e-6, "scale": 10.0
+        "smoothing": 0.04, "alpha": 0.7, "delta": 2.0, "root": 0.05, "eps": 1e-6, "scale": 10.0
     }  # fmt: skip
     assert Features.from_spec(spec) == features
     older = Features(SPEECH, "causal").spec

@@ -99,3 +99,27 @@ def test_the_command(tmp_path: Path, monkeypatch, capsys):
     for option in ("--rate", "--seconds"):
         assert cli.main([*words, option, "0"]) == 2
         assert "--seconds, --rate: need" in capsys.readouterr().err
+
+
+def test_the_meter_shows_level_peak_and_what_is_wrong():
+    good = sounds.tone(300, 1.0, RATE)
+    assert record.meter(torch.zeros(800)).startswith("[" + " " * 20 + "] peak")
+    assert "too quiet" in record.meter(good * 1e-3)
+    assert "clipping" in record.meter((good * 3).clamp(-1, 1))
+    said = record.meter(good)
+    assert "#" * 10 in said
+    assert f"{20 * float(good.abs().max().log10()):.1f} dB" in said
+    assert "quiet" not in said
+    assert "clipping" not in said
+
+
+def test_the_microphone_shows_blocks_and_gives_the_same(monkeypatch):
+    from synaptrace.keyword import microphone
+
+    tone = sounds.tone(300, 1.0, RATE)
+    monkeypatch.setattr(microphone, "blocks", lambda rate, size: iter(tone.split(size)))
+    shown = []
+    found = microphone.record(RATE, 0.55, shown.append)
+    assert torch.equal(found, tone[: round(0.55 * RATE)])
+    assert len(shown) == 6
+    assert torch.equal(microphone.record(RATE, 0.55), found)

@@ -10,6 +10,7 @@ import torch
 from matplotlib.image import imread
 
 import recordings
+import sounds
 from synaptrace import data
 from synaptrace.cli import data as cli
 from synaptrace.data import inspect as verbs
@@ -71,6 +72,18 @@ def test_fetch_prepare_and_inspect(tmp_path, capsys):
     picture = imread(tmp_path / "seen.png")
     assert picture.ndim == 3
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 3
+
+
+def test_inspect_names_a_few_of_many_speakers(tmp_path, capsys, monkeypatch):
+    path = sounds.speech_commands(tmp_path / "s", words=("yes", "no"), noise=0.3)
+    monkeypatch.setattr(verbs, "SPEAKERS", 3)
+    run("inspect", "speechcommands", "--out", tmp_path / "seen.png", path=path)
+    table = {line[0]: line[1:] for line in lines(capsys)}
+    assert table["speakers"] == ["5", " ".join(sorted(sounds.SPEAKERS)[:3]) + " …"]
+    monkeypatch.setattr(verbs, "SPEAKERS", 5)
+    run("inspect", "speechcommands", "--out", tmp_path / "seen.png", path=path)
+    table = {line[0]: line[1:] for line in lines(capsys)}
+    assert table["speakers"] == ["5", " ".join(sorted(sounds.SPEAKERS))]
 
 
 def test_inspect_draws_rasters_too(tmp_path, capsys):

@@ -109,7 +109,7 @@ LATER = {
     "train": ("lr_readout",),
     "tp": ("eligibility", "temperature", "margin"),
     **dict.fromkeys(("folder", "fsdd"), AUGMENT),
-    "speechcommands": (*AUGMENT, "words", "unknown", "silence"),
+    "speechcommands": (*AUGMENT, "holdout_users", "words", "unknown", "silence"),
 }
 """Options that version 0.1.0 had not, by section, rule or data set. At their defaults they are left
 out of what a run keeps, so that its settings have the same hash as before."""

@@ -21,8 +21,8 @@ from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.keyword import listen, reopen
+from synaptrace.keyword.decide import Report, Settings
 from synaptrace.keyword.fewshot import name
-from synaptrace.keyword.listen import Report, Settings
 from synaptrace.memory import storage_bytes
 from synaptrace.seeds import generator
 from synaptrace.training import job

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synaptrace.data.dataset import Meta
     from synaptrace.training.evaluate import Score
+    from synaptrace.training.job import Trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,13 @@ Prints accuracy, recall of each class, the confusion matrix and spikes per infer
 the matrix as a picture into the run directory. Of a fine-tuned run, the test is its query, and
 "general" what it was tested on before. Data that have moved: --data.path DIR.
 
+--streams, of a run on sound: false rejections over false alarms an hour, as it listens. The
+split's recordings come one after another; strangers are each word in turn as if it had never been
+learned, and noise, or --others DIR, recordings of what is none of the words, in folders. Writes
+alarms.png and alarms.csv. A run of an earlier version is calibrated first.
+
 examples:
+  synaptrace evaluate runs/20260131-120000-fsdd --streams --others speech_commands
   synaptrace evaluate runs/20260131-120000-digits
   synaptrace evaluate runs/20260131-120000-digits --split validation --json
   synaptrace evaluate runs/20260131-120000-digits --neurobench
@@ -31,11 +38,14 @@ examples:
     )
     parser.add_argument("--neurobench", action="store_true",
                         help="also footprint, sparsity and synaptic operations")  # fmt: skip
+    parser.add_argument("--streams", action="store_true",
+                        help="false rejections over false alarms instead")  # fmt: skip
+    parser.add_argument("--others", metavar="DIR", type=Path, help="of --streams: other words")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import plots
+    from synaptrace import builtin, plots
     from synaptrace.cost import neurobench
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
@@ -45,6 +55,10 @@ def run(options: argparse.Namespace) -> int:
     from synaptrace.training.evaluate import evaluate
 
     trained = job.trained(options.run_directory, options.data_path)
+    if options.streams:
+        return streams(options, trained)
+    if options.others is not None:
+        raise UserError("--others: goes with --streams")
     data = reopen.load_data(trained)
     meta = data.meta
     score = evaluate(trained.net, data.batches(options.split))
@@ -61,12 +75,37 @@ def run(options: argparse.Namespace) -> int:
         show(score, meta, options.split)
         if costs is not None:
             print(f"\nNeuroBench\n{neurobench.terminal(costs)}")
-    picture = trained.run / f"confusion-{options.split}.png"
+    picture = builtin.beside(trained.run) / f"confusion-{options.split}.png"
     title = f"{meta.name}, {options.split}: {100 * (score.accuracy or 0):.2f} %"
     matrix = score.confusion.tolist()
     drawn = attempt(lambda: plots.confusion(matrix, meta.classes, picture, title))
     if drawn and not options.json:
         print(f"\npicture: {printed(picture)}")
+    return 0
+
+
+def streams(options: argparse.Namespace, trained: Trained) -> int:
+    """False rejections over false alarms on streams of a split's recordings."""
+    from synaptrace import builtin
+    from synaptrace.drawing import attempt
+    from synaptrace.files import write_atomic
+    from synaptrace.keyword import alarms_table as table
+    from synaptrace.keyword import calibrated
+    from synaptrace.keyword.calibrate import CONFIDENCE
+    from synaptrace.names import printed
+
+    calibration = calibrated.read(trained.run, trained.net) or calibrated.make(trained)
+    found = calibrated.evaluate(trained, calibration, options.split, options.others)
+    if options.json:
+        print(json.dumps({"split": options.split, **found.as_dict()}))
+    else:
+        print("\n".join(table.lines(found, CONFIDENCE)))
+    run = builtin.beside(trained.run)
+    write_atomic(run / table.TABLE, table.as_csv(found))
+    curves = {options.split: found, calibration.basis: calibration.curve}
+    drawn = attempt(lambda: table.draw(curves, run / table.PICTURE))
+    if drawn and not options.json:
+        print(f"\npicture: {printed(drawn)}")
     return 0
 
 

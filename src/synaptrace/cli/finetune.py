@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synaptrace import builtin
 from synaptrace.names import printed
 
 if TYPE_CHECKING:
@@ -23,18 +25,28 @@ first for each speaker and seed. Of the speaker's utterances four fifths of each
 support, from which the shots are drawn, the rest are the query. Interrupted, the same command goes
 on where it stopped; --table prints what is finished and trains nothing.
 
---keep, against forgetting: rehearse=N, utterances of each word kept from before; learn=NAME/NAME,
-the weights that learn (readout, layers.0, …); anchor=X, the share by which weights go back after
-each batch; + between joins them.
+Where the data can hold all their users out of one training (--data.holdout_users N, utterances of
+every word that a user has at least; 4 with several speakers of Speech Commands), one network a seed
+is trained without any of them, and fine-tuned to each.
+
+--keep, against forgetting: rehearse=N, utterances of each word from before, heard again so often
+that all words are equally frequent; learn=NAME/NAME, the weights that learn (readout, layers.0, …);
+anchor=X, the share by which weights go back after each batch; + between joins them; none: nothing.
+Where RUN's data can't be found, the few utterances that training kept with it are rehearsed. A new
+word alone, nothing else of the user being heard, has rehearse=20+anchor=0.0015 by default.
 
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
-  synaptrace finetune runs/20260131-120000-fsdd --words mywords --keep rehearse=5
+  synaptrace finetune keywords --words mywords
+  synaptrace finetune runs/20260131-120000-fsdd --words mywords
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
   synaptrace finetune --preset fsdd --data.path DIR --speaker all --seeds 3 --alone \\
       --keep none,rehearse=5,learn=readout,anchor=0.01 --out runs/keywords
-  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9 --keep rehearse=5
+  synaptrace finetune --preset fsdd --data.path DIR --speaker all --word 9
+  synaptrace finetune --preset speechcommands --data.path DIR --speaker all --seeds 3 \\
+      --shots 1,2,3,all --contrast class --alone --out runs/speechcommands-users
 """
+    parser.epilog += f"\n{builtin.about()}\n"
     parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
     parser.add_argument("--speaker", metavar="NAME", help="the new user, A,B,…, or all")
@@ -44,10 +56,10 @@ examples:
                         help="utterances of each word, or all (5; all of --words)")  # fmt: skip
     parser.add_argument("--batch", metavar="N,…", default="1", help="utterances a batch (1)")
     parser.add_argument("--contrast", metavar="A,…", help="class, batch; by default RUN's")
-    parser.add_argument("--keep", metavar="A,…", default="none", help="against forgetting (none)")
+    parser.add_argument("--keep", metavar="A,…", help=f"against forgetting ({KEEP})")
     parser.add_argument("--lr", metavar="X", type=float, default=LR, help=f"learning rate ({LR:g})")
-    parser.add_argument("--epochs", metavar="N", type=int, default=EPOCHS,
-                        help=f"times that each utterance is heard ({EPOCHS})")  # fmt: skip
+    parser.add_argument("--epochs", metavar="N", type=int, help="times that each utterance is "
+                        f"heard ({EPOCHS}; of a new word alone {HEARD} / shots)")  # fmt: skip
     parser.add_argument("--alone", action="store_true", help="also without training before")
     parser.add_argument("--word", metavar="WORD", help="a new word: no network heard it before")
     parser.add_argument("--judge", choices=["query", "support"], default="query",
@@ -61,24 +73,31 @@ examples:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-LR, EPOCHS = 1e-3, 20
+LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
+HEARD, LEAST, KEEP_WORD = 200, 12, "rehearse=20+anchor=0.0015"
+"""Of a new word alone, against which nothing of the user's stands: how often it is heard in all,
+as an anchor pulls once an update, and each utterance at least, however many there are."""
+
+
+SINGLE = ("shots", "batch", "contrast", "keep")
+"""Of which one's own words take one."""
+LOST = (
+    "--keep none: the words learned before may be lost: where a new word alone was learned so, "
+    "the old ones fell from 99 % right to 0 % (docs/keywords.md)"
+)
+"""What nothing against forgetting costs."""
 
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace.config import resolve
     from synaptrace.errors import UserError
+    from synaptrace.keyword import calibrated, study
     from synaptrace.keyword import plan as plans
-    from synaptrace.keyword import study
 
-    cells = plans.cells(
-        numbers("--shots", options.shots or ("all" if options.words else "5"), True),
-        [n for n in numbers("--batch", options.batch, False) if n is not None],
-        options.contrast.split(",") if options.contrast else [None],
-        options.keep.split(","), lr=options.lr, epochs=options.epochs, alone=options.alone,
-    )  # fmt: skip
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
-        return own_words(options, cells, moved)
+        return own_words(options, moved)
+    cells = chosen(options, None if options.word is None else HEARD)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -108,10 +127,42 @@ def run(options: argparse.Namespace) -> int:
         rows = list(study.rows(plan))
         if any(some for _, some in rows) or options.table:
             tell(plan.out, rows, options.json)
-    if options.runs and not options.json:
+    if options.runs:
         for found in (found for _, some in rows for found in some):
-            print(f"run             {printed(found['run'])}")
+            calibrated.after(Path(found["run"]), moved)
+            if not options.json:
+                print(f"run             {printed(found['run'])}")
     return 0
+
+
+def chosen(options: argparse.Namespace, alone: int | None) -> list[Cell]:
+    """The cells that are asked for.
+
+    Args:
+        alone: utterances that there are of a new word, where nothing else is learned.
+
+    Raises:
+        UserError: as `plan.cells` does.
+    """
+    from synaptrace.keyword import plan as plans
+
+    keep = options.keep or (KEEP_WORD if alone else KEEP)
+    epochs = EPOCHS if options.epochs is None else options.epochs
+    cells = list(plans.cells(
+        numbers("--shots", options.shots or ("all" if options.words else "5"), True),
+        [n for n in numbers("--batch", options.batch, False) if n is not None],
+        options.contrast.split(",") if options.contrast else [None],
+        keep.split(","), lr=options.lr, epochs=epochs, alone=options.alone,
+    ))  # fmt: skip
+    if any(cell.keep == "none" and not cell.alone for cell in cells) and not options.table:
+        print(f"synaptrace: warning: {LOST}", file=sys.stderr)
+    if alone and options.epochs is None:
+        heard = [min(cell.shots or alone, alone) for cell in cells]
+        cells = [
+            replace(cell, epochs=max(LEAST, round(HEARD / each)))
+            for cell, each in zip(cells, heard, strict=True)
+        ]
+    return cells
 
 
 def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: bool) -> None:
@@ -129,14 +180,15 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
           else table.terminal(rows))  # fmt: skip
 
 
-def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | None) -> int:
+def own_words(options: argparse.Namespace, moved: str | None) -> int:
     """Fine-tune one run to a folder of recordings."""
     from synaptrace.errors import UserError
-    from synaptrace.keyword import own_words
+    from synaptrace.keyword import calibrated, own_words
     from synaptrace.keyword.plan import check_batches
     from synaptrace.training import job
 
-    if len(options.runs) != 1 or len(cells) != 1:
+    several = any("," in (options.__dict__[name] or "") for name in SINGLE)
+    if len(options.runs) != 1 or several:
         raise UserError("--words: needs one RUN, and one of --shots, --batch, --contrast, --keep")
     for name in ("speaker", "word", "preset", "config"):
         if getattr(options, name) is not None:
@@ -147,12 +199,20 @@ def own_words(options: argparse.Namespace, cells: Sequence[Cell], moved: str | N
                         ("judge", options.judge != "query"), ("alone", options.alone)):  # fmt: skip
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
-    check_batches(job.trained(options.runs[0]).config, cells)
-    where, found = own_words.tune(
-        options.runs[0], options.words, cells[0], out=options.out, data_path=moved
-    )
+    trained = job.trained(options.runs[0])
+    (cell,) = cells = chosen(options, own_words.new_alone(trained, options.words))
+    check_batches(trained.config, cells)
+    out = options.out or out_of(options.runs[0])
+    where, found = own_words.tune(options.runs[0], options.words, cell, out=out, data_path=moved)
+    calibrated.after(where, moved)
     print_tuned(where, found, options.json)
     return 0
+
+
+def out_of(run: Path) -> Path | None:
+    """Where what a built-in network is tuned to goes; None: below ``run``."""
+    found = builtin.find(run)
+    return builtin.beside(found) if builtin.owns(found) else None
 
 
 def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
@@ -160,6 +220,8 @@ def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": str(where), **found}))
         return
+    from synaptrace.cli.train import listening
+
     print(f"learned from    {found['samples']} recordings, {found['seconds']:.1f} s")
     if "new_words" in found:
         print(f"new words       {', '.join(map(printed, found['new_words'])) or 'none'}")
@@ -168,6 +230,8 @@ def print_tuned(where: Path, found: dict[str, Any], as_json: bool) -> None:
             before, after = (100 * found[when][part] for when in ("before", "after"))
             print(f"{name:<16}{before:.2f} % before, {after:.2f} % after, "
                   f"of {found['sizes'][part]}")  # fmt: skip
+    if (line := listening(where)) is not None:
+        print(f"listening       {line}")
     print(f"run             {printed(where)}")
 
 

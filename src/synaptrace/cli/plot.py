@@ -29,7 +29,7 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import plots
+    from synaptrace import builtin, plots
     from synaptrace.errors import UserError
     from synaptrace.keyword import reopen
     from synaptrace.names import printed
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         print(printed(plots.learning_curve(first, options.out)))
         return 0
     trained = job.trained(first, options.data_path)
-    out = options.out or trained.run / f"{options.what}.png"
+    out = options.out or builtin.beside(trained.run) / f"{options.what}.png"
     picture: Path | None
     if options.what == "filters":
         picture = plots.filters(trained.net, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 Asks for each word in turn and writes DIR/<word>/<number>.wav: a data set of the kind folder.
-Left with q or Ctrl-C, the same command goes on. Needs pip install 'synaptrace[audio]'.
+A terminal shows the level as you speak. Left with q or Ctrl-C, the same command goes on. Needs
+pip install 'synaptrace[audio]'.
 
 examples:
   synaptrace record mywords --words lamp,door,stop --count 8
@@ -62,8 +64,15 @@ def run(options: argparse.Namespace) -> int:
         except EOFError:
             return "q"
 
+    def show(block: Tensor) -> None:
+        print(f"\r  {record.meter(block)}", end="", file=sys.stderr, flush=True)
+
     def take() -> Tensor:
-        return microphone.record(rate, seconds)
+        if not sys.stderr.isatty():
+            return microphone.record(rate, seconds)
+        samples = microphone.record(rate, seconds, show)
+        print(f"\r  {record.meter(samples)}", file=sys.stderr)
+        return samples
 
     written = record.record(options.folder, words, options.count, rate, take, ask)
     print(f"{len(written)} recordings in {printed(options.folder)}")

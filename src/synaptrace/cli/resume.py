@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from synaptrace.cli.finetune import print_tuned
-from synaptrace.cli.train import print_summary
+from synaptrace.cli.train import finish, print_summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +23,15 @@ example:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import plots
-    from synaptrace.keyword import reopen, tuned
+    from synaptrace.keyword import calibrated, reopen, tuned
     from synaptrace.training import job
 
     run = options.run_directory
     if tuned.read(run) is not None:
-        print_tuned(run, reopen.resume(run, options.data_path), options.json)
+        summary = reopen.resume(run, options.data_path)
+        calibrated.after(run, options.data_path)
+        print_tuned(run, summary, options.json)
         return 0
-    summary = job.resume(
-        run, progress=not options.quiet, data_path=options.data_path, draw=plots.after_training
-    )
+    summary = job.resume(run, progress=not options.quiet, data_path=options.data_path, draw=finish)
     print_summary(run, summary, options.json)
     return 0

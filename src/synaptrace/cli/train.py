@@ -7,11 +7,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synaptrace.config import resolve
 from synaptrace.names import printed
 from synaptrace.sections import SAID, defaults
+
+if TYPE_CHECKING:
+    from synaptrace.data.dataset import Dataset
+    from synaptrace.network import Network
 
 FEW = 100
 """Samples below which a figure is said to stand on few."""
@@ -73,7 +77,6 @@ def run(options: argparse.Namespace) -> int:
         preset=options.preset, file=options.config, overrides=given, seeds=options.seeds
     )
 
-    from synaptrace import plots
     from synaptrace.training import job
 
     def tell(where: Path) -> None:
@@ -82,10 +85,20 @@ def run(options: argparse.Namespace) -> int:
             print(f"run: {name} (cut off? synaptrace resume {name})", file=sys.stderr)
 
     where, summary = job.start(
-        config, root=options.out, progress=not options.quiet, tell=tell, draw=plots.after_training
+        config, root=options.out, progress=not options.quiet, tell=tell, draw=finish
     )
     print_summary(where, summary, options.json)
     return 0
+
+
+def finish(run: Path, net: Network, dataset: Dataset) -> None:
+    """What every training leaves beside its weights: pictures, and a listener's calibration."""
+    from synaptrace import plots
+    from synaptrace.keyword import calibrated
+
+    plots.after_training(run, net, dataset)
+    if dataset.meta.features is not None:
+        calibrated.after(run)
 
 
 def print_summary(where: Path, summary: dict[str, Any], as_json: bool) -> None:
@@ -94,7 +107,16 @@ def print_summary(where: Path, summary: dict[str, Any], as_json: bool) -> None:
         print(json.dumps({"run": str(where), **summary}, indent=2))
         return
     print("\n".join(described(summary)))
+    if (line := listening(where)) is not None:
+        print(f"listening          {line}")
     print(f"run                {printed(where)}")
+
+
+def listening(run: Path) -> str | None:
+    """What the calibration of a run that listens says; None where it has none."""
+    from synaptrace.keyword import calibrated
+
+    return calibrated.told(run)
 
 
 def described(summary: dict[str, Any]) -> list[str]:
@@ -132,6 +154,9 @@ def described(summary: dict[str, Any]) -> list[str]:
         lines.append(f"paper protocol     {100 * best:.2f} %: the best of all epochs on the test "
                      "set, which so picked it")  # fmt: skip
     lines += few(summary)
+    if "rehearsal_bytes" in summary:
+        lines.append(f"kept to rehearse   {summary['rehearsal_bytes'] / 1024:.0f} KiB of training "
+                     "utterances, for finetune")  # fmt: skip
     peak = summary["peak_memory_bytes"] / 2**20
     lines.append(f"time, memory       {summary['seconds']:.1f} s, {peak:.0f} MiB at most")
     return lines

@@ -13,8 +13,9 @@ slice, and reading it opens nothing:
     cache[5]["t"], cache.labels[5], cache.notes["file"][5]
 
 A cache is written into a temporary folder and renamed when it is whole: what was cut short is
-never used, and of two processes that prepare the same cache the first to end wins. Its folder is
-named for a hash of name, version and settings, so other settings, or other files, make another.
+never used as it is but gone on with (`claim`, `draft`), and of two processes that prepare the same
+cache the first to end wins. Its folder is named for a hash of name, version and settings, so other
+settings, or other files, make another.
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from synaptrace.data import columns, npy
+from synaptrace.data.claim import claimed
 from synaptrace.data.columns import Array, Item
 from synaptrace.data.columns import Sample as Sample
 from synaptrace.data.inputs import reason
@@ -42,8 +41,8 @@ from synaptrace.files import expand_user
 FORMAT = 1
 """Of the folder; raised whenever an older one can't be read any more."""
 
-STALE = 86400.0
-"""Seconds after which what a killed process left is removed."""
+MOST = 16
+"""Threads that read at once; beyond so many, Python itself lets no more of them run."""
 
 
 class Cache:
@@ -161,8 +160,11 @@ def prepare(
     read: Callable[[Item], Iterable[Sample]],
     *,
     skip_bad: bool = False,
+    finish: Callable[[Sequence[Sample]], list[Sample]] | None = None,
+    chunk: int = 1,
+    workers: int | None = None,
 ) -> Cache:
-    """The cache, made first where it isn't there yet.
+    """The cache, made first where it isn't there yet, or where it was left half-made.
 
     Args:
         name: of the data set.
@@ -170,8 +172,12 @@ def prepare(
         settings: everything else the samples depend on, as JSON: options, and the files
             themselves (`fingerprint`).
         items: what ``read`` takes, one after another: files, say.
-        read: an item's samples. Raises UserError where the item is bad, which ends it all, unless
+        read: an item's samples, called in threads. Raises UserError where the item is bad, which
+            ends it all, unless
         skip_bad: leave out bad items, and note in the cache which they were.
+        finish: makes what the cache keeps of the samples of a ``chunk``, one of each.
+        chunk: items that a thread takes at once.
+        workers: threads; None: one a core. The cache is the same for any number.
 
     Raises:
         UserError: a bad item, no sample at all, no room, a damaged cache.
@@ -179,24 +185,23 @@ def prepare(
     cache = open_cache(name, version, settings)
     if cache is None:
         folder = location(name, version, settings)
+        key = {"format": FORMAT, "name": name, "version": version, "settings": dict(settings)}
+        workers = min(_cores(), MOST) if workers is None else workers
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            with claimed(folder) as temporary:
+                try:
+                    columns.fill(temporary, key, items, read, skip_bad, finish, chunk, workers)
+                    temporary.chmod(0o755)
+                    _move(temporary, folder)
+                except OSError as error:
+                    why = error.strerror or error
+                    raise UserError(f"{folder}: can't be written ({why})") from error
         except OSError as error:
             raise UserError(
                 f"{folder.parent}: can't be written ({error.strerror}); set SYNAPTRACE_DATA to a "
                 "folder that can"
             ) from error
-        try:
-            key = {"format": FORMAT, "name": name, "version": version, "settings": dict(settings)}
-            columns.fill(temporary, key, items, read, skip_bad)
-            temporary.chmod(0o755)
-            _move(temporary, folder)
-        except OSError as error:
-            raise UserError(f"{folder}: can't be written ({error.strerror or error})") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         cache = Cache(folder)
     if cache.skipped and not skip_bad:
         warnings.warn(
@@ -207,17 +212,16 @@ def prepare(
     return cache
 
 
+def _cores() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _move(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
     except OSError:
         if not folder.is_dir():  # else another process was faster, and its cache is as good
             raise
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes left that were killed while they prepared this cache."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        newest = max((p.stat().st_mtime for p in (left, *left.iterdir())), default=0.0)
-        if time.time() - newest > STALE:
-            shutil.rmtree(left, ignore_errors=True)

@@ -22,6 +22,9 @@ from synaptrace.names import printed
 
 Say = Callable[[str], object]
 
+SPEAKERS = 8
+"""That `inspect` names; of all it says how many there are."""
+
 
 def list_all(say: Say = print) -> None:
     """A line for each data set: name, title, licence, whether its files are there, its splits."""
@@ -98,7 +101,9 @@ def inspect(
     say(f"test split\t{meta.test_split or 'none'}\t{source.splits}")
     say(f"split index\t{meta.split_hash or 'none'}")
     if meta.speakers:
-        say(f"speakers\t{len(meta.speakers)}\t{' '.join(map(printed, meta.speakers))}")
+        more = " …" if len(meta.speakers) > SPEAKERS else ""
+        some = " ".join(map(printed, meta.speakers[:SPEAKERS])) + more
+        say(f"speakers\t{len(meta.speakers)}\t{some}")
     found = {split: _measure(loaded, split) for split in SPLITS if split in meta.sizes}
     say("split\tsamples\tsteps\tinput a sample\tinput a step and element\tnonzero")
     for split, measured in found.items():

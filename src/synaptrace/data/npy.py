@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ HEADERS = {
 """Of each version of the format; 3.0 differs in names of fields that aren't Latin-1."""
 
 
+ONE = Lock()
+"""Held while a header is parsed: Python 3.11 counts the depth of its syntax trees for all threads
+together, and takes those of two at once for damaged (CPython, gh-106905)."""
+
+
 def read(path: Path) -> NDArray[Any]:
     """The array in a .npy file, read-only, of numbers, truth values or text, or fields of them.
 
@@ -37,7 +43,8 @@ def read(path: Path) -> NDArray[Any]:
         version = npy_format.read_magic(file)
         if version not in HEADERS:
             raise ValueError(f"version {version[0]}.{version[1]} of the format")
-        shape, fortran, dtype = HEADERS[version](file)
+        with ONE:
+            shape, fortran, dtype = HEADERS[version](file)
         count = math.prod(shape)
         plain = not dtype.hasobject and dtype.itemsize > 0 and min(shape, default=0) >= 0
     except Exception as error:

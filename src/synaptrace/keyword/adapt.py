@@ -2,10 +2,12 @@
 
 Adam goes through the utterances in batches, one optimizer step a batch (or as ``update`` says),
 its rate going from ``lr`` towards zero by a cosine over the epochs. Against forgetting, each off
-unless asked:
+unless asked (as `synaptrace finetune` asks by itself):
 
-    rehearse   every batch comes with as many samples of what was learned before, drawn from a
-               buffer of so many utterances of each word
+    rehearse   every batch comes with samples of what was learned before, drawn from a buffer of
+               so many utterances of each word: for each utterance as many as make every word
+               equally frequent, one where all words are learned, one of each of nine old words
+               where one new word is, which would else be half of all that is heard (`share`)
     learn      only weights whose name begins so: "readout", "layers.1", "layers.0.recurrent"
     anchor     after every batch, weights go back this share of the way to where they began
 
@@ -27,6 +29,7 @@ from torch import Tensor
 
 from synaptrace.data.dataset import ArrayDataset, Batch, group
 from synaptrace.errors import UserError
+from synaptrace.keyword.rehearse import mixed, share
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -111,7 +114,8 @@ def adapt(
         checkpoint_seconds: between checkpoints.
 
     Returns:
-        "batches", "seconds", and what `costs` returns.
+        "batches", "seconds", "rehearsed", the old samples that come with each utterance, and what
+        `costs` returns.
 
     Raises:
         UserError: arguments out of range, no weight of a name to learn, no buffer to rehearse.
@@ -124,12 +128,15 @@ def adapt(
     if keep.rehearse and not buffer:
         raise UserError("--keep: there is nothing to rehearse")
     every = schedule.every(update)
+    each = share(data.labels, rows, buffer) if keep.rehearse else 0
     frozen = restrict(net, rule, keep.learn)
     try:
         options = {
             "epochs": epochs, "lr": lr, "update": update, "batch_size": batch_size, "seed": seed,
             "keep": [keep.rehearse, list(keep.learn), keep.anchor],
         }  # fmt: skip
+        if each > 1:  # which earlier versions never did, so that none of theirs goes on so
+            options["rehearsed"] = each
         about = describe(net, rule, data.meta, options, config)
         state = State(net, rule, lr, None, about, run)
         before = [weight.detach().clone() for weight in state.weights]
@@ -137,7 +144,7 @@ def adapt(
         began, saved, earlier = monotonic(), monotonic(), state.at.seconds
         own = torch.tensor(rows)
         old = torch.tensor(buffer if keep.rehearse else [], dtype=torch.int64)
-        first = mixed(data, own[:batch_size], old, generator(seed, "costs"))
+        first = mixed(data, own[:batch_size], old, generator(seed, "costs"), each)
         heard = (len(own) if epochs > 1 else 0) + len(old)
         stored = heard * data.frames[:1].numel() * data.frames.element_size()
         spent = costs(rule, first, keep, state.weights, stored)
@@ -151,7 +158,7 @@ def adapt(
                 if index < at.batch:
                     continue  # resumed: it is done
                 draws = generator(seed, "batch", at.epoch, index)
-                batch = mixed(data, own[places], old, draws)
+                batch = mixed(data, own[places], old, draws, each)
                 *means, norm = learn(state, batch, every, generator(seed, "rule", at.epoch, index))
                 if not all(map(math.isfinite, [*means, norm])):
                     raise Diverged(f"--lr: the loss or a weight is not finite at {lr:g}; lower it")
@@ -174,7 +181,8 @@ def adapt(
             weight.requires_grad_(True)
         for weight in [*net.parameters(), *rule.parameters()]:
             weight.grad = None
-    return {"batches": state.at.updates, "seconds": state.at.seconds, **spent}
+    at = state.at
+    return {"batches": at.updates, "seconds": at.seconds, "rehearsed": each, **spent}
 
 
 def check(epochs: int, lr: float, batch_size: int = 1) -> None:
@@ -205,13 +213,6 @@ def restrict(net: Network, rule: Rule, learn: Sequence[str]) -> list[Tensor]:
     for weight in frozen:
         weight.requires_grad_(False)
     return frozen
-
-
-def mixed(data: ArrayDataset, rows: Tensor, old: Tensor, draws: torch.Generator) -> Batch:
-    """The samples ``rows`` (B,) and, where there are ``old`` ones, B of them, augmented."""
-    if len(old):
-        rows = torch.cat([rows, old[torch.randint(len(old), (len(rows),), generator=draws)]])
-    return data.gather(rows, draws)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from torch import Tensor
 from synaptrace.data import splits
 from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.sets.users import SPLIT
 from synaptrace.errors import UserError
 from synaptrace.seeds import derive
 
@@ -40,6 +41,8 @@ class User:
     """What the other speakers are tested on."""
     known: list[int]
     """What the network was trained on."""
+    validation: list[int]
+    """Of other speakers, what picked its epoch."""
 
 
 def user(data: ArrayDataset, speaker: str) -> User:
@@ -53,13 +56,15 @@ def user(data: ArrayDataset, speaker: str) -> User:
         some = ", ".join(meta.speakers[:8]) or "none that are known"
         raise UserError(f"--speaker: {meta.name} has no speaker {speaker!r}; it has {some}")
     own = (data.speaker == meta.speakers.index(speaker)).nonzero().flatten()
-    if "general" not in data.index or torch.isin(own, data.index["train"]).any():
+    others = data.index.get("test" if SPLIT in data.index else "general")
+    if others is None or torch.isin(own, torch.cat([data.index["train"], others])).any():
         raise UserError(
             f"--speaker: {speaker}'s samples are trained on; train with "
             f"--data.holdout_speaker {speaker}"
         )
     support, query = cut(data, own.tolist())
-    return User(support, query, data.index["general"].tolist(), data.index["train"].tolist())
+    known, picked = (data.index.get(split, own[:0]).tolist() for split in ("train", "validation"))
+    return User(support, query, others.tolist(), known, picked)
 
 
 def cut(data: ArrayDataset, rows: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -44,7 +44,19 @@ def blocks(rate: int, size: int) -> Iterator[Tensor]:
         raise UserError(f"microphone: can't record at {rate} Hz ({error})") from error
 
 
-def record(rate: int, seconds: float) -> Tensor:
-    """The next ``seconds`` of sound, (N,). Raises UserError as `blocks` does."""
+def record(rate: int, seconds: float, show: Callable[[Tensor], None] | None = None) -> Tensor:
+    """The next ``seconds`` of sound, (N,). Raises UserError as `blocks` does.
+
+    Args:
+        show: is called with each tenth of a second as it comes in.
+    """
     size = round(rate * seconds)
-    return next(blocks(rate, size))
+    if show is None:
+        return next(blocks(rate, size))
+    heard: list[Tensor] = []
+    for block in blocks(rate, max(rate // 10, 1)):
+        show(block)
+        heard.append(block)
+        if sum(map(len, heard)) >= size:
+            break
+    return torch.cat(heard)[:size]

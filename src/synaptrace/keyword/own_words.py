@@ -4,6 +4,9 @@
 
 The hashes are of the recordings and of RUN's weights, so that other recordings or weights have a
 directory of their own. It is a run like any other: `listen` takes it.
+
+What is rehearsed are the utterances that the run was trained on; where those aren't at hand, the
+few that were kept with it (`training.rehearsal`). What it was fine-tuned to before comes on top.
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ from synaptrace.keyword import fewshot, tuned
 from synaptrace.keyword.adapt import Keep, adapt
 from synaptrace.keyword.model import learner, measure
 from synaptrace.keyword.plan import digest
-from synaptrace.keyword.sight import AT_ONCE, known_data
+from synaptrace.keyword.sight import AT_ONCE, known_data, load
 from synaptrace.keyword.tuned import Cell
 from synaptrace.seeds import generator
-from synaptrace.training import job
+from synaptrace.training import job, rehearsal
 from synaptrace.training import run as runs
+from synaptrace.training.telling import warn
 
 ENOUGH = 5
 """Recordings of a word from which a fifth is kept to judge by."""
@@ -63,8 +67,9 @@ def once(
     run: Path, base: Path, words: Path, cell: Cell, seed: int, data_path: str | None = None
 ) -> dict[str, Any]:
     """Fine-tune ``base`` in the directory ``run``, or go on with it; returns the summary."""
-    trained = job.trained(base, data_path)
-    sees = sight(trained, words, cell, seed, data_path)
+    trained, begun = job.trained(base, data_path), tuned.read(run)
+    kept = missing(trained, data_path) if begun is None else begun.kept
+    sees = sight(trained, words, cell, seed, data_path, kept)
     net, rule = learner(base, cell.contrast)
     for word in sees.fresh:
         net.add_class()
@@ -74,7 +79,9 @@ def once(
         return measure(net, sees.seen, ["query"]) | measure(net, sees.old, ["general"])
 
     before = score()
-    tuned.write(run, base, cell=cell, seed=seed, words=str(words.absolute()), data_path=data_path)
+    tuned.write(
+        run, base, cell=cell, seed=seed, words=str(words.absolute()), data_path=data_path, kept=kept
+    )
     costs = adapt(
         net, rule, sees.seen, sees.rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
         update=trained.config.train["update"], keep=Keep.parse(cell.keep), seed=seed, run=run,
@@ -86,9 +93,27 @@ def once(
         "sizes": dict(zip(("query", "general"), sizes, strict=True)),
         "before": before, "after": score(), **costs,
     }  # fmt: skip
+    rehearsal.write(run, sees.seen, sees.rows, seed)
     runs.write_summary(run, found)
     (run / runs.LAST).unlink(missing_ok=True)
     return found
+
+
+def missing(trained: job.Trained, data_path: str | None) -> bool:
+    """Whether a run's data can't be read, and what was kept with it stands in; told in one line.
+
+    Raises:
+        UserError: nothing was kept, or they were said to be in ``data_path``.
+    """
+    try:
+        load(trained.config)
+    except UserError as error:
+        kept = None if data_path else rehearsal.read(tuned.chain(trained.run)[-1])
+        if kept is None:
+            raise
+        warn(f"{error}; the {len(kept.labels)} utterances kept with the run are rehearsed instead")
+        return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -113,9 +138,10 @@ class Sight:
 
 
 def sight(
-    trained: job.Trained, words: Path, cell: Cell, seed: int, data_path: str | None = None
-) -> Sight:
-    """The folder ``words`` and the data that were trained on.
+    trained: job.Trained, words: Path, cell: Cell, seed: int, data_path: str | None = None,
+    kept: bool = False,
+) -> Sight:  # fmt: skip
+    """The folder ``words`` and the data that were trained on, or what was ``kept`` of them.
 
     Raises:
         UserError: either can't be read, or a network that wasn't trained on sound.
@@ -127,17 +153,30 @@ def sight(
     support, query = parts(own)
     rows = fewshot.draw(own, support, cell.shots, seed)
 
-    # A fine-tuned run may be tuned again, and what it was tuned to isn't what is rehearsed.
-    old = known_data(trained, data_path)
+    *later, first = tuned.chain(trained.run)
+    old = rehearsal.read(first) if kept else known_data(trained, data_path)
+    if old is None:
+        raise UserError(f"{first / rehearsal.FILE}: is gone; say where the data are, --data.path")
     known, test = old.index["train"].tolist(), old.index.get("test", torch.empty(0)).tolist()
     old = fewshot.view(
         old, {"general": test}, batch_size=AT_ONCE, classes=classes, features=trained.features
     )
-    keep = Keep.parse(cell.keep)
-    buffer = fewshot.draw(old, known, keep.rehearse, seed) if keep.rehearse else []
-    both = joined(own, old, buffer)
+    both, keep = own, Keep.parse(cell.keep)
+    if keep.rehearse:
+        both = joined(both, old, fewshot.draw(old, known, keep.rehearse, seed))
+        for each in filter(None, map(rehearsal.read, later)):  # what it was tuned to before
+            each = fewshot.view(each, {}, classes=classes, features=trained.features)
+            both = joined(both, each, range(len(each.labels)))
     seen = fewshot.view(both, {"train": rows, "query": query}, batch_size=AT_ONCE)
     return Sight(seen, old, rows, range(len(own.labels), len(both.labels)), fresh)
+
+
+def new_alone(trained: job.Trained, words: Path) -> int | None:
+    """Utterances of a word to learn from, on average, where the network knows none of the words."""
+    own = recordings(words, trained)
+    if set(own.meta.classes) & set(trained.classes):
+        return None
+    return max(1, round(len(parts(own)[0]) / len(own.meta.classes)))
 
 
 def recordings(path: Path, trained: job.Trained) -> ArrayDataset:

@@ -6,6 +6,10 @@ options against forgetting) fine-tunes that network to the speaker:
     OUT/<speaker>/seed-<n>/pretrained/     a run directory
     OUT/<speaker>/seed-<n>/<cell>/         checkpoints and summary.json of one fine-tuning
 
+Data that hold all their users out of one training (``holdout_users``) need one network a seed,
+
+    OUT/seed-<n>/pretrained/
+
 where the network was trained already, and no OUT is asked for, one level below its run,
 
     RUN/finetune-<speaker>-<hash of its weights>_<cell>/
@@ -22,7 +26,12 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
+import torch
+
+from synaptrace import data
 from synaptrace.config import Config
+from synaptrace.data.dataset import ArrayDataset, Dataset
+from synaptrace.data.sets import users
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 from synaptrace.keyword.adapt import Keep, check
@@ -32,6 +41,10 @@ from synaptrace.training import run as runs
 
 ABOUT, PRETRAINED = "finetune.json", "pretrained"
 FORMS = ("batch", "class")
+
+USERS = 4
+"""Utterances of each word that a user has at least, where nobody says how many: three to learn
+from, and one to judge by."""
 
 Case = tuple[str, int]
 """A speaker and a seed."""
@@ -65,7 +78,9 @@ class Plan:
 
     def trained(self, case: Case) -> Path:
         """The run directory of the training before."""
-        return self.given.get(case) or self.out / case[0] / f"seed-{case[1]}" / PRETRAINED
+        speaker, seed = case
+        where = self.out if shared(self.config) else self.out / speaker
+        return self.given.get(case) or where / f"seed-{seed}" / PRETRAINED
 
     def run(self, case: Case, cell: Cell) -> Path:
         """The directory of one fine-tuning."""
@@ -82,10 +97,10 @@ class Plan:
         config = self.config
         if case in self.given:
             config = job.trained(self.given[case], self.data_path).config
-        data = {**config.data, "holdout_speaker": case[0]}
+        own = dict(config.data) if shared(config) else {**config.data, "holdout_speaker": case[0]}
         if self.word is not None:
-            data["leave_out"] = None if word else self.word
-        return config.model_copy(update={"data": data}).with_train(seed=case[1])
+            own["leave_out"] = None if word else self.word
+        return config.model_copy(update={"data": own}).with_train(seed=case[1])
 
 
 def cells(
@@ -132,6 +147,8 @@ def plan(
 ) -> Plan:  # fmt: skip
     """A study that trains before it fine-tunes; ``speakers`` ["all"] are all there are.
 
+    Where the data can hold all their users out of one training, several speakers are so trained.
+
     Raises:
         UserError: data without speakers, an unknown one, a directory of other settings.
     """
@@ -142,7 +159,9 @@ def plan(
     check_batches(config, chosen)
     if word is not None and "leave_out" not in config.data:
         raise UserError(f"--word: {config.data['name']} can't leave a word out")
-    known = job.load_data(config).meta.speakers
+    if list(speakers) == ["all"] or len(speakers) > 1:
+        config = together(config)
+    known = heard(config, job.load_data(config))
     speakers = known if list(speakers) == ["all"] else speakers
     for speaker in speakers:
         if speaker not in known:
@@ -164,6 +183,49 @@ def plan(
     job.load_data(made.settings(cases[0]))
     write_atomic(file, text)
     return made
+
+
+def shared(config: Config) -> bool:
+    """Whether one network is fine-tuned to each of the users that its data hold out."""
+    return config.data.get("holdout_users") is not None
+
+
+def together(config: Config) -> Config:
+    """The settings with all users held out of one training, where the data can do that."""
+    if shared(config) or "holdout_users" not in data.options(config.data["name"]):
+        return config
+    return config.model_copy(update={"data": {**config.data, "holdout_users": USERS}})
+
+
+def heard(config: Config, dataset: Dataset) -> Sequence[str]:
+    """Whom a network can be fine-tuned to: the users that are held out, or else every speaker."""
+    if not shared(config) or not isinstance(dataset, ArrayDataset) or dataset.speaker is None:
+        return dataset.meta.speakers
+    own = dataset.speaker[dataset.index[users.SPLIT]]
+    return [dataset.meta.speakers[number] for number in torch.unique(own).tolist()]
+
+
+def asked(path: Path, config: Config, speakers: Sequence[str]) -> Sequence[str]:
+    """Of those whom the run ``path`` holds out, the ``speakers``; without any, all.
+
+    Raises:
+        UserError: it holds nobody out, or others.
+    """
+    if shared(config):
+        held = heard(config, job.load_data(config))
+        others = [name for name in speakers if name not in held]
+    elif config.data.get("holdout_speaker") is None:
+        raise UserError(
+            f"{path}: was trained on every speaker; train with --data.holdout_speaker NAME"
+        )
+    else:  # the others are held out by other runs
+        held = [str(config.data["holdout_speaker"])]
+        others = [] if held[0] in speakers else list(speakers)
+    if others:
+        raise UserError(
+            f"--speaker: {path} holds out {', '.join(held[:8])}, not {','.join(others)}"
+        )
+    return [name for name in held if name in speakers or not speakers]
 
 
 def check_batches(config: Config, chosen: Sequence[Cell]) -> None:
@@ -191,18 +253,12 @@ def plan_of(
     given: dict[Case, Path] = {}
     for path in paths:
         config = job.trained(path, data_path).config
-        held = config.data.get("holdout_speaker")
-        if held is None:
-            raise UserError(
-                f"{path}: was trained on every speaker; train with --data.holdout_speaker NAME"
-            )
-        if speaker not in (None, "all") and held not in speaker.split(","):
-            raise UserError(f"--speaker: {path} holds out {held}, not {speaker}")
+        names = asked(path, config, [] if speaker in (None, "all") else str(speaker).split(","))
         check_batches(config, chosen)
-        case = (str(held), int(config.train["seed"]))
-        if case in given:
-            raise UserError(f"{path}: same speaker and seed as {given[case]}")
-        given[case] = path
+        for case in product(names, [int(config.train["seed"])]):
+            if case in given:
+                raise UserError(f"{path}: same speaker and seed as {given[case]}")
+            given[case] = path
     below = out is None
     if out is None and len(paths) > 1:
         key = hashlib.sha256(repr(sorted(map(str, paths))).encode()).hexdigest()[:8]

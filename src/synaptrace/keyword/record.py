@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import wave
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.files import replace_atomic
-from synaptrace.keyword.listen import level
+from synaptrace.keyword.decide import level
 
 QUIET = -40.0
 """Level in dB of full scale that the loudest tenth of a second must reach."""
@@ -80,6 +81,18 @@ def wrong(samples: Tensor, rate: int) -> str | None:
     if max(level(piece) for piece in pieces) < QUIET:
         return "too quiet: nothing was heard"
     return None
+
+
+def meter(samples: Tensor) -> str:
+    """A bar of 20 for the level of samples (N,), their peak, and what is wrong with it.
+
+    The bar is empty at −60 dB of full scale and whole at 0.
+    """
+    bar = round(max(0.0, min(1.0, 1 + level(samples) / 60)) * 20)
+    highest = float(samples.abs().max())
+    peak = 20 * math.log10(max(highest, 1e-6))
+    hint = "clipping" if highest >= CLIPPED else "too quiet" if level(samples) < QUIET else ""
+    return f"[{'#' * bar:<20}] peak {peak:6.1f} dB  {hint:<9}"
 
 
 def write(path: Path, samples: Tensor, rate: int) -> None:

@@ -40,7 +40,7 @@ def dataset(record: Record, trained: job.Trained) -> ArrayDataset:
         index = {split: rows.tolist() for split, rows in seen.index.items()}
     else:
         sees = own_words.sight(
-            job.trained(base, path), Path(record.words), record.cell, record.seed, path
+            job.trained(base, path), Path(record.words), record.cell, record.seed, path, record.kept
         )
         seen, others = sees.seen, sees.old.index.get("general", torch.empty(0)).tolist()
         trained.verify(seen.meta)

@@ -9,6 +9,7 @@ from typing import Any
 
 from synaptrace.config import Config
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.sets import users
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot, tuned
 from synaptrace.keyword.adapt import Keep
@@ -60,7 +61,8 @@ class Sight:
     buffer: list[int]
     """What it rehearses."""
     parts: dict[str, list[int]]
-    """What it is measured on: "query", "general", and "new" where there is a new word."""
+    """What it is measured on: "query", "general", "new" where there is a new word, "validation"
+    where all users are held out of one training."""
 
 
 def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
@@ -80,7 +82,7 @@ def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
     support, judged, others = user.support, user.query, user.general
     if plan.judge == "support":
         support, judged = fewshot.cut(data, support)
-        others = data.index["validation"].tolist() if "validation" in data.index else []
+        others = user.validation
     new = None if plan.word is None else data.meta.classes.index(plan.word)
     if new is not None:
         support = [row for row in support if int(data.labels[row]) == new]
@@ -89,6 +91,8 @@ def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
     if new is not None:
         buffer = [row for row in buffer if int(data.labels[row]) != new]
     parts = {"query": judged, "general": others}
+    if users.SPLIT in data.index and plan.judge == "query":
+        parts["validation"] = user.validation
     if new is not None:
         parts["new"] = [row for row in judged if int(data.labels[row]) == new]
         for part in ("query", "general"):

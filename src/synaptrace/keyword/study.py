@@ -15,11 +15,11 @@ from typing import Any
 from synaptrace.keyword import tuned
 from synaptrace.keyword.adapt import Keep, adapt
 from synaptrace.keyword.model import measure, prepare
-from synaptrace.keyword.plan import Case, Plan
+from synaptrace.keyword.plan import Case, Plan, shared
 from synaptrace.keyword.sight import load, sight
 from synaptrace.keyword.tuned import Cell
 from synaptrace.names import printed
-from synaptrace.training import job
+from synaptrace.training import job, rehearsal
 from synaptrace.training import run as runs
 from synaptrace.training.loop import Diverged, fit
 
@@ -27,11 +27,11 @@ from synaptrace.training.loop import Diverged, fit
 def train(plan: Plan, progress: bool = True) -> None:
     """Train and fine-tune what isn't finished, one after the other; what diverges is left out."""
     due = [each for each in product(plan.cases, plan.cells) if summary(plan, *each) is None]
-    lost: set[Case] = set()
+    lost: set[Path] = set()
     for number, (case, cell) in enumerate(due, 1):
-        if case in lost:
-            continue
         run = plan.trained(case)
+        if run in lost:
+            continue
         try:
             pretrain(plan, case, progress)
             run = plan.run(case, cell)
@@ -39,7 +39,7 @@ def train(plan: Plan, progress: bool = True) -> None:
         except Diverged as error:
             print(f"{number}/{len(due)} {printed(run)}: {error}", file=sys.stderr)
             if run == plan.trained(case):  # so no other cell has a network either
-                lost.add(case)
+                lost.add(run)
             continue
         if progress:
             before, after = (100 * (found[key]["query"] or 0) for key in ("before", "after"))
@@ -60,12 +60,14 @@ def pretrain(plan: Plan, case: Case, progress: bool) -> None:
     runs.write_config(run, config.model_dump())
     if progress:
         name = printed(run)
-        print(f"training without {printed(case[0])}, seed {case[1]}: {name}", file=sys.stderr)
+        whom = "the users" if shared(config) else printed(case[0])
+        print(f"training without {whom}, seed {case[1]}: {name}", file=sys.stderr)
     net, rule = job.build(config, data)
-    fit(
+    found = fit(
         net, rule, data, **config.train, run=run, resume=True, progress=False,
         config=config.model_dump(),
     )  # fmt: skip
+    rehearsal.keep(run, data, found, config.train["seed"])
 
 
 def once(plan: Plan, case: Case, cell: Cell, run: Path | None = None) -> dict[str, Any]:

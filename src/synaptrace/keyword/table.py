@@ -15,12 +15,14 @@ from synaptrace.keyword.tuned import Cell
 Row = tuple[Cell, list[dict[str, Any]]]
 """A cell, and the summaries of its fine-tunings that are finished."""
 
+# pooled: of all queries of all runs together; users ± s.e.: over the speakers' means after;
 # state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
 # Adam's moments; stored: utterances to be heard again or rehearsed, the weights' copy of an anchor.
 COLUMNS = (
     "shots", "batch", "contrast", "keep", "runs", "before %", "after %", "± s.d.", "gain", "± s.e.",
     "others before %", "others after %", "± s.e.", "new word %", "state KiB", "learning KiB",
-    "stored KiB", "MMAC/update", "s", "lr", "epochs",
+    "stored KiB", "MMAC/update", "s", "pooled before %", "pooled after %", "users ± s.e.",
+    "validation before %", "validation after %", "lr", "epochs",
 )  # fmt: skip
 
 COLOURS = {"class": "#0072B2", "batch": "#D55E00", None: "#777777"}
@@ -46,7 +48,10 @@ def cells(row: Row) -> list[str]:
         f"{max(f['state_bytes'] for f in found) / 1024:.0f}",
         f"{max(learning) / 1024:.0f}", f"{max(f['stored_bytes'] for f in found) / 1024:.0f}",
         f"{statistics.fmean(operations) / 1e6:.0f}" if operations else "",
-        f"{statistics.median(f['seconds'] for f in found):.1f}", f"{cell.lr:g}", str(cell.epochs),
+        f"{statistics.median(f['seconds'] for f in found):.1f}",
+        pooled(found, "before"), pooled(found, "after"), error(by_speaker(found)),
+        *(mean(values(found, when, "validation")) for when in ("before", "after")),
+        f"{cell.lr:g}", str(cell.epochs),
     ]  # fmt: skip
 
 
@@ -59,6 +64,20 @@ def gains(found: Sequence[dict[str, Any]], part: str) -> list[float]:
     """Points of accuracy that each run gained."""
     pairs = zip(values(found, "before", part), values(found, "after", part), strict=True)
     return [after - before for before, after in pairs]
+
+
+def pooled(found: Sequence[dict[str, Any]], when: str) -> str:
+    """Accuracy in percent on all queries together, each utterance counting once."""
+    known = [(f[when]["query"], f["sizes"]["query"]) for f in found if f["sizes"]["query"]]
+    total = sum(size for _, size in known)
+    return f"{100 * sum(share * size for share, size in known) / total:.2f}" if total else ""
+
+
+def by_speaker(found: Sequence[dict[str, Any]]) -> list[float]:
+    """Query accuracy in percent after, of each speaker the mean over seeds."""
+    names = sorted({each["speaker"] for each in found})
+    own = [values([f for f in found if f["speaker"] == name], "after", "query") for name in names]
+    return [statistics.fmean(numbers) for numbers in own if numbers]
 
 
 def error(numbers: Sequence[float]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from synaptrace import builtin
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
 
@@ -61,11 +62,28 @@ class Record:
     """The folder."""
     data_path: str | None = None
     """Where the data of ``base`` had moved to."""
+    kept: bool = False
+    """Those data weren't at hand, and what was kept with ``base`` was rehearsed."""
+
+
+def chain(run: Path) -> list[Path]:
+    """``run`` and the runs that it was fine-tuned from, one from the other, the first one last.
+
+    Raises:
+        UserError: a record that is damaged, or leads back to a run that was there already.
+    """
+    found = [run.resolve()]
+    while (record := read(found[-1])) is not None:
+        base = (found[-1] / record.base).resolve()
+        if base in found:
+            raise UserError(f"{found[-1] / RECORD}: was fine-tuned from itself")
+        found.append(base)
+    return found
 
 
 def write(run: Path, base: Path, **about: Any) -> None:
     """Write the record of ``run``, fine-tuned from ``base``; ``about`` is the rest of `Record`."""
-    record = Record(os.path.relpath(base.resolve(), run.resolve()), **about)
+    record = Record(os.path.relpath(builtin.find(base).resolve(), run.resolve()), **about)
     write_atomic(run / RECORD, json.dumps(asdict(record), indent=2) + "\n")
 
 

@@ -5,6 +5,7 @@ RUN/metrics.jsonl                   one line an epoch
 RUN/checkpoints/last.safetensors    where training stands, all that resuming needs
 RUN/checkpoints/best.safetensors    the weights that validation picked
 RUN/summary.json                    the outcome, written last
+RUN/rehearsal.safetensors           of sound: a few training utterances (`rehearsal`)
 RUN/seed-<n>/…                      the same again for each seed, where there are several
 """
 
@@ -21,7 +22,7 @@ from typing import Any, Literal, overload
 import yaml
 
 from synaptrace import build as networks
-from synaptrace import rules
+from synaptrace import builtin, rules
 from synaptrace.config import Config, resolve
 from synaptrace.errors import UserError
 from synaptrace.files import sweep, write_atomic
@@ -104,6 +105,7 @@ def read_summary(run: Path) -> dict[str, Any] | None:
 
 def home(run: Path) -> Path:
     """The run directory that ``run`` is, or that a checkpoint lies in."""
+    run = builtin.find(run)
     if not run.is_file():
         return run
     return run.parent.parent if run.parent.name == "checkpoints" else run.parent
@@ -115,14 +117,15 @@ def find(run: str | Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    run = Path(run)
+    run = builtin.find(run)
     if run.is_file():
         return run
     for name in (BEST, LAST):
         if (run / name).is_file():
             return run / name
     if not run.is_dir():
-        raise UserError(f"{run}: no such run directory or checkpoint")
+        known = ", ".join(builtin.names())
+        raise UserError(f"{run}: no such run directory or checkpoint; built in: {known or 'none'}")
     seeds = sorted(path.name for path in run.glob("seed-*"))
     if seeds:
         raise UserError(f"{run}: holds {len(seeds)} seeds; name one, for example {run / seeds[0]}")

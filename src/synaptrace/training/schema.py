@@ -64,6 +64,7 @@ class Summary(Stored):
     samples: dict[str, Count] = {}
     threads: Annotated[int, Field(ge=1)] | None = None
     run_id: str | None = None
+    rehearsal_bytes: Count = 0
 
 
 class Spread(Stored):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,10 @@ Item = TypeVar("Item")
 
 VERSION = 1
 """Of what the cache holds of a sound file."""
+
+CHUNK, AT_ONCE = 64, 4
+"""Items that a thread prepares before it hands them on, and clips whose power is taken at once:
+more do not fit a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,18 @@ class Clips:
         return round(self.mel.rate * self.seconds)
 
     def sample(self, samples: Tensor, label: int, **notes: str) -> Sample:
-        """A clip (n,) as the cache keeps it."""
-        power = self.mel.power(centre(samples, self.length))
-        return Sample({"power": power.numpy()}, label, notes)
+        """A clip (n,) on its way to the cache, which keeps what `finish` makes of it."""
+        return Sample({"sound": centre(samples, self.length).numpy()}, label, notes)
+
+    def finish(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Clips as the cache keeps them: their power in mel bands (T, bands)."""
+        made: list[Sample] = []
+        for start in range(0, len(samples), AT_ONCE):
+            some = samples[start : start + AT_ONCE]
+            sound = torch.from_numpy(np.stack([sample.columns["sound"] for sample in some]))
+            for sample, power in zip(some, self.mel.power(sound).numpy(), strict=True):
+                made.append(Sample({"power": power}, sample.label, sample.notes))
+        return made
 
     def prepare(
         self,
@@ -73,7 +87,9 @@ class Clips:
             settings: what else they depend on, JSON-able.
         """
         key = asdict(self) | settings | {"files": cache.fingerprint(root, files)}
-        return cache.prepare(name, VERSION, key, items, read, skip_bad=skip_bad)
+        return cache.prepare(
+            name, VERSION, key, items, read, skip_bad=skip_bad, finish=self.finish, chunk=CHUNK
+        )
 
 
 def read_file(path: Path, features: Mapping[str, Any] | None, seconds: float) -> Tensor:

@@ -109,20 +109,30 @@ class Mel:
         fall = (corners[2:] - frequency[:, None]) / corners.diff()[1:]
         return torch.minimum(rise, fall).clamp(min=0)
 
-    def frames(self, samples: Tensor) -> Tensor:
-        """Power (T, bands) of the whole frames in samples (N,), T = (N − size) // stride + 1.
+    @cached_property
+    def weights(self) -> Tensor:
+        """How much the squares of a spectrum's real and imaginary parts count in each band, (2 K,
+        bands), float64; no band has frequencies beyond the first K."""
+        counted = int(self.matrix.any(1).nonzero().amax()) + 1 if self.matrix.any() else 1
+        peak = torch.hann_window(self.size, dtype=torch.float64).sum() / 2
+        return (self.matrix[:counted] / peak.square()).repeat_interleave(2, 0)
 
-        Computed in float64, so that how a stream was cut shows in the last float32 bit at most.
+    def frames(self, samples: Tensor) -> Tensor:
+        """Power (…, T, bands) of the whole frames in samples (…, N), T = (N − size) // stride + 1.
+
+        Computed in float64, so that how a stream was cut, or how many clips come at once, shows in
+        the last float32 bit at most.
         """
-        if len(samples) < self.size:
-            return samples.new_empty(0, self.bands)
+        if samples.shape[-1] < self.size:
+            return samples.new_empty(*samples.shape[:-1], 0, self.bands)
         window = torch.hann_window(self.size, dtype=torch.float64)
-        spectrum = torch.fft.rfft(samples.double().unfold(0, self.size, self.stride) * window)
-        power: Tensor = (spectrum.abs() / (window.sum() / 2)).square() @ self.matrix
+        spectrum = torch.fft.rfft(samples.double().unfold(-1, self.size, self.stride) * window)
+        parts = torch.view_as_real(spectrum[..., : len(self.weights) // 2]).flatten(-2)
+        power: Tensor = parts.square_() @ self.weights
         return power.to(samples.dtype)
 
     def power(self, samples: Tensor) -> Tensor:
-        """Power (T, bands) of a clip (N,) with silence before it, T = N // stride."""
+        """Power (…, T, bands) of clips (…, N) with silence before them, T = N // stride."""
         return self.frames(F.pad(samples, (self.size - self.stride, 0)))
 
 

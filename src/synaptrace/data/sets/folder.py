@@ -213,7 +213,7 @@ def _find(path: Path | None) -> tuple[Path, list[Path]]:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; it is to hold a folder for each class")
     classes = sorted(each for each in path.iterdir() if each.is_dir() and each.name[0] not in "._")
-    if len(classes) < 2:
+    if not classes:
         raise UserError(f"{path}: needs two classes at least, a folder for each")
     files: list[Path] = []
     for each in classes:

@@ -60,10 +60,8 @@ def choose(
         UserError: a word that isn't there, a share out of range or with nothing to draw from.
     """
     there = sorted(set(spoken) - {NOISE})
-    if words in (None, ALL):
-        targets = [word for word in own if word in there or words == ALL]
-    else:
-        targets = _asked(str(words), there)
+    targets = [*own] if words == ALL else chosen(spoken, own, words)
+    if words not in (None, ALL):
         unknown = float(any(word not in targets for word in there)) if unknown is None else unknown
         silence = float(NOISE in spoken) if silence is None else silence
     number = {word: label for label, word in enumerate(targets)}
@@ -87,6 +85,14 @@ def choose(
         kept[split] = sorted(plain)
     labels = torch.tensor([number.get(word, 0) for word in spoken], dtype=torch.int64)
     return Outputs(tuple(targets), labels, kept)
+
+
+def chosen(spoken: Sequence[str], own: Sequence[str], words: str | None) -> list[str]:
+    """The words that are outputs and that are there; arguments as `choose` takes them."""
+    there = sorted(set(spoken) - {NOISE})
+    if words in (None, ALL):
+        return [word for word in own if word in there]
+    return _asked(str(words), there)
 
 
 def _asked(words: str, there: Sequence[str]) -> list[str]:

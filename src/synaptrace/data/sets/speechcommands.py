@@ -28,7 +28,7 @@ from synaptrace.data.audio.features import Form, Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
-from synaptrace.data.sets import outputs, spoken
+from synaptrace.data.sets import outputs, spoken, users
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
 
@@ -61,6 +61,8 @@ SOURCE = Source(
 )
 
 RATE, SECONDS = 16000, 1.0
+PUBLISHED = "c50f55b8"
+"""The speaker to whom arXiv 2509.13053 fine-tuned."""
 SEED = 0
 """Of the split of a copy without test files; the data don't change with a run's seed."""
 
@@ -118,6 +120,7 @@ def load(
     shift: int = 0,
     noise: float = 0.0,
     holdout_speaker: str | None = None,
+    holdout_users: int | None = None,
     words: str | None = None,
     unknown: float | None = None,
     silence: float | None = None,
@@ -140,6 +143,8 @@ def load(
         noise: deviation of the Gaussian noise added to training features.
         holdout_speaker: all of this speaker is the test and in no other split. The official test
             without it is the split "general". Published: c50f55b8.
+        holdout_users: who has so many training utterances of every word, and c50f55b8, is in the
+            split "users" and in no other, so that one network can be fine-tuned to each of them.
         words: which are classes, as "yes,no,up"; the others become "unknown", and the noise
             "silence". None: all that are there; "all": all 35 and "unknown", there or not.
         unknown: how many samples of the other words, in those that one of ``words`` has on average
@@ -153,6 +158,11 @@ def load(
     """
     prepared = prepare(path=path, window=window, hop=hop, bands=bands)
     speakers, given = prepared.notes["speaker"], prepared.notes["split"]
+    names = prepared.notes["file"]
+    heard = [name.split("/")[0] for name in names]
+    heard = [outputs.NOISE if word == NOISE else word for word in heard]
+    if holdout_speaker is not None and holdout_users is not None:
+        raise UserError("data.holdout_users: doesn't go with data.holdout_speaker; leave one out")
     if holdout_speaker is not None:
         spoken.check_speaker(holdout_speaker, [s for s in speakers if s], "speechcommands")
         index = spoken.collect(
@@ -163,11 +173,18 @@ def load(
         )
         test_split = "development"
     else:
-        labels = prepared.labels.tolist()
-        index, test_split = splits.complete(labels, given, share=0.1, groups=speakers, seed=SEED)
-    names = prepared.notes["file"]
-    heard = [name.split("/")[0] for name in names]
-    heard = [outputs.NOISE if word == NOISE else word for word in heard]
+        theirs: set[str] = set()
+        if holdout_users is not None:
+            own = outputs.chosen(heard, WORDS, words)
+            theirs = set(users.find(speakers, heard, given, own, holdout_users, PUBLISHED))
+        rows = [row for row, speaker in enumerate(speakers) if speaker not in theirs]
+        index, test_split = splits.complete(
+            prepared.labels[rows].tolist(), [given[row] for row in rows], share=0.1,
+            groups=[speakers[row] for row in rows], seed=SEED,
+        )  # fmt: skip
+        if theirs:
+            held = [row for row, speaker in enumerate(speakers) if speaker in theirs]
+            index = users.apart(index, rows, held)
     chosen = outputs.choose(
         heard, names, index, WORDS, words=words, unknown=unknown, silence=silence
     )

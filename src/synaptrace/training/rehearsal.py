@@ -1,0 +1,102 @@
+"""A few training utterances kept with a network, to be rehearsed where its data aren't at hand.
+
+RUN/rehearsal.safetensors    `KEPT` of each class, drawn by the run's seed
+
+Of sound alone: each clip's power in mel bands, its logarithm in 8 bits (`coded`): to 0.16 dB, where
+training's own noise is louder by far. Features of every form can be made of it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synaptrace.data.audio.features import Features
+from synaptrace.data.dataset import ArrayDataset, Dataset
+from synaptrace.errors import UserError
+from synaptrace.seeds import generator
+from synaptrace.training import checkpoint
+from synaptrace.training import run as runs
+
+FILE = "rehearsal.safetensors"
+KEPT = 20
+"""Utterances of each class, as many as `synaptrace finetune` rehearses."""
+LOW, HIGH = 1e-7, 10.0
+"""The powers that 8 bits hold: from a tenth of what features add before their logarithm, to more
+than a full-scale sine has."""
+
+
+def keep(run: Path, data: Dataset, summary: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Keep utterances of a finished training in ``run``, and say their bytes in its summary.
+
+    Returns:
+        The summary with "rehearsal_bytes"; as it was where the data aren't sound.
+    """
+    if not isinstance(data, ArrayDataset) or data.meta.features is None:
+        return summary
+    if not (run / FILE).exists():
+        write(run, data, data.index["train"].tolist(), seed)
+    size = (run / FILE).stat().st_size
+    if summary.get("rehearsal_bytes") != size:
+        summary = {**summary, "rehearsal_bytes": size}
+        runs.write_summary(run, summary)
+    return summary
+
+
+def write(run: Path, data: ArrayDataset, rows: Sequence[int], seed: int) -> None:
+    """Write `KEPT` of ``rows`` of each class of sound to ``run``."""
+    chosen: list[int] = []
+    own = torch.tensor(rows)
+    for label in torch.unique(data.labels[own]).tolist():
+        same = own[data.labels[own] == label]
+        order = torch.randperm(len(same), generator=generator(seed, "kept", label))
+        chosen += sorted(same[order[:KEPT]].tolist())
+    tensors = {"power": coded(data.frames[chosen]), "labels": data.labels[chosen].short()}
+    about = {"classes": list(data.meta.classes), "features": data.meta.features}
+    checkpoint.save(run / FILE, {"rehearsal": tensors}, about)
+
+
+def coded(power: Tensor) -> Tensor:
+    """Power of any shape as uint8: 0 below `LOW`, else 1 to 255 in equal steps of its logarithm."""
+    scaled = (power.clamp(LOW, HIGH) / LOW).log() / math.log(HIGH / LOW)
+    return torch.where(power < LOW, 0, 1 + 254 * scaled).round().to(torch.uint8)
+
+
+def decoded(code: Tensor) -> Tensor:
+    """Power (float32) of what `coded` made."""
+    power = LOW * ((code.float() - 1) / 254 * math.log(HIGH / LOW)).exp()
+    return torch.where(code == 0, 0.0, power)
+
+
+def read(run: Path) -> ArrayDataset | None:
+    """The utterances kept in ``run``, all in the split "train"; None where there are none.
+
+    Raises:
+        UserError: a file that is damaged, or another kind of file.
+    """
+    file = run / FILE
+    if not file.exists():
+        return None
+    tensors, about = checkpoint.load(file)
+    kept = checkpoint.part(tensors, "rehearsal")
+    try:
+        features = Features.from_spec(about["features"])
+        code, labels = kept["power"], kept["labels"].long()
+        if code.dtype != torch.uint8 or code.dim() != 3 or code.shape[2] != features.mel.bands:
+            raise ValueError(f"its power is {code.dtype} of {tuple(code.shape)}")
+        return ArrayDataset(
+            decoded(code),
+            labels,
+            name=file.name,
+            classes=about["classes"],
+            index={"train": range(len(labels))},
+            transform=features,
+            features=features.spec,
+        )
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        raise UserError(f"{file}: damaged, or another kind of file ({error})") from None
