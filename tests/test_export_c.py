@@ -124,10 +124,12 @@ CONVS = {
 
 def network(kind: str, **options):
     if kind == "dense":
-        return c_program.dense([16, 12], recurrent=True, gain=2.0)[0]
+        return c_program.dense([16, 12], recurrent=True, gain=2.0, readout_decay=0.9)[0]
     neuron = LIF(threshold=0.2, reset="hard" if kind == "max" else "soft")
-    return conv(CONVS[kind], in_shape=(2, 7, 6), classes=4, neuron=neuron, gain=2.0,
-                generator=generator(0, "weights"), **options)  # fmt: skip
+    return conv(
+        CONVS[kind], in_shape=(2, 7, 6), classes=4, neuron=neuron, gain=2.0, readout_decay=0.9,
+        generator=generator(0, "weights"), **options,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["dense", *CONVS])
