@@ -20,7 +20,16 @@ from synaptrace.sections import AUGMENT
 from synaptrace.seeds import generator
 
 MEL = Mel(rate=8000, hop=20.0)
-OPTIONS = {"gain": 12.0, "snr": 10.0, "warp": 0.2, "mask_bands": 8, "mask_steps": 10}
+OPTIONS = {
+    "gain": 12.0, "channel": 6.0, "snr": 10.0, "warp": 0.2, "mask_bands": 8, "mask_steps": 10,
+}  # fmt: skip
+    "gain": 12.0,
+    "channel": 6.0,
+    "snr": 10.0,
+    "warp": 0.2,
+    "mask_bands": 8,
+    "mask_steps": 10,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +58,17 @@ def test_a_gain_moves_every_log_of_a_clip_by_one_number_of_decibels():
     wanted = 12 * (2 * torch.rand(400, generator=generator(0)) - 1)
     torch.testing.assert_close(decibels, wanted, atol=1e-4, rtol=1e-4)
     assert -12 <= decibels.min() < -10 < 10 < decibels.max() <= 12
+
+
+def test_a_channel_is_a_smooth_curve_over_the_bands_for_all_of_a_clip():
+    heard = Augmentation(channel=6.0).of_power(MANY, generator(0), MEL)
+    moved = 10 * (heard / MANY).log10()
+    torch.testing.assert_close(moved, moved[:1].expand_as(moved), atol=1e-4, rtol=0)
+    curves = moved[0]  # (clips, bands)
+    assert abs(float(curves.square().mean().sqrt()) - 6.0) < 0.5
+    assert curves.mean(1).abs().max() < 1e-3  # no gain
+    assert curves.diff(dim=1).abs().mean() < 0.3 * curves.abs().mean()
+    assert curves.std(0).min() > 2.0  # each clip's is another
 
 
 def test_noise_has_the_ratio_that_was_drawn():

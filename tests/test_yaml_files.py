@@ -207,7 +207,7 @@ def test_a_runs_settings_keep_their_hash(tmp_path: Path) -> None:
         "digits": plain, "fsdd": plain,
         "speechcommands": {
             **plain, "train.lr_readout": "null", "train.lr_final": "null", "train.epochs": "40",
-            "data.form": "causal", "data.hop": "10.0", "data.shift": "3", "data.noise": "0.1",
+            "data.gain": "0.0", "data.hop": "10.0", "data.shift": "3", "data.noise": "0.1",
             "data.snr": "null", "data.warp": "0.0", "data.mask_bands": "0", "data.mask_steps": "0",
         },
     }  # fmt: skip

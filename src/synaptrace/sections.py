@@ -101,7 +101,7 @@ DEFAULTS: dict[str, Any] = {
 }
 """Of settings for which the signature has none that YAML can say."""
 
-AUGMENT = ("gain", "snr", "warp", "mask_bands", "mask_steps")
+AUGMENT = ("gain", "channel", "snr", "warp", "mask_bands", "mask_steps")
 """Of data sets of sound (`audio.augment`)."""
 
 LATER = {

@@ -3,7 +3,8 @@
     on the power in mel bands, before its form      on the features
       warp    another speaker's vocal tract           shift, noise   `clips.jitter`
       snr     noise, louder in some clips             mask_bands     bands that aren't heard
-      gain    nearer or farther, all of it            mask_steps     moments that aren't heard
+      channel another microphone and room             mask_steps     moments that aren't heard
+      gain    nearer or farther, all of it
 
 in this order. What is off draws nothing.
 
@@ -49,6 +50,7 @@ class Augmentation:
         shift: samples move by up to so many frames, either way.
         noise: deviation of the Gaussian noise added to the features.
         gain: a clip is up to so many dB louder or quieter.
+        channel: a clip's bands are louder or quieter by a smooth curve of this deviation in dB.
         snr: noise is added to a clip's power, by so many dB weaker than the clip's mean, or up to
             `RANGE` weaker than that; None: none.
         warp: a clip's frequencies are multiplied by a factor from 1 − warp to 1 + warp.
@@ -58,6 +60,7 @@ class Augmentation:
     shift: int = 0
     noise: float = 0.0
     gain: float = 0.0
+    channel: float = 0.0
     snr: float | None = None
     warp: float = 0.0
     mask_bands: int = 0
@@ -66,8 +69,10 @@ class Augmentation:
     def check(self, steps: int, bands: int) -> None:
         """Raises UserError where one is out of range for clips of ``steps`` frames."""
         check_jitter(self.shift, self.noise, steps)
-        if not 0 <= self.gain <= MOST_DB:
-            raise UserError(f"data.gain: {self.gain} dB is not from 0 to {MOST_DB:g}")
+        for name in ("gain", "channel"):
+            if not 0 <= getattr(self, name) <= MOST_DB:
+                value = getattr(self, name)
+                raise UserError(f"data.{name}: {value} dB is not from 0 to {MOST_DB:g}")
         if self.snr is not None and not -MOST_DB <= self.snr <= MOST_DB:
             raise UserError(
                 f"data.snr: {self.snr} dB is not from {-MOST_DB:g} to {MOST_DB:g}, or null"
@@ -83,7 +88,7 @@ class Augmentation:
     @property
     def changes_power(self) -> bool:
         """Whether `of_power` changes anything."""
-        return bool(self.warp or self.snr is not None or self.gain)
+        return bool(self.warp or self.snr is not None or self.channel or self.gain)
 
     @property
     def changes_events(self) -> bool:
@@ -98,6 +103,8 @@ class Augmentation:
         if self.snr is not None:
             ratio = self.snr + RANGE * torch.rand(clips, generator=generator)
             power = power + disturb(power, mel, ratio, generator)
+        if self.channel:
+            power = power * 10 ** (self.channel / 10 * curves(clips, mel.bands, generator))
         if self.gain:
             power = power * 10 ** (self.gain / 10 * _either(clips, generator))[:, None]
         return power
@@ -158,6 +165,18 @@ def warp(power: Tensor, mel: Mel, factor: Tensor) -> Tensor:
     share = ((source - left) / (centres[right] - left)).clamp(0, 1).to(power.dtype)
     right = right.expand(len(power), -1, -1)
     return torch.lerp(power.gather(-1, right - 1), power.gather(-1, right), share)
+
+
+def curves(clips: int, bands: int, generator: torch.Generator) -> Tensor:
+    """Smooth curves (clips, bands) over the bands, of mean 0 and deviation 1 over many clips.
+
+    A line, a bow and a wave, each as large as a Gaussian number says.
+    """
+    place = torch.linspace(-1, 1, bands)
+    shapes = torch.stack([place, place.square(), torch.cos(2 * torch.pi * place)])
+    shapes = shapes - shapes.mean(1, keepdim=True)
+    shapes = shapes / (3 * shapes.square().mean(1, keepdim=True).clamp(min=1e-12)).sqrt()
+    return torch.randn(clips, 3, generator=generator) @ shapes
 
 
 def disturb(power: Tensor, mel: Mel, ratio: Tensor, generator: torch.Generator) -> Tensor:
