@@ -241,3 +241,14 @@ def test_fine_tuning_calibrates_on_what_it_learned(run, tmp_path, monkeypatch, c
     assert found is not None
     assert found.basis == "the recordings that it learned from"
     assert len(found.curve.words) == 12
+
+
+def test_what_is_no_word_moves_no_number_of_what_is(net, features):
+    none = [Clip(sounds.tone(800.0 + 9 * i, 0.5, RATE, seed=i), None) for i in range(3)]
+    plain, mixed = (
+        calibrate.calibrate(net, features, CLASSES, some, [], user=True)
+        for some in (clips(4), [*none, *clips(4)])
+    )
+    assert plain.curve.rejected_at(0.0) == 0  # they are heard
+    assert (mixed.middle, mixed.width) == (plain.middle, plain.width)
+    assert mixed.curve == plain.curve

@@ -116,12 +116,14 @@ def calibrate(
     settings, names = settings or Settings(), list(classes)
     others = [*others, *(clip for clip in spoken if clip.word is None)]
     spoken = [clip for clip in spoken if clip.word is not None]
+    if user:  # so that a clip has one number, whether it is learned or tested
+        learned = [clip for clip in learned if clip.word is not None]
 
     def hear(clips: Sequence[Clip], turn: int) -> tuple[list[Decision], float]:
         return heard(net, features, classes, clips, settings, seed=seed + turn)
 
     known, labels, whose = utterances(hear(learned, 0)[0], learned, names)
-    tests = [clip for clip in learned if clip.word is not None] if user else spoken
+    tests = learned if user else spoken
     words, hours = hear(tests, 1)
     words = [each for each in words if each.clip is not None]
     if not len(known) or not words:
