@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from synaptrace import builtin
 from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
@@ -35,13 +36,18 @@ EACH = 20
 def make(trained: job.Trained) -> Calibration:
     """Calibrate a run, and keep it in its directory.
 
+    Of other weights than `listen` takes there, as of its last checkpoint, and of a built-in network
+    nothing is kept.
+
     Raises:
         UserError: a run that wasn't trained on sound that streams, recordings that aren't there.
     """
     if trained.features is None:
         raise UserError(f"{trained.run}: was not trained on sound")
     record = tuned.read(trained.run)
-    base = None if record is None else job.trained(trained.run / record.base)
+    base: job.Trained | None = None
+    if record is not None:
+        base = job.trained(trained.run / record.base, trained.config.data["path"])
     learned = clips(trained, "train", most=None if base else EACH)
     spoken: list[Clip] = []
     old: list[Clip] = []
@@ -55,7 +61,9 @@ def make(trained: job.Trained) -> Calibration:
         trained.net, Features.from_spec(trained.features), trained.classes, learned, spoken,
         user=base is not None, old=old, before=None if base is None else read(base.run, base.net),
     )  # fmt: skip
-    save(trained.run, trained.net, found)
+    own = not builtin.owns(trained.run) and job.trained(trained.run).net
+    if own and digest(own) == digest(trained.net):
+        save(trained.run, trained.net, found)
     return found
 
 
