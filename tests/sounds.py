@@ -36,7 +36,7 @@ def write(path: Path, samples: torch.Tensor, rate: int = 16000, width: int = 2) 
 
 
 def followed(path: str | Path, copy: Path) -> str:
-    """A copy of a wav file whose samples a chunk of loud noise follows, as a writer's remarks do."""
+    """A copy of a wav file whose samples a chunk of other bytes follows, loud as sound."""
     noise = np.random.default_rng(0).integers(0, 256, 20_000, np.uint8).tobytes()
     copy.write_bytes(Path(path).read_bytes() + b"LIST" + len(noise).to_bytes(4, "little") + noise)
     return str(copy)

@@ -8,6 +8,7 @@ from pathlib import Path
 from synaptrace import __version__
 from synaptrace.errors import UserError
 from synaptrace.keyword import reopen
+from synaptrace.names import printed
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
 from synaptrace.ship.c import (
@@ -60,8 +61,9 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         has = whole.numbers(fixed.types(whole, made))
         accuracy[made.precision] = fixed.accuracy(whole, dataset.batches("test"))
 
+    name = printed(trained.config.name)
     about = {
-        "name": trained.config.name, "source": str(trained.run), "version": __version__,
+        "name": name, "source": printed(trained.run), "version": __version__,
         "steps": steps,
     }  # fmt: skip
     heads, tables, names = [], [], list(FILES)
@@ -78,10 +80,10 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         heads.append(front_end.header(ears, seconds))
         tables.append(front_end.constants(ears))
         names += ["features.h", "features.c"]
-    files = {name: source.text(name) for name in names}
+    files = {file: source.text(file) for file in names}
     files["model.h"] = source.header(made, has, about, heads)
     files["model.c"] = source.constants(
-        net, made, has, trained.config.name, trained.classes, tables
+        net, made, has, name, trained.classes, tables
     )  # fmt: skip
     files["test_vectors.h"] = vectors.header(net, rule, made, some, whole)
     if ears is not None:
