@@ -152,6 +152,15 @@ def test_a_calibration_is_kept_with_its_weights(net, calibration, tmp_path: Path
     other = mlp(120, [40], 3, recurrent=True, generator=generator(1, "weights"))
     assert calibrated.read(tmp_path, other) is None  # it is of other weights
     file = tmp_path / calibrated.FILE
+    tensors, meta = checkpoint.load(file)
+    parts = {"utterances": checkpoint.part(tensors, "utterances")}
+    for wrong in ({"curve": meta["curve"] | {"words": ["many"]}}, {"width": 0.0}):
+        about = {key: value for key, value in meta.items() if key != "format"} | wrong
+        checkpoint.save(file, parts, about)
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            calibrated.read(tmp_path, net)
+    checkpoint.save(file, parts, {key: meta[key] for key in meta if key != "format"})
+    assert calibrated.read(tmp_path, net) is not None
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"calibration\.safetensors"):
         calibrated.read(tmp_path, net)
@@ -210,6 +219,8 @@ def test_evaluate_tells_of_streams(run, tmp_path, capsys):
     words = ["evaluate", str(run), "--streams", "--json", "--others", str(tmp_path)]
     assert cli.main(words) == 0
     assert len(json.loads(capsys.readouterr().out)["alarms"]) <= 2
+    assert cli.main(["evaluate", str(run), "--streams", "--neurobench"]) == 2
+    assert "--neurobench" in capsys.readouterr().err
     assert cli.main(["evaluate", str(run), "--others", str(tmp_path)]) == 2
     assert "--streams" in capsys.readouterr().err
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from synaptrace import builtin
 from synaptrace.data.audio.features import Features
@@ -137,14 +138,23 @@ def said(found: Calibration, confidence: float) -> str:
     )
 
 
+class _Curve(schema.Stored):
+    """Its `Curve`."""
+
+    words: list[float]
+    alarms: list[float]
+    hours: schema.Amount
+    wrong: schema.Count = 0
+
+
 class _Stored(schema.Stored):
     """The metadata of a calibration."""
 
     network: str
-    temperature: float
+    temperature: Annotated[float, Field(gt=0)]
     middle: float
-    width: float
-    curve: dict[str, Any]
+    width: Annotated[float, Field(gt=0)]
+    curve: _Curve
     basis: str
 
 
@@ -177,7 +187,8 @@ def read(run: Path, net: Network) -> Calibration | None:
         found = Curve(**meta["curve"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{file}: is damaged ({error}); remove it") from error
-    if known.dtype != torch.uint8 or known.shape != (len(labels), 2 * neurons) or labels.dim() != 1:
+    kinds = known.dtype, labels.dtype
+    if kinds != (torch.uint8, torch.int64) or known.shape != (labels.numel(), 2 * neurons):
         raise UserError(f"{file}: is damaged (its counts don't fit the network); remove it")
     return Calibration(
         meta["temperature"], meta["middle"], meta["width"], known, labels, found, meta["basis"]
