@@ -141,7 +141,7 @@ def sequences(net: Network, n: int, steps: int) -> tuple[torch.Tensor, torch.Ten
 def write(
     out: Path, net: Network, rule: TracesPropagation | None, learn: str | None, steps: int = 12,
     precision: str = "float32", entry: fixed.Input | None = None, ears: Features | None = None,
-    kept: rehearsal.Stored | None = None,
+    kept: rehearsal.Stored | None = None, name: str = "small",
 ) -> tuple[plans.Plan, fixed.Fixed | None]:  # fmt: skip
     """The program's files, and the driver."""
     out.mkdir(exist_ok=True)
@@ -164,15 +164,15 @@ def write(
         heads.append(front_end.header(ears, 1.0))
         tables.append(front_end.constants(ears))
         parts += ["features.h", "features.c"]
-    about = {"name": "small", "source": "a test", "version": "0", "steps": steps}
+    about = {"name": name, "source": "a test", "version": "0", "steps": steps}
     names = [str(c) for c in range(net.classes)]
     files = {
         "model.h": source.header(made, has, about, heads),
-        "model.c": source.constants(net, made, has, "small", names, tables),
+        "model.c": source.constants(net, made, has, name, names, tables),
         "driver.c": DRIVER if ears is None else HEAR,
     }  # fmt: skip
-    for name, text in (files | {name: source.text(name) for name in parts}).items():
-        (out / name).write_text(text)
+    for file, text in (files | {each: source.text(each) for each in parts}).items():
+        (out / file).write_text(text)
     return made, whole
 
 
@@ -181,7 +181,7 @@ def compile(
 ) -> None:
     """The driver, without a warning."""
     sources = sorted(path.name for path in out.glob("*.c"))
-    words = [compiler, "-O1", *STRICT, *extra, f"-DREAL={real}", "-o", "driver", *sources, "-lm"]
+    words = [compiler, "-O0", *STRICT, *extra, f"-DREAL={real}", "-o", "driver", *sources, "-lm"]
     done = subprocess.run(words, cwd=out, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

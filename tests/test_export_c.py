@@ -14,7 +14,7 @@ from synaptrace.data.audio.features import Features, Mel
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF, FastSigmoid, Triangle
 from synaptrace.seeds import generator
-from synaptrace.ship.c import fixed, front_end, rehearsal, twin, vectors
+from synaptrace.ship.c import fixed, front_end, plan, rehearsal, twin, vectors
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 
@@ -43,12 +43,12 @@ CASES = {
 def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
     options, learn, every = CASES[name]
     net, rule = c_program.dense(**options)
-    plan, _ = c_program.write(tmp_path, net, rule, learn)
+    made, _ = c_program.write(tmp_path, net, rule, learn)
     c_program.compile(tmp_path)
     net.double()
     rule.double()
     events, labels = c_program.sequences(net, 50, 12)
-    weights = vectors.trained(net, plan)
+    weights = vectors.trained(net, made)
     before = vectors.flat(weights)
     for weight in net.parameters():
         weight.requires_grad_(any(weight is each for each in weights))
@@ -72,13 +72,13 @@ def test_rehearsal_and_anchor_are_those_of_a_batch_of_two(tmp_path: Path):
     old, old_labels = c_program.sequences(net, 9, 12)
     kept = rehearsal.store([each.float().numpy() for each in old[:7]], old_labels[:7].tolist())
     assert 2**-8 <= kept.unit <= 2**-6
-    plan, _ = c_program.write(tmp_path, net, rule, "all", kept=kept)
+    made, _ = c_program.write(tmp_path, net, rule, "all", kept=kept)
     c_program.compile(tmp_path)
     events, labels = c_program.sequences(net, 20, 12)
     got, learned = c_program.run(tmp_path, net, events, labels, None, 1e-3)
     net.double()
     rule.double()
-    weights = vectors.trained(net, plan)
+    weights = vectors.trained(net, made)
     before = [weight.detach().clone() for weight in weights]
     optimizer = torch.optim.Adam(weights, lr=1e-3)
     drawn, logits, seed = set(), [], 1
@@ -99,13 +99,13 @@ def test_rehearsal_and_anchor_are_those_of_a_batch_of_two(tmp_path: Path):
 
 def test_sgd_with_momentum_is_pytorchs(tmp_path: Path):
     net, rule = c_program.dense([16], recurrent=True, rule=VARIANT)
-    plan, _ = c_program.write(tmp_path, net, rule, "all")
+    made, _ = c_program.write(tmp_path, net, rule, "all")
     c_program.compile(tmp_path, extra=["-DADAM=0"])
     events, labels = c_program.sequences(net, 50, 12)
     _, learned = c_program.run(tmp_path, net, events, labels, None, 1e-3)
     net.double()
     rule.double()
-    weights = vectors.trained(net, plan)
+    weights = vectors.trained(net, made)
     before = vectors.flat(weights)
     optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9)
     for x, label in zip(events, labels, strict=True):
@@ -124,10 +124,12 @@ CONVS = {
 
 def network(kind: str, **options):
     if kind == "dense":
-        return c_program.dense([16, 12], recurrent=True, gain=2.0)[0]
+        return c_program.dense([16, 12], recurrent=True, gain=2.0, readout_decay=0.9)[0]
     neuron = LIF(threshold=0.2, reset="hard" if kind == "max" else "soft")
-    return conv(CONVS[kind], in_shape=(2, 7, 6), classes=4, neuron=neuron, gain=2.0,
-                generator=generator(0, "weights"), **options)  # fmt: skip
+    return conv(
+        CONVS[kind], in_shape=(2, 7, 6), classes=4, neuron=neuron, gain=2.0, readout_decay=0.9,
+        generator=generator(0, "weights"), **options,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["dense", *CONVS])
@@ -167,6 +169,12 @@ def test_whole_numbers_are_the_twins(kind: str, precision: str, tmp_path: Path):
     said, spikes = fixed.run(whole, events.transpose(0, 1).numpy())
     assert spikes.min() > 5
     assert np.array_equal(got, said)
+    # Nothing overflows (the sanitizers look on), be inputs and sequences as large as they may.
+    draws = torch.Generator().manual_seed(5)
+    most = torch.randint(0, 2, (3, 4 * 12, *net.in_shape), generator=draws).double() * 2e6 - 1e6
+    most[0] = 1e6
+    got, _ = c_program.run(tmp_path, net, most, labels[:3])
+    assert np.array_equal(got, fixed.run(whole, most.transpose(0, 1).numpy())[0])
     # They say what float32 says, as closely as their bits let them.
     if precision == "int16":
         with torch.no_grad():
@@ -215,6 +223,30 @@ def test_ears_that_c_has_not(spec):
     made = None if spec is None else Features(Mel(8000), **spec).spec
     with pytest.raises(UserError, match="--front-end"):
         front_end.find(made)
+
+
+def test_a_name_does_not_end_its_comment(tmp_path: Path):
+    net, _ = c_program.dense([8])
+    c_program.write(tmp_path, net, None, None, name='a */ #error "b"\n\\')
+    c_program.compile(tmp_path)
+
+
+def test_more_weights_than_a_device_has():
+    with torch.device("meta"):
+        net = mlp(4000, [3000], 10)
+    with pytest.raises(UserError, match="12030000 weights are more than"):
+        plan.plan(net)
+
+
+def test_weights_too_large_for_whole_numbers():
+    net, _ = c_program.dense([8])
+    net.layers[0].weight.data *= 1e6
+    made = plan.plan(net, precision="int8")
+    with pytest.raises(UserError, match="weights of layer 1 are too large"):
+        fixed.fix(net, made, fixed.Input(0, 1), 12)
+    uneven = network("average")
+    with pytest.raises(UserError, match="places of different sizes"):
+        fixed.fix(uneven, plan.plan(uneven, precision="int8"), fixed.Input(0, 1), 12)
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")

@@ -255,6 +255,21 @@ def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
     assert not out.parent.exists()
 
 
+@needs_gcc
+def test_without_its_data_a_run_ships_what_was_kept_with_it(made, tmp_path: Path, capsys):
+    words = ["--data.path", str(tmp_path / "gone"), "--learn", "all", "--rehearse", "2"]
+    assert export(made["fsdd"], tmp_path / "c", *words) == 0
+    caught = capsys.readouterr()
+    assert "kept with the run stand in, untested" in caught.err
+    assert "float32\t-\t" in caught.out
+    assert make(tmp_path / "c", "OPTIMISE=-O1", "test").count("\nok\n") == 2
+    refused(
+        capsys, tmp_path / "d",
+        ["export", str(made["digits"]), "--to", "c", "--out", str(tmp_path / "d"),
+         "--data.path", str(tmp_path / "gone")], "gone",
+    )  # fmt: skip
+
+
 def test_what_is_no_export_stays(made, tmp_path: Path, capsys):
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -10,7 +10,7 @@ import sounds
 from synaptrace import data
 from synaptrace.data.audio.clips import jitter
 from synaptrace.data.audio.features import Features
-from synaptrace.data.sets import fsdd
+from synaptrace.data.sets import fsdd, spoken
 from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 
@@ -212,3 +212,17 @@ def test_hidden_recordings_are_not_data(tmp_path):
     (path / ".old").mkdir()
     (path / ".old" / "0_ann_9.wav").write_bytes(b"a copy")
     assert len(fsdd.prepare(path=path)) == whole == 20
+
+
+def test_louder_clips_are_the_same_to_pcen_and_not_to_logarithms(tmp_path):
+    path = sounds.fsdd(tmp_path / "f")
+    for form, (low, high) in {"pcen": (0.0, 0.05), "causal": (0.2, 9.0)}.items():
+        found = fsdd.load(path=path, form=form)
+        plain, quiet = (
+            next(each.batches("test"))[0] for each in (found, spoken.louder(found, -20.0))
+        )
+        assert low < (quiet - plain).norm() / plain.norm() < high
+    with pytest.raises(UserError, match=r"--gain: nan dB is not from"):
+        spoken.louder(found, float("nan"))
+    with pytest.raises(UserError, match=r"--gain: digits is not sound"):
+        spoken.louder(data.load("digits"), 3.0)

@@ -205,7 +205,11 @@ def test_a_runs_settings_keep_their_hash(tmp_path: Path) -> None:
     plain = {"rule.temperature": "1.0", "rule.eligibility": "false"}
     since = {  # presets that have changed since, as they were
         "digits": plain, "fsdd": plain,
-        "speechcommands": {**plain, "rule.label_threshold": "null", "train.lr_readout": "null"},
+        "speechcommands": {
+            **plain, "train.lr_readout": "null", "train.lr_final": "null", "train.epochs": "40",
+            "data.form": "causal", "data.hop": "10.0", "data.shift": "3", "data.noise": "0.1",
+            "data.snr": "null", "data.warp": "0.0", "data.mask_bands": "0", "data.mask_steps": "0",
+        },
     }  # fmt: skip
     found = {name: digest(resolve(preset=name, overrides=since.get(name))) for name in before}
     assert found == before

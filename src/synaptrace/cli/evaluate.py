@@ -29,6 +29,7 @@ examples:
   synaptrace evaluate runs/20260131-120000-digits
   synaptrace evaluate runs/20260131-120000-digits --split validation --json
   synaptrace evaluate runs/20260131-120000-digits --neurobench
+  synaptrace evaluate runs/20260131-120000-fsdd --gain=-20
   synaptrace evaluate runs/20260131-120000-digits/checkpoints/last.safetensors
 """
     parser.add_argument("run_directory", metavar="RUN", type=Path,
@@ -41,12 +42,15 @@ examples:
     parser.add_argument("--streams", action="store_true",
                         help="false rejections over false alarms instead")  # fmt: skip
     parser.add_argument("--others", metavar="DIR", type=Path, help="of --streams: other words")
+    parser.add_argument("--gain", metavar="DB", type=float,
+                        help="as if the sound had been so many dB louder, or quieter")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import builtin, plots
     from synaptrace.cost import neurobench
+    from synaptrace.data.sets import spoken
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
     from synaptrace.keyword import reopen
@@ -58,10 +62,14 @@ def run(options: argparse.Namespace) -> int:
     if options.streams:
         if options.neurobench:
             raise UserError("--neurobench: doesn't go with --streams")
+        if options.gain is not None:
+            raise UserError("--gain: doesn't go with --streams")
         return streams(options, trained)
     if options.others is not None:
         raise UserError("--others: goes with --streams")
     data = reopen.load_data(trained)
+    if options.gain is not None:
+        data = spoken.louder(data, options.gain)
     meta = data.meta
     score = evaluate(trained.net, data.batches(options.split))
     if not score.samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -11,12 +12,12 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import splits
-from synaptrace.data.audio.augment import Augmentation
+from synaptrace.data.audio.augment import MOST_DB, Augmentation
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.features import Features, Form
 from synaptrace.data.cache import Cache
 from synaptrace.data.columns import Array
-from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.dataset import ArrayDataset, Dataset
 from synaptrace.errors import UserError
 
 CHUNK = 1024
@@ -105,6 +106,21 @@ def without(
     kept = {k: [i for i in rows if labels[i] != number] for k, rows in index.items()}
     rest = [name for name in classes if name != word]
     return kept, rest, (labels - (labels > number).long()).clamp(max=len(rest) - 1)
+
+
+def louder(data: Dataset, decibels: float) -> ArrayDataset:
+    """The same clips as if they had been recorded ``decibels`` louder.
+
+    Raises:
+        UserError: data that aren't the power of sound, a gain that is no number.
+    """
+    if not isinstance(data, ArrayDataset) or not isinstance(data.transform, Features):
+        raise UserError(f"--gain: {data.meta.name} is not sound")
+    if not abs(decibels) <= MOST_DB:
+        raise UserError(f"--gain: {decibels} dB is not from {-MOST_DB:g} to {MOST_DB:g}")
+    made, features, factor = copy.copy(data), data.transform, 10 ** (decibels / 10)
+    made.transform = lambda power: features(power * factor)
+    return made
 
 
 def mapped(column: Array) -> Tensor:

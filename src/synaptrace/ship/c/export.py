@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from synaptrace import __version__
+from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
-from synaptrace.keyword import reopen
-from synaptrace.names import printed
+from synaptrace.keyword import reopen, tuned
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
 from synaptrace.ship.c import (
@@ -24,10 +24,29 @@ from synaptrace.ship.c import (
     vectors,
 )
 from synaptrace.training import evaluate, job
+from synaptrace.training import rehearsal as kept_sound
 from synaptrace.training import run as runs
+from synaptrace.training.telling import warn
 
 FILES = ("infer.c", "main.c", "test.c", "clock.h", "Makefile", "arm/startup.c", "arm/mps2.ld")
 """What every export has as it stands."""
+
+
+def find_data(trained: job.Trained) -> Dataset:
+    """The data that the network was trained on, or tuned to; where they aren't at hand, what was
+    kept of them with the run, without a test set; told in one line.
+
+    Raises:
+        UserError: they can't be read, and nothing was kept.
+    """
+    try:
+        return reopen.load_data(trained)
+    except UserError as error:
+        kept = next(filter(None, map(kept_sound.read, tuned.chain(trained.run))), None)
+        if kept is None:
+            raise
+        warn(f"{error}; the {len(kept.labels)} utterances kept with the run stand in, untested")
+        return kept
 
 
 def export(trained: job.Trained, out: Path, options: Options) -> str:
@@ -45,10 +64,12 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     elif options.rehearse is not None:
         raise UserError("--rehearse: needs --learn")
     net.float()
+    for layer in (*net.layers, net.readout):
+        layer.compute = None  # products in bfloat16 are float32's in C
     made = plan.plan(net, learner, options.learn, options.precision)
     rule = learner.float() if isinstance(learner, TracesPropagation) else None
     ears = front_end.find(trained.features) if options.front_end else None
-    dataset = reopen.load_data(trained)
+    dataset = find_data(trained)
     kept = None if options.rehearse is None else rehearsal.choose(dataset, options.rehearse)
     some = vectors.choose(dataset)
     steps = dataset.meta.steps or len(some.events[0])
@@ -61,9 +82,8 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         has = whole.numbers(fixed.types(whole, made))
         accuracy[made.precision] = fixed.accuracy(whole, dataset.batches("test"))
 
-    name = printed(trained.config.name)
     about = {
-        "name": name, "source": printed(trained.run), "version": __version__,
+        "name": trained.config.name, "source": str(trained.run), "version": __version__,
         "steps": steps,
     }  # fmt: skip
     heads, tables, names = [], [], list(FILES)
@@ -80,10 +100,10 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         heads.append(front_end.header(ears, seconds))
         tables.append(front_end.constants(ears))
         names += ["features.h", "features.c"]
-    files = {file: source.text(file) for file in names}
+    files = {name: source.text(name) for name in names}
     files["model.h"] = source.header(made, has, about, heads)
     files["model.c"] = source.constants(
-        net, made, has, name, trained.classes, tables
+        net, made, has, trained.config.name, trained.classes, tables
     )  # fmt: skip
     files["test_vectors.h"] = vectors.header(net, rule, made, some, whole)
     if ears is not None:

@@ -36,6 +36,8 @@ BITS = {"int16": 16, "int8": 8}
 POINT = 16
 """Bits of a decay after the point."""
 FINEST, LARGEST = 24, 2**31 - 1
+COARSEST = 16
+"""A threshold is at least so many of the membrane's units."""
 LONGER = 4
 """How many times longer than in training a sequence may be, where something doesn't decay."""
 
@@ -162,7 +164,8 @@ def store(
     q = min(FINEST, math.floor(math.log2(LARGEST / max(largest, 1e-9))))
     k = finest(weight, bits, q - power)
     k_own = 0 if own is None else finest(own, bits, q)
-    if min(q - power, k, k_own) < 0:
+    coarse = 0 < threshold * 2.0**q < COARSEST
+    if coarse or min(q - power, k, k_own) < 0:
         raise UserError(f"--precision: the weights of {where} are too large for whole numbers")
     gain = 2 ** min(q - power - k, 15)
     q = int(math.log2(gain)) + power + k

@@ -17,6 +17,8 @@ from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 
 PRECISIONS = ("float32", "int16", "int8")
+MOST = 2**23
+"""Weights that a compiler takes as a table, and places that 32 bits number with ease."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,9 @@ def plan(
             )  # fmt: skip
         layers.append(made)
         first += neurons
+    weights = sum(weight.numel() for weight in net.parameters())
+    if weights > MOST:
+        raise UserError(f"--to c: {weights} weights are more than {MOST}, and than a device has")
     learns, readout = chosen(net, rule, learn, precision)
     return Plan(tuple(layers), inputs, net.classes, learns, readout, precision)
 

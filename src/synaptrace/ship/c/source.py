@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 from synaptrace.layers import Layer as NetworkLayer
+from synaptrace.names import printed
 from synaptrace.network import Network
 from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp import TracesPropagation
@@ -84,8 +85,8 @@ def constants(net: Network, plan: Plan, has: Numbers, name: str, classes: Sequen
 
 
 def remark(text: str) -> str:
-    """``text`` of one line within a C comment, which it can't end."""
-    return text.replace("*/", "* /").replace("/*", "/ *")
+    """``text`` as one line within a C comment, which it can't end."""
+    return printed(text).replace("*/", "* /").replace("/*", "/ *")
 
 
 def quoted(text: str) -> str:
