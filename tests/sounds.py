@@ -35,6 +35,13 @@ def write(path: Path, samples: torch.Tensor, rate: int = 16000, width: int = 2) 
     return path
 
 
+def followed(path: str | Path, copy: Path) -> str:
+    """A copy of a wav file whose samples a chunk of other bytes follows, loud as sound."""
+    noise = np.random.default_rng(0).integers(0, 256, 20_000, np.uint8).tobytes()
+    copy.write_bytes(Path(path).read_bytes() + b"LIST" + len(noise).to_bytes(4, "little") + noise)
+    return str(copy)
+
+
 def fsdd(root: Path, numbers: range = range(20), speakers: str = "ann bob eve") -> Path:
     """The Free Spoken Digit Dataset in small: a tone for each digit, a little higher each time."""
     for digit in range(10):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from synaptrace.errors import UserError
 from synaptrace.keyword import alarms, calibrate, calibrated, decide, listen
 from synaptrace.keyword.alarms import Clip, Curve
 from synaptrace.seeds import generator
-from synaptrace.training import job
+from synaptrace.training import checkpoint, job
 
 RATE = 8000
 CLASSES = ("high", "low", "other")
@@ -151,6 +152,15 @@ def test_a_calibration_is_kept_with_its_weights(net, calibration, tmp_path: Path
     other = mlp(120, [40], 3, recurrent=True, generator=generator(1, "weights"))
     assert calibrated.read(tmp_path, other) is None  # it is of other weights
     file = tmp_path / calibrated.FILE
+    tensors, meta = checkpoint.load(file)
+    parts = {"utterances": checkpoint.part(tensors, "utterances")}
+    for wrong in ({"curve": meta["curve"] | {"words": ["many"]}}, {"width": 0.0}):
+        about = {key: value for key, value in meta.items() if key != "format"} | wrong
+        checkpoint.save(file, parts, about)
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            calibrated.read(tmp_path, net)
+    checkpoint.save(file, parts, {key: meta[key] for key in meta if key != "format"})
+    assert calibrated.read(tmp_path, net) is not None
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"calibration\.safetensors"):
         calibrated.read(tmp_path, net)
@@ -209,13 +219,13 @@ def test_evaluate_tells_of_streams(run, tmp_path, capsys):
     words = ["evaluate", str(run), "--streams", "--json", "--others", str(tmp_path)]
     assert cli.main(words) == 0
     assert len(json.loads(capsys.readouterr().out)["alarms"]) <= 2
+    assert cli.main(["evaluate", str(run), "--streams", "--neurobench"]) == 2
+    assert "--neurobench" in capsys.readouterr().err
     assert cli.main(["evaluate", str(run), "--others", str(tmp_path)]) == 2
     assert "--streams" in capsys.readouterr().err
 
 
 def test_a_run_of_an_earlier_version_listens_as_it_did(run, tmp_path, capsys):
-    import shutil
-
     old = tmp_path / "old"
     shutil.copytree(run, old)
     (old / calibrated.FILE).unlink()
@@ -241,3 +251,76 @@ def test_fine_tuning_calibrates_on_what_it_learned(run, tmp_path, monkeypatch, c
     assert found is not None
     assert found.basis == "the recordings that it learned from"
     assert len(found.curve.words) == 12
+
+
+def test_what_is_no_word_moves_no_number_of_what_is(net, features):
+    none = [Clip(sounds.tone(800.0 + 9 * i, 0.5, RATE, seed=i), None) for i in range(3)]
+    plain, mixed = (
+        calibrate.calibrate(net, features, CLASSES, some, [], user=True)
+        for some in (clips(4), [*none, *clips(4)])
+    )
+    assert plain.curve.rejected_at(0.0) == 0  # they are heard
+    assert (mixed.middle, mixed.width) == (plain.middle, plain.width)
+    assert mixed.curve == plain.curve
+
+
+def test_words_that_are_not_heard_anew_stay_known(net, features, calibration):
+    high, other = (calibration.labels == label for label in (0, 2))
+    assert high.any()
+    assert other.any()
+    old = [clip for clip in clips(2, 60) if clip.word == "low"]
+    mine = [clip for clip in clips(3, 70) if clip.word == "high"]
+    found = calibrate.calibrate(
+        net, features, CLASSES, mine, [], user=True, old=old, before=calibration
+    )
+    counts = [int((found.labels == label).sum()) for label in range(3)]
+    assert counts == [3 + int(high.sum()), 2, int(other.sum())]
+
+
+def test_other_weights_leave_the_calibration_of_a_run(run, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    before, last = (copy / calibrated.FILE).read_bytes(), copy / "checkpoints" / "last.safetensors"
+    tensors, meta = checkpoint.load(last)
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = 1.1 * tensor if rest == "readout.weight" else tensor
+    checkpoint.save(last, parts, {key: value for key, value in meta.items() if key != "format"})
+    assert calibrated.digest(job.trained(last).net) != calibrated.digest(job.trained(copy).net)
+    assert cli.main(["evaluate", str(last), "--streams"]) == 0
+    assert (copy / calibrated.FILE).read_bytes() == before
+    capsys.readouterr()
+
+
+def test_recordings_are_found_whatever_their_names(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "home"))
+    for place, name in enumerate(("low", "high")):
+        tone = sounds.tone(350 + 1000 * place, 0.5, RATE, seed=place)
+        sounds.write(tmp_path / "mine" / name / "take#1.wav", tone, RATE)
+        sounds.write(tmp_path / "mine" / name / "LOUD.WAV", 2 * tone, RATE)
+    words = ["finetune", str(run), "--words", str(tmp_path / "mine"), "--epochs", "1", "--json",
+             "--out", str(tmp_path / "tuned")]  # fmt: skip
+    assert cli.main(words) == 0
+    said = capsys.readouterr()
+    assert "not calibrated" not in said.err
+    assert (Path(json.loads(said.out)["run"]) / calibrated.FILE).is_file()
+
+
+def test_fine_tuning_calibrates_on_data_that_have_moved(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "home"))
+    there = Path(job.trained(run).config.data["path"])
+    shutil.copytree(there, tmp_path / "moved")
+    for name in ("low", "high"):
+        sounds.write(tmp_path / "mine" / name / "0.wav", sounds.tone(350, 0.5, RATE), RATE)
+    heard, given = calibrated.calibrate, {}
+    monkeypatch.setattr(calibrated, "calibrate", lambda *a, **k: given.update(k) or heard(*a, **k))
+    words = ["finetune", str(run), "--words", str(tmp_path / "mine"), "--epochs", "1", "--json",
+             "--out", str(tmp_path / "tuned"), "--data.path", str(tmp_path / "moved")]  # fmt: skip
+    there.rename(tmp_path / "gone")
+    try:
+        assert cli.main(words) == 0
+    finally:
+        (tmp_path / "gone").rename(there)
+    assert given["old"]
+    capsys.readouterr()

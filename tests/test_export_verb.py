@@ -131,6 +131,12 @@ def test_the_example_says_what_predict_says_and_learns(made, tmp_path: Path, cap
         return [line.split("\t")[1] for line in lines]
 
     assert answers(example(*heard)) == wanted
+    more = [sounds.followed(name, tmp_path / Path(name).name) for name in heard]
+    assert answers(example(*more)) == wanted  # what follows the samples isn't heard
+    bare = tmp_path / "bare.wav"
+    bare.write_bytes(Path(heard[0]).read_bytes()[:36])
+    done = subprocess.run(["./example", str(bare)], cwd=out, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")  # it has no samples
     asked = [f"{Path(name).name[0]}=={name}" for name in heard]
     lessons = [word.replace("==", "=") for word in asked]
     *after, told = example(*lessons, "epochs:40", "save:kept.bin", *asked)

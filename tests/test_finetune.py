@@ -12,7 +12,7 @@ import torch
 import sounds
 from synaptrace import cli
 from synaptrace.cli.finetune import HEARD, KEEP, KEEP_WORD
-from synaptrace.keyword import fewshot, sight, study, table, tuned
+from synaptrace.keyword import calibrated, fewshot, sight, study, table, tuned
 from synaptrace.keyword.model import measure
 from synaptrace.training import job, rehearsal
 from synaptrace.training import run as runs
@@ -173,6 +173,10 @@ def test_runs_that_are_trained_already(digits, tmp_path: Path, capsys):
     both = [*tune, "--speaker", "ann,bob", "--json"]
     assert cli.main(both) == 0  # it is done
     assert json.loads(capsys.readouterr().out) == [found]
+    (made / calibrated.FILE).unlink()
+    assert cli.main([*both, "--table"]) == 0
+    assert not (made / calibrated.FILE).exists()  # a table makes nothing
+    capsys.readouterr()
     (run / runs.BEST).write_bytes((made / runs.BEST).read_bytes())  # another training's weights
     assert cli.main(both) == 0
     (anew,) = json.loads(capsys.readouterr().out)
@@ -186,7 +190,7 @@ def test_a_word_that_it_never_heard(digits, tmp_path: Path, capsys):
     assert cli.main(words) == 0
     caught = capsys.readouterr()
     assert caught.err.count("\n") == 1
-    assert "--keep none: the words learned before may be lost: " in caught.err
+    assert "--keep none: the words learned before may be lost" in caught.err
     for found in json.loads(caught.out):
         assert found["sizes"] == {"query": 18, "general": 45, "new": 2}
         assert found["before"]["new"] == 0.0

@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
 
     trained = job.trained(options.run_directory, options.data_path)
     if options.streams:
+        if options.neurobench:
+            raise UserError("--neurobench: doesn't go with --streams")
         if options.gain is not None:
             raise UserError("--gain: doesn't go with --streams")
         return streams(options, trained)

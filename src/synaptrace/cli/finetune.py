@@ -81,10 +81,7 @@ as an anchor pulls once an update, and each utterance at least, however many the
 
 SINGLE = ("shots", "batch", "contrast", "keep")
 """Of which one's own words take one."""
-LOST = (
-    "--keep none: the words learned before may be lost: where a new word alone was learned so, "
-    "the old ones fell from 99 % right to 0 % (docs/keywords.md)"
-)
+LOST = "--keep none: the words learned before may be lost, all of them (docs/keywords.md)"
 """What nothing against forgetting costs."""
 
 
@@ -129,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
             tell(plan.out, rows, options.json)
     if options.runs:
         for found in (found for _, some in rows for found in some):
-            calibrated.after(Path(found["run"]), moved)
+            if not options.table:
+                calibrated.after(Path(found["run"]), moved)
             if not options.json:
                 print(f"run             {printed(found['run'])}")
     return 0

@@ -108,7 +108,8 @@ def calibrate(
         others: recordings of what is none of the words, beside what is made.
         before: the calibration of the network that this one was fine-tuned from: its temperature,
             where only utterances that were learned could tell it, and its utterances are kept.
-        old: these utterances of before, where they are at hand, to be heard as they are now.
+        old: utterances of before that are at hand, to be heard as they are now; of words that are
+            none of theirs, those that ``before`` kept stay.
 
     Raises:
         UserError: features that don't stream, no decision on any word.
@@ -116,12 +117,14 @@ def calibrate(
     settings, names = settings or Settings(), list(classes)
     others = [*others, *(clip for clip in spoken if clip.word is None)]
     spoken = [clip for clip in spoken if clip.word is not None]
+    if user:  # so that a clip has one number, whether it is learned or tested
+        learned = [clip for clip in learned if clip.word is not None]
 
     def hear(clips: Sequence[Clip], turn: int) -> tuple[list[Decision], float]:
         return heard(net, features, classes, clips, settings, seed=seed + turn)
 
     known, labels, whose = utterances(hear(learned, 0)[0], learned, names)
-    tests = [clip for clip in learned if clip.word is not None] if user else spoken
+    tests = learned if user else spoken
     words, hours = hear(tests, 1)
     words = [each for each in words if each.clip is not None]
     if not len(known) or not words:
@@ -131,14 +134,14 @@ def calibrate(
         temperature = before.temperature
     else:
         temperature = warmth(words, [_label(tests, each, names) for each in words])
-    kept: tuple[Tensor, Tensor] | None = None
-    if old:
-        kept = utterances(hear(old, 4)[0], old, names)[:2]
-    elif before is not None:
-        kept = before.known, before.labels
-    if kept is not None and kept[0].shape[1] == known.shape[1]:
-        known, labels = torch.cat([known, kept[0]]), torch.cat([labels, kept[1]])
-        whose = torch.cat([whose, torch.full_like(kept[1], -1)])
+    kept = [utterances(hear(old, 4)[0], old, names)[:2]]
+    if before is not None:
+        unheard = ~torch.isin(before.labels, kept[0][1])
+        kept.append((before.known[unheard], before.labels[unheard]))
+    for some, theirs in kept:
+        if some.shape[1] == known.shape[1]:
+            known, labels = torch.cat([known, some]), torch.cat([labels, theirs])
+            whose = torch.cat([whose, torch.full_like(theirs, -1)])
     found = []
     for each in words:
         apart = whose != torch.tensor(each.clip if user else -2)

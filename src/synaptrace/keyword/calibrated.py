@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
+from synaptrace import builtin
 from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
@@ -35,13 +37,18 @@ EACH = 20
 def make(trained: job.Trained) -> Calibration:
     """Calibrate a run, and keep it in its directory.
 
+    Of other weights than `listen` takes there, as of its last checkpoint, and of a built-in network
+    nothing is kept.
+
     Raises:
         UserError: a run that wasn't trained on sound that streams, recordings that aren't there.
     """
     if trained.features is None:
         raise UserError(f"{trained.run}: was not trained on sound")
     record = tuned.read(trained.run)
-    base = None if record is None else job.trained(trained.run / record.base)
+    base: job.Trained | None = None
+    if record is not None:
+        base = job.trained(trained.run / record.base, trained.config.data["path"])
     learned = clips(trained, "train", most=None if base else EACH)
     spoken: list[Clip] = []
     old: list[Clip] = []
@@ -55,7 +62,9 @@ def make(trained: job.Trained) -> Calibration:
         trained.net, Features.from_spec(trained.features), trained.classes, learned, spoken,
         user=base is not None, old=old, before=None if base is None else read(base.run, base.net),
     )  # fmt: skip
-    save(trained.run, trained.net, found)
+    own = not builtin.owns(trained.run) and job.trained(trained.run).net
+    if own and digest(own) == digest(trained.net):
+        save(trained.run, trained.net, found)
     return found
 
 
@@ -129,14 +138,23 @@ def said(found: Calibration, confidence: float) -> str:
     )
 
 
+class _Curve(schema.Stored):
+    """Its `Curve`."""
+
+    words: list[float]
+    alarms: list[float]
+    hours: schema.Amount
+    wrong: schema.Count = 0
+
+
 class _Stored(schema.Stored):
     """The metadata of a calibration."""
 
     network: str
-    temperature: float
+    temperature: Annotated[float, Field(gt=0)]
     middle: float
-    width: float
-    curve: dict[str, Any]
+    width: Annotated[float, Field(gt=0)]
+    curve: _Curve
     basis: str
 
 
@@ -169,7 +187,8 @@ def read(run: Path, net: Network) -> Calibration | None:
         found = Curve(**meta["curve"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{file}: is damaged ({error}); remove it") from error
-    if known.dtype != torch.uint8 or known.shape != (len(labels), 2 * neurons) or labels.dim() != 1:
+    kinds = known.dtype, labels.dtype
+    if kinds != (torch.uint8, torch.int64) or known.shape != (labels.numel(), 2 * neurons):
         raise UserError(f"{file}: is damaged (its counts don't fit the network); remove it")
     return Calibration(
         meta["temperature"], meta["middle"], meta["width"], known, labels, found, meta["basis"]

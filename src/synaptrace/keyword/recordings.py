@@ -43,8 +43,11 @@ def clips(
                 chosen.append(row)
     there, found = files(root), []
     for row in sorted(chosen):
-        said, _, place = name(data, row).partition("#")
+        said, place = name(data, row), ""
         file = there.get(said)
+        if file is None and "#" in said:
+            whole, _, place = said.rpartition("#")
+            file = there.get(whole)
         if file is None:
             raise UserError(f"{root}: holds no recording {said}, which the network was trained on")
         samples = wav.convert(*wav.channels(file), rate)
@@ -61,7 +64,7 @@ def others(root: Path, words: Sequence[str], rate: int) -> list[Clip]:
     Raises:
         UserError: there are none, or one can't be read.
     """
-    some = [file for file in find(root, "*/*.wav") if file.parent.name not in words]
+    some = [file for file in sound(root, "*/*") if file.parent.name not in words]
     if not some:
         raise UserError(
             f"{root}: holds no recordings of other words, in folders whose names are none of the "
@@ -73,10 +76,15 @@ def others(root: Path, words: Sequence[str], rate: int) -> list[Clip]:
 def files(root: Path) -> dict[str, Path]:
     """The sound files below ``root``, by their name and by their name in its folder."""
     found: dict[str, Path] = {}
-    for file in find(root, "**/*.wav"):
+    for file in sound(root, "**/*"):
         found[f"{file.parent.name}/{file.name}"] = file
         found.setdefault(file.name, file)
     return found
+
+
+def sound(root: Path, pattern: str) -> list[Path]:
+    """The files below ``root`` that match and end in .wav, in upper case or lower."""
+    return [file for file in find(root, pattern) if file.suffix.lower() == ".wav"]
 
 
 def folder(settings: dict[str, object]) -> Path:

@@ -39,9 +39,9 @@ def write(out: Path, files: Mapping[str, str]) -> None:
             out.rename(made / "old")
         new.rename(out)
     except OSError as error:
-        if made is not None and (made / "old").exists() and not out.exists():
-            (made / "old").rename(out)
         raise UserError(f"{out}: can't be written ({error.strerror or error})") from error
     finally:
         if made is not None:
+            if (made / "old").exists() and not out.exists():  # failed or interrupted in between
+                (made / "old").rename(out)
             shutil.rmtree(made, ignore_errors=True)

@@ -33,9 +33,9 @@ def fill(name: str, values: Mapping[str, Any]) -> str:
 
 def header(plan: Plan, has: Numbers, about: Mapping[str, Any], parts: Sequence[str] = ()) -> str:
     """model.h. ``about``: name, source, version and steps; ``parts``: of what else there is."""
-    comment = {key: printed(str(value)).replace("*/", "* /") for key, value in about.items()}
+    said = {key: remark(str(value)) for key, value in about.items()}
     values = {
-        **comment, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
+        **said, "inputs": plan.inputs, "classes": plan.classes, "layers": len(plan.layers),
         "neurons": plan.neurons, "outputs": plan.outputs, "pooled": plan.pooled,
         "maps": int(any(layer.channels for layer in plan.layers)),
         "place": "uint16_t" if plan.place == 2 else "uint32_t",
@@ -79,14 +79,22 @@ def constants(net: Network, plan: Plan, has: Numbers, name: str, classes: Sequen
     names = ['"' + quoted(each) + '"' for each in classes]
     made.append(tables.table("const char *const class_names[CLASSES]", names))
     made += more
-    name = printed(name).replace("*/", "* /")
-    return fill("model.c", {"name": name, "tables": "\n".join(made), "rows": "\n".join(rows)})
+    return fill(
+        "model.c", {"name": remark(name), "tables": "\n".join(made), "rows": "\n".join(rows)}
+    )
+
+
+def remark(text: str) -> str:
+    """``text`` as one line within a C comment, which it can't end."""
+    return printed(text).replace("*/", "* /").replace("/*", "/ *")
 
 
 def quoted(text: str) -> str:
-    """``text`` within a C string: what isn't plain ASCII as bytes of UTF-8."""
+    """``text`` within a C string: what isn't plain ASCII as bytes of UTF-8, or as it is."""
     plain = set(range(32, 127)) - set(b'"\\?')
-    return "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8"))
+    return "".join(
+        chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8", "surrogateescape")
+    )
 
 
 def row(plan: Plan, i: int, layer: NetworkLayer, has: LayerNumbers) -> str:

@@ -56,17 +56,21 @@ static uint32_t little(const uint8_t *at, int n)
 }
 
 /* A clip of CLIP samples, as in training: the sound lies in the middle of silence, or loses both
-   ends. `left` are the clip's samples to come, `silence` those of them before the sound. */
-static long left, silence;
+   ends. `left` are the clip's samples to come, `silence` those of them before the sound, `spoken`
+   the sound's, after which a file may hold other chunks. */
+static long left, silence, spoken;
 
 /* Goes to a wav file's samples; 0 where it is none that fits. */
 static int open_wav(FILE *file)
 {
     uint8_t head[12], chunk[8], format[16];
-    int known = 0;
+    int known = 0, found = 0;
     if (fread(head, 1, 12, file) != 12 || memcmp(head, "RIFF", 4) || memcmp(head + 8, "WAVE", 4))
         return 0;
-    while (fread(chunk, 1, 8, file) == 8 && memcmp(chunk, "data", 4)) {
+    while (fread(chunk, 1, 8, file) == 8) {
+        found = memcmp(chunk, "data", 4) == 0;
+        if (found)
+            break;
         uint32_t size = little(chunk + 4, 4);
         long skip = (long)(size + (size & 1u));
         if (memcmp(chunk, "fmt ", 4) == 0 && size >= 16) {
@@ -82,7 +86,8 @@ static int open_wav(FILE *file)
     long samples = (long)(little(chunk + 4, 4) / 2), spare = CLIP - samples;
     left = CLIP;
     silence = spare > 0 ? spare / 2 : 0;
-    return known && (spare >= 0 || fseek(file, (1 - spare) / 2 * 2, SEEK_CUR) == 0);
+    spoken = spare > 0 ? samples : CLIP;
+    return known && found && (spare >= 0 || fseek(file, (1 - spare) / 2 * 2, SEEK_CUR) == 0);
 }
 
 static int next_hop(FILE *file)
@@ -96,7 +101,7 @@ static int next_hop(FILE *file)
         int value = 0;
         if (silence > 0)
             silence--;
-        else if (fread(bytes, 1, 2, file) == 2)
+        else if (spoken-- > 0 && fread(bytes, 1, 2, file) == 2)
             value = (int)little(bytes, 2);
         sound[i] = R(value < 32768 ? value : value - 65536) / R(32768);
     }
