@@ -23,13 +23,6 @@ MEL = Mel(rate=8000, hop=20.0)
 OPTIONS = {
     "gain": 12.0, "channel": 6.0, "snr": 10.0, "warp": 0.2, "mask_bands": 8, "mask_steps": 10,
 }  # fmt: skip
-    "gain": 12.0,
-    "channel": 6.0,
-    "snr": 10.0,
-    "warp": 0.2,
-    "mask_bands": 8,
-    "mask_steps": 10,
-}
 
 
 @pytest.fixture(autouse=True)
