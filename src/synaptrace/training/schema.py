@@ -6,7 +6,7 @@ Keys that a later version adds are let through, and what an earlier one didn't w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -159,6 +159,32 @@ class Comparison(Stored):
     seeds: int
     settings: dict[str, Run]
     threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class Sweep(Stored):
+    """sweep.json."""
+
+    search: dict[str, str]
+    trials: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)]
+    final: Annotated[int, Field(ge=2)]
+    prune: Literal["median", "hyperband", "none"]
+    storage: str | None
+    settings: Run
+    split_hash: str
+    threads: Annotated[int, Field(ge=1)]
+
+
+class Closed(Stored):
+    """closed.json of a sweep: how many trials were looked at, and which one won."""
+
+    winner: Count
+    winner_is_preset: bool
+    validation_accuracy: Share
+    validation_accuracy_preset: Share | None
+    params: Settings
+    settings: Run
+    looked_at: dict[str, Count]
 
 
 class Locality(Stored):
