@@ -203,7 +203,8 @@ def check(base: Config, space: Space, key: str, dimension: Range | Choices) -> N
             named += [{f"{section}.{NAMED[section][0]}": name} for name in names.values]
     known = options(base, named)
     if key not in known:
-        near = get_close_matches(key, known, n=1, cutoff=0.6)
+        ends = [each for each in known if each.endswith(f".{key.rpartition('.')[2]}")]
+        near = ends or get_close_matches(key, known, n=1, cutoff=0.6)
         same = [each for each in known if each.startswith(f"{section}.")]
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(same or known)}"
         raise UserError(f"--search: {short(key)} is no setting; {hint}")
@@ -224,8 +225,10 @@ def options(base: Config, named: list[dict[str, str]]) -> list[str]:
     """Every setting of ``base``, and of the rules or models that are searched."""
     found: dict[str, None] = {}
     for section in SAID:
-        whose = {str(getattr(base, section)[NAMED[section][0]])} if section in NAMED else {None}
-        whose |= {v for each in named for k, v in each.items() if k.startswith(f"{section}.")}
+        whose: set[str | None] = {None}
+        if section in NAMED:
+            whose = {str(getattr(base, section)[NAMED[section][0]])}
+            whose |= {v for each in named for k, v in each.items() if k.startswith(f"{section}.")}
         for name in sorted(whose, key=str):
             found |= {f"{section}.{key}": None for key in section_of(section, name).model_fields}
     return list(found)
