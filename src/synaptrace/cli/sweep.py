@@ -100,15 +100,15 @@ def begin(options: argparse.Namespace) -> int:
 def show(out: Path, options: argparse.Namespace) -> int:
     """What a study has found so far."""
     from synaptrace.drawing import attempt
-    from synaptrace.files import read_json, write_atomic
+    from synaptrace.files import write_atomic
     from synaptrace.sweep import pictures, table
     from synaptrace.sweep import plan as plans
     from synaptrace.sweep.study import opened
-    from synaptrace.sweep.winner import REPORT
+    from synaptrace.sweep.winner import told
 
     plan = plans.read(out)
     study = opened(plan)
-    report = read_json(out / REPORT) if (out / REPORT).exists() else None
+    report = told(out)
     if options.best_preset is not None:
         write_atomic(options.best_preset, table.best_preset(plan, study))
     attempt(lambda: next(iter(pictures.draw(plan, study)), None))

@@ -65,6 +65,12 @@ def judge(
     return report
 
 
+def told(out: Path) -> dict[str, Any] | None:
+    """What report.json says; None before the study's end."""
+    file = out / REPORT
+    return schema.read(schema.Outcome, file) if file.exists() else None
+
+
 def close(plan: Plan, study: optuna.Study) -> dict[str, Any]:
     """Who won, written down once: the best validation accuracy, the earliest of those level."""
     if (plan.out / CLOSED).exists():

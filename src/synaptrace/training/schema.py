@@ -175,16 +175,38 @@ class Sweep(Stored):
     threads: Annotated[int, Field(ge=1)]
 
 
-class Closed(Stored):
-    """closed.json of a sweep: how many trials were looked at, and which one won."""
+class Won(Stored):
+    """What closed.json and report.json of a sweep share: how many trials there were, and who won."""
 
     winner: Count
     winner_is_preset: bool
     validation_accuracy: Share
     validation_accuracy_preset: Share | None
-    params: Settings
-    settings: Run
+    params: dict[str, str]
     looked_at: dict[str, Count]
+
+
+class Closed(Won):
+    """closed.json of a sweep."""
+
+    settings: Run
+
+
+class Tested(Stored):
+    """Test accuracy over seeds."""
+
+    mean: Share | None
+    sd: Amount | None
+    values: list[Share]
+    diverged: Count
+
+
+class Outcome(Won):
+    """report.json of a sweep."""
+
+    seeds: list[Count]
+    test: dict[Literal["winner", "preset"], Tested]
+    verdict: str
 
 
 class Locality(Stored):
