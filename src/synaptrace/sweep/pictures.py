@@ -50,7 +50,8 @@ def history(plan: Plan, trials: list[optuna.trial.FrozenTrial], path: Path) -> P
               label="best so far")  # fmt: skip
     axis.set(xlabel="trial", ylabel="validation accuracy [%]", title=plain(plan.base.name))
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="lower right")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(fontsize=8)
     return save(picture, path)
 
 

@@ -71,19 +71,30 @@ def described(report: dict[str, Any]) -> list[str]:
     own = report["validation_accuracy_preset"]
     preset = "" if own is None else f"; the preset {own:.2%}"
     found = " ".join(f"--{key} {value}" for key, value in report["params"].items())
-    if report["winner_is_preset"]:
-        found += "   (the preset itself: no trial was better)"
-    return [
+    lines = [
         f"trials looked at   {sum(looked.values())} ({told})",
         f"winner             trial {report['winner']}, validation "
         f"{report['validation_accuracy']:.2%}{preset}",
         f"its settings       {found}",
+    ]
+    if report["winner_is_preset"]:
+        return [
+            *lines,
+            f"test set, preset   {spread(report['test'][PRESET])}",
+            "on fresh seeds     the winner is the preset itself: no trial was better by validation",
+        ]
+    verdict = report["verdict"]
+    beside = {
+        "better": " than the preset",
+        "worse": " than the preset",
+        "level": " with the preset",
+    }
+    return [
+        *lines,
         f"test set, winner   {spread(report['test'][WINNER])}",
         f"test set, preset   {spread(report['test'][PRESET])}",
-        f"on fresh seeds     the winner is {report['verdict']}"
-        + (" than the preset" if report["verdict"] in ("better", "worse") else "")
-        + (" with the preset" if report["verdict"] == "level" else "")
-        + " (by two standard errors of the difference)",
+        f"on fresh seeds     the winner is {verdict}{beside.get(verdict, '')} "
+        "(by two standard errors of the difference)",
     ]
 
 

@@ -176,7 +176,7 @@ class Sweep(Stored):
 
 
 class Won(Stored):
-    """What closed.json and report.json of a sweep share: how many trials there were, and who won."""
+    """What closed.json and report.json of a sweep share: how many trials, and who won."""
 
     winner: Count
     winner_is_preset: bool
