@@ -12,6 +12,7 @@ import yaml
 import synaptrace as st
 import toy
 from synaptrace import cli
+from synaptrace.compare import run as compared
 from synaptrace.config import resolve
 from synaptrace.errors import UserError
 from synaptrace.sweep import plan as plans
@@ -379,3 +380,33 @@ def test_two_jobs_a_table_pictures_and_a_preset(
         threads=resolve(file=best).train["threads"]
     )
     assert "found by synaptrace sweep" in yaml.safe_load(best.read_text())["description"]
+
+
+def test_a_comparison_tunes_every_rule_with_the_same_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(monkeypatch, lambda config, epoch: 1 / (1 + config.train["lr"]))
+    trained: list[tuple[str, tuple[float, ...]]] = []
+    monkeypatch.setattr(
+        compared, "train", lambda plan, *_, **__: trained.extend(plan.rates.items())
+    )
+    words = ["compare", "--rules", "tp,eprop", "--tune", "6", "--seeds", "2", "--quiet",
+             "--out", str(tmp_path / "c"), *WORDS]  # fmt: skip
+    assert cli.main(words) == 0
+    found = dict(trained)
+    for label in ("tp", "eprop"):
+        each = study.opened(plans.read(tmp_path / "c" / "tune" / label)).trials
+        lowest = min(trial.params["train.lr"] for trial in each)
+        assert len(each) == 6
+        assert found[label] == (lowest,)
+        assert each[0].params["train.lr"] == 3e-3  # the preset's own
+    trained.clear()
+    assert cli.main(words) == 0
+    assert dict(trained) == found
+    capsys.readouterr()
+    for bad, said in (["--rates", "1e-3"], "chooses the rates"), (["--tune", "0"], "--tune"):
+        assert cli.main(["compare", "--rules", "tp", "--tune", "6", *bad]) == 2
+        assert said in capsys.readouterr().err
+    other = [*words[:4], "7", *words[5:]]
+    assert cli.main(other) == 2
+    assert "another study" in capsys.readouterr().err

@@ -85,13 +85,19 @@ def run(
 
 def carry_out(plan: Plan, jobs: int = 1, progress: bool = True) -> dict[str, Any]:
     """Train what isn't trained yet, then the winner; returns what report.json says."""
+    threads = finish(plan, jobs, progress)
+    return judge(plan, opened(plan), jobs, threads, progress)
+
+
+def finish(plan: Plan, jobs: int, progress: bool) -> int:
+    """Train trials until all have their outcome; returns threads a training."""
     threads = prepare(plan, jobs)
     take_part(plan, jobs, threads, progress)
     study = opened(plan)
     while len(ended(study)) < plan.trials:  # another process trains the last ones, or was killed
         time.sleep(PAUSE)
         work(plan, threads, progress)
-    return judge(plan, study, jobs, threads, progress)
+    return threads
 
 
 def prepare(plan: Plan, jobs: int) -> int:
