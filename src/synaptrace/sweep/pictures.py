@@ -33,6 +33,8 @@ def draw(plan: Plan, study: optuna.Study) -> list[Path]:
 
 def history(plan: Plan, trials: list[optuna.trial.FrozenTrial], path: Path) -> Path:
     """Validation accuracy trial by trial, and the best so far."""
+    from matplotlib.ticker import MaxNLocator
+
     picture = figure(7, 4)
     axis = picture.subplots()
     for state, colour, label in (("COMPLETE", FINISHED, "finished"), ("PRUNED", PRUNED, "pruned")):
@@ -50,7 +52,7 @@ def history(plan: Plan, trials: list[optuna.trial.FrozenTrial], path: Path) -> P
               label="best so far")  # fmt: skip
     axis.set(xlabel="trial", ylabel="validation accuracy [%]", title=plain(plan.base.name))
     axis.grid(alpha=0.3)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize=8)
     return save(picture, path)
 
