@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from synaptrace import sweep
     from synaptrace.build import conv, mlp, vgg
     from synaptrace.network import Network
     from synaptrace.neuron import LIF, ATan, FastSigmoid, Triangle
@@ -29,6 +30,7 @@ __all__ = [
     "from_nir",
     "load",
     "mlp",
+    "sweep",
     "vgg",
 ]
 
@@ -48,7 +50,12 @@ _HOME = {
 }
 
 
+_ROOMS = ("sweep",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,12 +25,13 @@ VERBS = {
     "record": "record your own words into a data set",
     "export": "ship a trained network: as a C program that runs, and learns, on a device",
     "compare": "learning rules side by side on the same network, data and budget",
+    "sweep": "the best settings of a search, chosen by validation",
     "memory": "bytes of each rule by purpose, counted and measured",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
 }
-SETTINGS = ("train", "data", "compare", "finetune", "memory")
+SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
 MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot")
 """Verbs that take --data.path alone, where a run's data have moved since."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -14,9 +15,11 @@ Every rule gets the same network, split, seeds and epochs. Its learning rate is 
 by validation on the first seed. A rule may have settings and rates of its own, as in
 espp:train.update=step:rates=3e-5/1e-4/3e-4. Interrupted, the same command goes on where it
 stopped; --table prints what is finished and trains nothing. Accuracies are the last epoch's.
+--tune N lets N trials (synaptrace sweep) choose each rule's rate from 1e-5 to 1e-1, not a grid.
 
 examples:
   synaptrace compare --rules tp,tp:contrast=class,bptt,readout-only --seeds 3
+  synaptrace compare --rules tp,eprop --tune 20 --seeds 5
   synaptrace compare --rules all --preset fsdd --data.path DIR --jobs 2 --out runs/rules-fsdd
   synaptrace compare --rules all --preset fsdd --data.path DIR --out runs/rules-fsdd --table
 """
@@ -26,6 +29,7 @@ examples:
     parser.add_argument("--preset", metavar="NAME", help="network, data and budget")
     parser.add_argument("--config", metavar="FILE", type=Path, help="a YAML file of settings")
     parser.add_argument("--rates", metavar="X,Y,…", help="learning rates (1e-3,3e-3,1e-2)")
+    parser.add_argument("--tune", metavar="N", type=int, help="trials of each rule's rate")
     parser.add_argument("--seeds", metavar="N", type=int, default=3, help="seeds (3)")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trainings at once (1)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="by default named by the settings")
@@ -50,12 +54,22 @@ def run(options: argparse.Namespace) -> int:
     rates = plans.numbers(options.rates, ",", "--rates") if options.rates else plans.RATES
     if options.jobs < 1:
         raise UserError(f"--jobs: {options.jobs} is not a positive number")
+    tune = options.tune
+    if tune is not None and (options.rates or options.table or ":rates=" in options.rules):
+        raise UserError("--tune: chooses the rates; neither rates nor --table go with it")
     plan = plans.plan(
         names, preset=options.preset, file=options.config, overrides=options.settings,
-        rates=rates, seeds=options.seeds, out=options.out,
+        rates=rates, seeds=options.seeds, out=options.out if tune is None else None,
     )  # fmt: skip
+    if tune is not None:
+        own = options.out or plan.out.with_name(f"{plan.out.name}-tune{tune}")
+        plan = replace(plan, out=own)
     if not options.quiet:
         print(f"comparison: {printed(plan.out)}", file=sys.stderr)
+    if tune is not None:
+        from synaptrace.sweep.tune import tuned
+
+        plan = plans.placed(tuned(plan, tune, options.jobs, progress=not options.quiet))
     try:
         if not options.table:
             runner.train(plan, options.jobs, progress=not options.quiet)

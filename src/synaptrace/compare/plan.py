@@ -47,7 +47,12 @@ class Plan:
     def run(self, task: Task) -> Path:
         """The run directory of one training."""
         label, rate, seed = task
-        return self.out / re.sub(r"[^A-Za-z0-9.=-]", "-", label) / f"lr-{rate:g}" / f"seed-{seed}"
+        return self.out / self.folder(label) / f"lr-{rate:g}" / f"seed-{seed}"
+
+    @staticmethod
+    def folder(label: str) -> str:
+        """A contender's label as the name of its directory."""
+        return re.sub(r"[^A-Za-z0-9.=-]", "-", label)
 
     def config(self, task: Task) -> Config:
         """The settings of one training: `configs`, with its seed and rate.
@@ -139,10 +144,15 @@ def plan(
         text = json.dumps(about(configs, grids, seeds), sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         out = Path("runs") / f"compare-{configs[contenders[0]].name}-{key}"
-    file = out / ABOUT
-    if file.exists() and without_threads(file) != about(configs, grids, seeds):
+    return placed(Plan(configs, grids, seeds, out))
+
+
+def placed(plan: Plan) -> Plan:
+    """The plan. Raises UserError where its directory holds a comparison of other settings."""
+    file = plan.out / ABOUT
+    if file.exists() and without_threads(file) != about(plan.configs, plan.rates, plan.seeds):
         raise UserError(f"{file}: holds a comparison of other settings; choose another --out")
-    return Plan(configs, grids, seeds, out)
+    return plan
 
 
 def without_threads(file: Path) -> dict[str, Any]:

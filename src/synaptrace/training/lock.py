@@ -14,15 +14,22 @@ from synaptrace.errors import UserError
 LOCK = ".lock"
 
 
+class Busy(UserError):
+    """Another process, or another training of this one, holds a directory."""
+
+
 @contextmanager
-def held(run: Path | None) -> Iterator[None]:
+def held(run: Path | None, wait: bool = False) -> Iterator[None]:
     """Hold ``run`` while the context lasts; it is let go however the process ends.
 
     Where the file system knows no locks, nothing is held. None: nothing either.
 
+    Args:
+        wait: until it is free, where another holds it.
+
     Raises:
-        UserError: another process (or another training of this one) holds it; its folder can't be
-            written.
+        Busy: another process (or another training of this one) holds it.
+        UserError: its folder can't be written.
     """
     if run is None:
         yield
@@ -34,10 +41,10 @@ def held(run: Path | None) -> Iterator[None]:
         raise UserError(f"{run}: can't be written ({error.strerror})") from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             who = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-            raise UserError(f"{run}: {who} is at work on it; wait for it, or end it") from None
+            raise Busy(f"{run}: {who} is at work on it; wait for it, or end it") from None
         except OSError:
             pass
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -55,6 +55,7 @@ def fit(
     checkpoint_seconds: float = 300.0,
     resume: bool = False,
     progress: bool = True,
+    after_epoch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train ``net`` with ``rule`` on ``dataset``; ``net`` ends with the picked weights.
 
@@ -82,6 +83,8 @@ def fit(
         checkpoint_seconds: between checkpoints within an epoch; each epoch ends with one.
         resume: go on where ``run`` stands; the result is the uninterrupted run's, bit for bit.
         progress: print a line an epoch to standard error, and a bar where it is a terminal.
+        after_epoch: is given each epoch's line of metrics once it is written; what it raises ends
+            the training, which can go on from there.
 
     Returns:
         The summary, as in ``run/summary.json``; accuracies are shares of 1, None where there is
@@ -194,6 +197,8 @@ def fit(
                 state.close_epoch(line)
                 if curves is not None:
                     curves(line)
+                if after_epoch is not None:
+                    after_epoch(line)
                 saved = monotonic()
 
         # Both sets of weights are fixed and written; only now is the test set read.

@@ -6,7 +6,7 @@ Keys that a later version adds are let through, and what an earlier one didn't w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -159,6 +159,54 @@ class Comparison(Stored):
     seeds: int
     settings: dict[str, Run]
     threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class Sweep(Stored):
+    """sweep.json."""
+
+    search: dict[str, str]
+    trials: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)]
+    final: Annotated[int, Field(ge=2)]
+    prune: Literal["median", "hyperband", "none"]
+    storage: str | None
+    settings: Run
+    split_hash: str
+    threads: Annotated[int, Field(ge=1)]
+
+
+class Won(Stored):
+    """What closed.json and report.json of a sweep share: how many trials, and who won."""
+
+    winner: Count
+    winner_is_preset: bool
+    validation_accuracy: Share
+    validation_accuracy_preset: Share | None
+    params: dict[str, str]
+    looked_at: dict[str, Count]
+
+
+class Closed(Won):
+    """closed.json of a sweep."""
+
+    settings: Run
+
+
+class Tested(Stored):
+    """Test accuracy over seeds."""
+
+    mean: Share | None
+    sd: Amount | None
+    values: list[Share]
+    diverged: Count
+
+
+class Outcome(Won):
+    """report.json of a sweep."""
+
+    seeds: list[Count]
+    test: dict[Literal["winner", "preset"], Tested]
+    verdict: str
 
 
 class Locality(Stored):
