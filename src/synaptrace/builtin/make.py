@@ -1,6 +1,7 @@
 """`python -m synaptrace.builtin.make RUN --data DIR [--name keywords]`: a run becomes a built-in.
 
-    synaptrace train --preset speechcommands --data.path DIR --model.hidden [200]
+    synaptrace train --preset speechcommands --data.path DIR --model.hidden [200] \\
+        --data.gain 20 --data.channel 4 --train.threads 1
     python -m synaptrace.builtin.make runs/20260131-120000-speechcommands --data DIR
 
 takes the picked weights and what fine-tuning needs, measures them on the test of DIR, lists the
