@@ -217,7 +217,7 @@ def asked() -> bool:
     return all(numbers) and os.environ["WORLD_SIZE"] != "1"
 
 
-def meet(rank: int, size: int, patience: timedelta) -> dist.TCPStore:
+def meet(rank: int, size: int, patience: timedelta) -> Any:
     """Where the processes find one another, all of them there."""
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
