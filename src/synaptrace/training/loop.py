@@ -132,7 +132,8 @@ def fit(
         state = State(net, rule, lr, ema, about, run, lr_readout)
         state.begin(resume)
         together.copy(crew, state)
-        state.optimizer.register_step_pre_hook(lambda *_: crew.add_gradients(state.weights))
+        if crew.size > 1:  # a hook keeps the native engine from stepping Adam itself
+            state.optimizer.register_step_pre_hook(crew.adding(state.weights))
         cores.restore(threads, state.threads, warn)
         curves = board.writer(run, state.at.epoch) if tensorboard and run is not None else None
 

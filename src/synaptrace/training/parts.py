@@ -45,7 +45,7 @@ class Parts:
 def one(batch: Batch) -> Parts:
     """A batch in one part."""
     events, labels, lengths = batch
-    return Parts(labels, lengths, len(events), [slice(0, len(labels))], _cutter(events))
+    return Parts(labels, lengths, len(events), [slice(0, len(labels))], cutter(events))
 
 
 def cut(team: Team, samples: int, most: int | None) -> list[slice]:
@@ -66,10 +66,11 @@ def batches(
         yield from _gathered(dataset, order, team, most)
         return
     for events, labels, lengths in dataset.batches("train", order):
-        yield Parts(labels, lengths, len(events), cut(team, len(labels), most), _cutter(events))
+        yield Parts(labels, lengths, len(events), cut(team, len(labels), most), cutter(events))
 
 
-def _cutter(events: Tensor) -> Callable[[slice], Tensor]:
+def cutter(events: Tensor) -> Callable[[slice], Tensor]:
+    """What gives the rows of a part of ``events`` (T, B, *shape)."""
     return lambda rows: events if rows == slice(0, events.shape[1]) else events[:, rows]
 
 

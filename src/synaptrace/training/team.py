@@ -113,6 +113,10 @@ class Team:
             if own or bool(any_has):  # the second is read, and waited for, only where need be
                 weight.grad = total.view_as(weight)
 
+    def adding(self, weights: Sequence[Tensor]) -> Callable[..., None]:
+        """`add_gradients` as a hook that an optimizer calls before its step."""
+        return lambda *_: self.add_gradients(weights)
+
     def agree(self, parts: Mapping[str, Any]) -> None:
         """Compare what must be the same in all processes, by hashes.
 
