@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from synaptrace import rules
 from synaptrace.bench import cases
@@ -70,7 +71,7 @@ def measure(size: int, case: Case, batch: int) -> dict[str, tuple[float, int, in
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        torch.multiprocessing.spawn(work, (size, port, folder, case, batch), nprocs=size)  # type: ignore[no-untyped-call]
+        spawn(work, (size, port, folder, case, batch), nprocs=size)  # type: ignore[no-untyped-call]
         found: dict[str, tuple[float, int, int]] = torch.load(Path(folder) / f"{size}.pt")
     return found
 
@@ -111,5 +112,5 @@ def main(options: argparse.Namespace) -> None:
             rows.append([link, name, *(f"{share:.0%}" for share in shares), half])
     print(markdown([["link", "an update a", *map(str, PROCESSES), "limit"], *rows]))
     print(
-        "Limit: processes from which on more is waited than computed.\nA process has at least one sample, so the batch bounds their number too."
+        "Limit: processes from which on more is waited than computed; each has a sample at least."
     )
