@@ -111,7 +111,9 @@ class Team:
         *sums, held = torch.split(flat, [*(part.numel() for part in parts), len(flags)])
         for weight, own, total, any_has in zip(weights, has, sums, held.unbind(), strict=True):
             if own or bool(any_has):  # the second is read, and waited for, only where need be
-                weight.grad = total.view_as(weight)
+                if weight.grad is None:
+                    weight.grad = torch.empty_like(weight)
+                weight.grad.copy_(total.view_as(weight))  # laid out as Adam expects it, in place
 
     def adding(self, weights: Sequence[Tensor]) -> Callable[..., None]:
         """`add_gradients` as a hook that an optimizer calls before its step."""
