@@ -20,6 +20,9 @@ LONGEST_LINE = 2000
 class UserError(ValueError):
     """One clear line that names the file or key and says what to do; the command line exits 2."""
 
+    told = False
+    """Whether another process has said it already."""
+
 
 class _Short(reprlib.Repr):
     """`repr` that looks at a few entries, a few levels deep, of whatever it is given."""

@@ -75,6 +75,9 @@ SAID: dict[str, dict[str, Any]] = {
         "seed": Field(description="of weights, order, augmentation", ge=0),
         "device": Field(description="cpu, cuda, …"),
         "threads": Field(description="processor cores; default: PyTorch's", ge=1, le=1024),
+        "micro_batch": Field(
+            description="samples at once, gradients added up to the batch's; default all", ge=1
+        ),
         "paper_protocol": Field(description="also report the best test epoch, as papers do"),
         "tensorboard": Field(description="write TensorBoard curves too"),
     },
@@ -106,7 +109,7 @@ AUGMENT = ("gain", "channel", "snr", "warp", "mask_bands", "mask_steps")
 
 LATER = {
     "neuron": ("adaptation", "adaptation_decay"),
-    "train": ("lr_readout",),
+    "train": ("lr_readout", "micro_batch"),
     "tp": ("eligibility", "temperature", "margin"),
     **dict.fromkeys(("folder", "fsdd"), AUGMENT),
     "speechcommands": (*AUGMENT, "holdout_users", "words", "unknown", "silence"),

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from synaptrace.bench import data, listen, speed, step
+from synaptrace.bench import data, listen, scale, speed, step
 from synaptrace.data.simulate import beside_real
 from synaptrace.errors import UserError
 
@@ -29,6 +29,9 @@ def main() -> None:
     verb = verbs.add_parser("listen", help="words heard in one long stream")
     listen.add_arguments(verb)
     verb.set_defaults(run=listen.main)
+    verb = verbs.add_parser("scale", help="one network on several processes: time, bytes, limits")
+    scale.add_arguments(verb)
+    verb.set_defaults(run=scale.main)
     options = parser.parse_args(sys.argv[1:] or ["speed"])
     if options.threads:
         torch.set_num_threads(options.threads)

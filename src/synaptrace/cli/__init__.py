@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from synaptrace import __version__
 from synaptrace.errors import UserError, one_line, short
@@ -35,6 +37,9 @@ SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
 MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot")
 """Verbs that take --data.path alone, where a run's data have moved since."""
+
+ALONE = tuple(verb for verb in VERBS if verb not in ("train", "resume"))
+"""Verbs that several processes can't do together."""
 
 OUT_OF_MEMORY = (
     "can't allocate memory", "not enough memory", "out of memory", "storage size calculation",
@@ -66,9 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal can't encode is escaped
             stream.reconfigure(errors="backslashreplace")
     try:
-        return run(words)
+        with together(words):
+            return run(words)
     except UserError as error:
-        print(f"synaptrace: {one_line(str(error))}", file=sys.stderr)
+        if not error.told:
+            print(f"synaptrace: {one_line(str(error))}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     except KeyboardInterrupt:
         print("synaptrace: interrupted", file=sys.stderr)
@@ -82,6 +89,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"synaptrace: {one_line(reason)}", file=sys.stderr)
         return 2
+
+
+def together(words: list[str]) -> AbstractContextManager[Any]:
+    """Joins the processes that torchrun started. Raises UserError for a verb that knows one."""
+    if "MASTER_ADDR" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        return nullcontext()
+    if words and words[0] in ALONE:
+        error = UserError(f"torchrun: {words[0]} runs in one process; train and resume in several")
+        error.told = os.environ.get("RANK") != "0"
+        raise error
+    from synaptrace.training import team
+
+    return team.joined()
 
 
 def cause(error: Exception) -> str | None:

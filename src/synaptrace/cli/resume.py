@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from synaptrace.cli.finetune import print_tuned
-from synaptrace.cli.train import finish, print_summary
+from synaptrace.cli.train import finish, first, print_summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,5 +33,6 @@ def run(options: argparse.Namespace) -> int:
         print_tuned(run, summary, options.json)
         return 0
     summary = job.resume(run, progress=not options.quiet, data_path=options.data_path, draw=finish)
-    print_summary(run, summary, options.json)
+    if first():
+        print_summary(run, summary, options.json)
     return 0

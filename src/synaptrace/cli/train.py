@@ -87,8 +87,16 @@ def run(options: argparse.Namespace) -> int:
     where, summary = job.start(
         config, root=options.out, progress=not options.quiet, tell=tell, draw=finish
     )
-    print_summary(where, summary, options.json)
+    if first():
+        print_summary(where, summary, options.json)
     return 0
+
+
+def first() -> bool:
+    """Whether this process speaks: the first of several, or the only one."""
+    from synaptrace.training import team
+
+    return team.present().rank == 0
 
 
 def finish(run: Path, net: Network, dataset: Dataset) -> None:

@@ -36,6 +36,7 @@ class PerSample(TracesPropagation):
     """
 
     block = sys.maxsize
+    parts = False
 
     def _whole(self, *arguments: Any) -> bool:
         return False  # the native engine knows class rows alone

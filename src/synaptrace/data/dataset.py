@@ -165,16 +165,31 @@ class ArrayDataset:
 
     def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Batches of a split, as `Dataset.batches`; padding beyond the batch's longest is cut."""
+        for rows in self.rows(split, generator):
+            yield self.gather(rows, generator)
+
+    @property
+    def augmented(self) -> bool:
+        """Whether training samples are changed by draws."""
+        return self.augment is not None or self.augment_frames is not None
+
+    def rows(self, split: str, generator: torch.Generator | None = None) -> list[Tensor]:
+        """The samples (B,) of each batch, shuffled by the ``generator`` where there is one."""
         chosen = self.index.get(split, torch.empty(0, dtype=torch.int64))
         if generator is not None:
             chosen = chosen[torch.randperm(len(chosen), generator=generator)]
-        for rows in group(chosen, self.batch_size):
-            yield self.gather(rows, generator)
+        return group(chosen, self.batch_size)
 
-    def gather(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
-        """The samples ``rows`` (B,) as a batch; ``generator`` given: augmented, drawing from it."""
+    def gather(
+        self, rows: Tensor, generator: torch.Generator | None = None, steps: int | None = None
+    ) -> Batch:
+        """The samples ``rows`` (B,) as a batch; ``generator`` given: augmented, drawing from it.
+
+        ``steps``: of the batch, where it is a longer one of which these are a part.
+        """
         lengths = None if self.lengths is None else self.lengths[rows].long()
-        steps = self.frames.shape[1] if lengths is None else int(lengths.max())
+        if steps is None:
+            steps = self.frames.shape[1] if lengths is None else int(lengths.max())
         events = self._events(rows, steps, generator)
         if generator is not None and self.augment is not None:
             events = self.augment(events, generator)

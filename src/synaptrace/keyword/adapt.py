@@ -35,10 +35,11 @@ from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
-from synaptrace.training import schedule
+from synaptrace.training import parts, schedule
 from synaptrace.training.loop import Diverged, learn
 from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
+from synaptrace.training.team import Team
 
 RECORDS = ("labels", "lengths", "losses", "rates")
 """What a rule's state holds that learning doesn't need."""
@@ -159,7 +160,8 @@ def adapt(
                     continue  # resumed: it is done
                 draws = generator(seed, "batch", at.epoch, index)
                 batch = mixed(data, own[places], old, draws, each)
-                *means, norm = learn(state, batch, every, generator(seed, "rule", at.epoch, index))
+                draws = generator(seed, "rule", at.epoch, index)
+                *means, norm = learn(state, parts.one(batch), every, draws, Team())
                 if not all(map(math.isfinite, [*means, norm])):
                     raise Diverged(f"--lr: the loss or a weight is not finite at {lr:g}; lower it")
                 if keep.anchor:

@@ -34,9 +34,9 @@ class Job(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("is_double", "learn", "steps", "batch", "layers")),
         *((name, c_int64) for name in ("classes", "rows", "capacity", "every", "threads")),
-        *((name, c_int64) for name in ("level", "count_classes", "eligibility")),
+        *((name, c_int64) for name in ("level", "count_classes", "whole", "eligibility")),
         ("events", c_void_p),
-        *((name, c_void_p) for name in ("lengths", "labels", "row", "class_of")),
+        *((name, c_void_p) for name in ("lengths", "labels", "row", "class_of", "counts")),
         *((name, c_void_p) for name in ("stream_offset", "stream_index")),
         *((name, c_double) for name in ("label_threshold", "readout_decay", "temperature")),
         *((name, c_double) for name in ("margin", "confidence")),

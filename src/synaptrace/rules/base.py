@@ -20,14 +20,15 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network, mask
-from synaptrace.rules.checks import check_network, whole
+from synaptrace.rules.checks import Whole, check_network, check_samples, part_of, whole
 from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.options import noting
 
 PURPOSES = {
     "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
     "readout": "neuron state", "logits": "neuron state", "labels": "records",
-    "lengths": "records", "losses": "records", "rates": "records", "auxiliary": "auxiliary",
+    "lengths": "records", "whole_labels": "records", "whole_lengths": "records",
+    "losses": "records", "rates": "records", "auxiliary": "auxiliary",
 }  # fmt: skip
 """What every rule's tensors are for, by name."""
 
@@ -74,6 +75,10 @@ class Rule(HeldWeights):
     purposes: ClassVar[Mapping[str, str]] = PURPOSES
     """What the tensors of `tensors` are for, by name ("neuron state", "records", "auxiliary" or
     "saved"); one that isn't named is a trace. A subclass adds its own names to these."""
+    parts: bool = True
+    """Whether the gradients of a batch are the sums of its parts' (``batch`` of `start`): so where
+    a sample counts `sample_weight` and learns from its batch through labels and lengths alone. A
+    class attribute, an instance's own where options change it."""
     telling: Sequence[int] | None = (0, 1)
     """Steps, from 0, at which memory can be what it was at no earlier one; None: at every one."""
 
@@ -136,6 +141,7 @@ class Rule(HeldWeights):
         steps: int | None = None,
         lengths: Tensor | None = None,
         generator: torch.Generator | None = None,
+        batch: Whole | None = None,
     ) -> None:
         """Begin a batch of sequences; nothing of an earlier one remains but what is ``lasting``.
 
@@ -144,17 +150,19 @@ class Rule(HeldWeights):
             steps: the number of steps to come, for rules that need it.
             lengths: (B,) in steps; beyond its end a sample changes no logits and no gradient.
             generator: the source of randomness, for rules that draw.
+            batch: labels (N,) and lengths (N,) or None of the whole batch, where this is a part of
+                it; the gradients, `losses` and `rates` of all parts then add up to the batch's.
 
         Raises:
-            UserError: labels or lengths that don't fit.
+            UserError: labels, lengths or a batch that don't fit; a rule that takes no parts.
         """
-        self._begin(labels, steps, lengths, generator)
+        self._begin(labels, steps, lengths, generator, batch)
         with torch.no_grad():
             self._start(self.state["labels"][0])
 
     def _begin(
         self, labels: Tensor, steps: int | None, lengths: Tensor | None,
-        generator: torch.Generator | None,
+        generator: torch.Generator | None, batch: Whole | None,
     ) -> None:  # fmt: skip
         """What every way of running a batch begins with."""
         like = self._follow_dtype()
@@ -164,7 +172,7 @@ class Rule(HeldWeights):
         if lengths is not None:
             lengths = whole("lengths", lengths, "whole numbers of steps").to(like.device)
         if not labels.is_meta:  # read once, here; a step reads nothing back
-            self._check(labels, lengths)
+            check_samples(labels, lengths, self.classes)
         layers = len(self.net.layers)
         self.state = self._lasting() | {
             "labels": [labels],
@@ -173,6 +181,8 @@ class Rule(HeldWeights):
             "losses": [like.new_zeros(layers + 1)],
             "rates": [like.new_zeros(layers)],
         }
+        if batch is not None:
+            self.state |= part_of(self, labels, lengths, batch)
         self.time, self.steps, self.generator, self.open = 0, steps, generator, True
         with torch.no_grad():
             self._open(labels)
@@ -197,15 +207,6 @@ class Rule(HeldWeights):
         """One more class in the rule's own tensors, for the rules that have some."""
         if next(self.children(), None) is not None or self.state_dict():
             raise UserError(f"rule: {self.name} can't take on another class; tp can")
-
-    def _check(self, labels: Tensor, lengths: Tensor | None) -> None:
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= self.classes:
-            raise UserError(
-                f"labels: {low} to {high} don't fit a network with {self.classes} classes"
-            )
-        if lengths is not None and (lengths.shape != labels.shape or bool((lengths < 1).any())):
-            raise UserError("lengths: need one number of steps, at least 1, for each sample")
 
     def step(self, x: Tensor) -> Tensor:
         """One time step: forward, and this step's gradients added to ``.grad``.
@@ -260,12 +261,13 @@ class Rule(HeldWeights):
         optimizer: torch.optim.Optimizer | None = None,
         every: int | None = None,
         generator: torch.Generator | None = None,
+        batch: Whole | None = None,
     ) -> Tensor:
         """A whole sequence at once: the same as the loop over `step`, up to rounding.
 
         Args:
             events: (T, B, *in_shape), T at least 1.
-            labels, lengths, generator: as for `start`.
+            labels, lengths, generator, batch: as for `start`.
             optimizer: steps every ``every`` time steps and after the last one, its gradients
                 cleared afterwards; None leaves the summed gradients in ``.grad``.
             every: time steps between two updates; None updates once, at the end.
@@ -280,7 +282,7 @@ class Rule(HeldWeights):
             raise UserError("events: a sequence needs at least one step")
         if every is not None and every < 1:
             raise UserError(f"every: {every} is not a positive number of steps")
-        self._begin(labels, len(events), lengths, generator)
+        self._begin(labels, len(events), lengths, generator, batch)
         if not self._whole(events, optimizer, every):
             with torch.no_grad():
                 self._start(self.state["labels"][0])

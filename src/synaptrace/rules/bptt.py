@@ -101,7 +101,7 @@ class BPTT(Rule):
             current = net.readout.current(x, x, self.forward_weights[-1])
             logits = current + net.readout_decay * before
             each = F.cross_entropy(logits, labels, reduction="none")
-            loss = (each if running is None else each * running).sum() / self.batch
+            loss = (each if running is None else each * running).sum() / self.whole
             state["readout"], state["loss"] = [logits], [state["loss"][0] + loss]
         self._record(-1, loss.detach(), None, running)
         shown = logits.detach()

@@ -71,6 +71,7 @@ class DECOLLE(InputTraces):
         if burn_in < 0:
             raise UserError(f"rule.burn_in: {burn_in} is a negative number of steps")
         self.dropout, self.burn_in = dropout, burn_in
+        self.parts = not dropout  # which is drawn for the samples of a batch by their place in it
         matrices, offsets, like = [], [], net.readout.weight
         for layer in net.layers:
             outputs = math.prod(layer.out_shape)

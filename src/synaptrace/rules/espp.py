@@ -66,6 +66,7 @@ class ESPP(InputTraces):
         space=True, time=True, auxiliary="none", update_locked=False, weight_transport="no"
     )
     order = "B·(I + H)"
+    parts = False
     purposes: ClassVar = dict.fromkeys(("partner", "sign", "echo_labels", "score"), "records")
     lasting = ("echo", "echo_labels")
 

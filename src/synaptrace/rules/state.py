@@ -47,11 +47,26 @@ class Stateful(nn.Module):
         """Samples of the present batch."""
         return len(self.state["labels"][0])
 
+    @property
+    def whole_labels(self) -> Tensor:
+        """Labels of the whole batch, of which the present one may be a part."""
+        return self.state.get("whole_labels", self.state["labels"])[0]
+
+    @property
+    def whole(self) -> int:
+        """Samples of the whole batch, by which a loss is divided."""
+        return len(self.whole_labels)
+
+    def whole_running(self, running: Tensor | None) -> Tensor | None:
+        """Which samples of the whole batch haven't ended, where ``running`` says it of this one."""
+        ends = self.state.get("whole_lengths")
+        return self.time < ends[0] if ends else running
+
     def sample_weight(self, running: Tensor | None) -> Tensor | float:
-        """What a sample counts in the loss, (B, 1) or a number: 1/B, and 0 once it has ended."""
+        """What a sample counts in the loss, (B, 1) or a number: 1/`whole`, 0 once it has ended."""
         if running is None:
-            return 1.0 / self.batch
-        return running[:, None].to(self.net.readout.weight.dtype) / self.batch
+            return 1.0 / self.whole
+        return running[:, None].to(self.net.readout.weight.dtype) / self.whole
 
     @property
     def losses(self) -> Tensor:
@@ -119,15 +134,18 @@ class Stateful(nn.Module):
     def _record(
         self, layer: int, loss: Tensor | None, spikes: Tensor | None, running: Tensor | None
     ) -> None:
-        """Add a layer's loss and its mean spike rate over the running samples to the record."""
+        """Add a layer's loss and its mean spike rate over the running samples to the record; of a
+        part, what it adds to those of the whole batch."""
         if loss is not None:
             self.state["losses"][0][layer] += loss
         if spikes is not None:
             if running is None:
-                rate = spikes.mean()
+                rate = spikes.mean() * (self.batch / self.whole)
             else:
+                everyone = self.whole_running(running)
+                assert everyone is not None
                 each = spikes.flatten(1).mean(1)
-                rate = (each * running).sum() / running.sum().clamp(min=1)
+                rate = (each * running).sum() / everyone.sum().clamp(min=1)
             self.state["rates"][0][layer] += rate
 
     def _follow_dtype(self) -> Tensor:

@@ -20,7 +20,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint, rehearsal, schema
+from synaptrace.training import checkpoint, parts, rehearsal, schedule, schema, team
 from synaptrace.training import run as runs
 from synaptrace.training.checks import check
 from synaptrace.training.loop import Diverged, fit
@@ -99,14 +99,20 @@ def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
     Raises:
         UserError: bad settings or data; no directory is left behind unless an epoch was done.
     """
-    dataset = load_data(config)
-    net, _ = build(config, dataset)
+    crew = team.present()
+    dataset = crew.in_turn(lambda: load_data(config))
+    net, rule = build(config, dataset)
     check(net, dataset, **config.train)
-    run = runs.create(config.name, config.model_dump(), root)
-    tell(run)
+    every = schedule.every(config.train["update"])
+    parts.check(rule, dataset, crew, config.train.get("micro_batch"), every)
+    run = Path(crew.tell(lambda: str(runs.create(config.name, config.model_dump(), root))))
+    if not crew.rank:
+        tell(run)
     try:
         return run, go_on(config, run, dataset, progress, draw)
     except UserError as error:
+        if crew.rank:
+            raise
         if not isinstance(error, Diverged) and not any(run.rglob(runs.METRICS)):
             shutil.rmtree(run)
         raise
@@ -137,7 +143,8 @@ def resume(
     if not (run / runs.CONFIG).is_file():
         raise UserError(f"{run}: no run directory (it has no {runs.CONFIG})")
     config = moved(runs.read_config(run), data_path)
-    return go_on(config, run, load_data(recorded(config, run)), progress, draw)
+    dataset = team.present().in_turn(lambda: load_data(recorded(config, run)))
+    return go_on(config, run, dataset, progress, draw)
 
 
 def go_on(
@@ -150,11 +157,14 @@ def go_on(
 
     def train(seed: int, directory: Path) -> Summary:
         own = config.with_train(seed=seed).model_copy(update={"seeds": 1})
-        if not (directory / runs.CONFIG).exists():
+        if not team.present().rank and not (directory / runs.CONFIG).exists():
             runs.write_config(directory, own.model_dump())
         return once(own, directory, dataset, progress, draw)
 
-    return runs.repeat(run, range(first, first + config.seeds), train)
+    seeds = range(first, first + config.seeds)
+    if team.present().rank:  # all is written by the first process
+        return [train(seed, run / f"seed-{seed}") for seed in seeds][-1]
+    return runs.repeat(run, seeds, train)
 
 
 def once(
@@ -166,6 +176,8 @@ def once(
         net, rule, dataset, **config.train, run=run, resume=True, progress=progress,
         config=config.model_dump(),
     )  # fmt: skip
+    if team.present().rank:
+        return summary
     summary = rehearsal.keep(run, dataset, summary, config.train["seed"])
     if draw is not None:
         draw(run, net, dataset)

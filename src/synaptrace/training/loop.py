@@ -18,13 +18,12 @@ from synaptrace.memory import forget_peak, peak_memory
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import lock, schedule
+from synaptrace.training import lock, parts, schedule, team, together
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
 from synaptrace.training.checks import check, find_device
-from synaptrace.training.evaluate import Batch, evaluate
-from synaptrace.training.run import LAST, SUMMARY, write_summary
-from synaptrace.training.state import State, describe, finished
+from synaptrace.training.run import LAST, write_summary
+from synaptrace.training.state import State, describe
 from synaptrace.training.telling import tell, warn, warn_of_idle_layers
 
 
@@ -48,6 +47,7 @@ def fit(
     seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
+    micro_batch: int | None = None,
     paper_protocol: bool = False,
     tensorboard: bool = False,
     run: str | Path | None = None,
@@ -63,6 +63,9 @@ def fit(
     validation set. The picked and the last weights are both fixed before the test set is read,
     once for each.
 
+    In each of several processes (`team`), a network's gradients are those of all their shares of
+    a batch, and the first process alone writes and speaks; every one returns the same.
+
     Args:
         epochs, lr, lr_final: Adam's learning rate goes from ``lr`` towards ``lr_final`` (lr / 4
             by default, as published) by a cosine over the epochs (`schedule.cosine`).
@@ -74,6 +77,8 @@ def fit(
         seed: of the order of samples, of augmentation, and of the rule's random numbers.
         device, threads: where to compute, and on how many cores (None: as PyTorch is set). A run
             that goes on does so with as many as it began with, as others give other last bits.
+        micro_batch: samples that are learned from at once; the gradients of all such parts of a
+            batch are added before the update, and are the batch's. Needs ``update="sequence"``.
         paper_protocol: also read the test set after every epoch and report the best of them as
             ``test_accuracy_best_paper_protocol``; it picks nothing else.
         tensorboard: write the metrics for TensorBoard too; needs ``run`` and TensorBoard.
@@ -101,7 +106,10 @@ def fit(
     )  # fmt: skip
     lr_final = lr / 4 if lr_final is None else lr_final
     every, place = schedule.every(update), find_device(device)
-    run = None if run is None else Path(run)
+    crew = team.present()
+    parts.check(rule, dataset, crew, micro_batch, every)
+    run = None if run is None or crew.rank else Path(run)
+    progress = progress and not crew.rank
     options = {
         "epochs": epochs, "lr": lr, "lr_final": lr_final, "update": update, "ema": ema,
         "seed": seed, "paper_protocol": paper_protocol,
@@ -109,10 +117,12 @@ def fit(
     if lr_readout is not None:
         options["lr_readout"] = lr_readout
     about = describe(net, rule, dataset.meta, options, config)
-    for doubt in rule.doubts():
+    for doubt in () if crew.rank else rule.doubts():
         warn(doubt)
-    if run is not None and resume and (run / SUMMARY).exists():
-        done, weights = finished(run, about)
+    together.agree(crew, about, dataset)
+    before = together.done_before(crew, run, resume, about)
+    if before is not None:
+        done, weights = before
         cores.restore(threads, done.get("threads"), warn)  # for the seeds that follow
         net.load_state_dict(weights)
         return done
@@ -124,6 +134,9 @@ def fit(
         rule.to(place)
         state = State(net, rule, lr, ema, about, run, lr_readout)
         state.begin(resume)
+        together.copy(crew, state)
+        if crew.size > 1:  # a hook keeps the native engine from stepping Adam itself
+            state.optimizer.register_step_pre_hook(crew.adding(state.weights))
         cores.restore(threads, state.threads, warn)
         curves = board.writer(run, state.at.epoch) if tensorboard and run is not None else None
 
@@ -142,13 +155,13 @@ def fit(
                     group["lr"] = own
 
                 order = generator(seed, "order", at.epoch)
-                for index, batch in enumerate(dataset.batches("train", order)):
-                    samples = len(batch[1])
+                for index, batch in enumerate(parts.batches(dataset, order, crew, micro_batch)):
+                    samples = len(batch.labels)
                     bar.update(samples)
                     if index < at.batch:
                         continue  # resumed: it is done, and the generator has passed it
                     draws = generator(seed, "rule", at.epoch, index)
-                    *means, norm = learn(state, batch, every, draws)
+                    *means, norm = learn(state, batch, every, draws, crew)
                     if ema is not None:
                         schedule.average(state.averaged, net, ema, at.updates)
                     if not all(map(math.isfinite, [*means, norm])):
@@ -178,7 +191,7 @@ def fit(
                 line = {
                     "epoch": at.epoch + 1,
                     "train_accuracy": accuracy,
-                    "validation_accuracy": accuracy_on(state.averaged, dataset, "validation"),
+                    "validation_accuracy": together.accuracy(crew, state, dataset, "validation"),
                     "losses": dict(zip([*names, "readout"], means[: len(names) + 1], strict=True)),
                     "rates": dict(zip(names, means[len(names) + 1 :], strict=True)),
                     "lr": rate,
@@ -186,14 +199,15 @@ def fit(
                 if lr_readout is not None:
                     line["lr_readout"] = rates[1]
                 if paper_protocol:
-                    line["test_accuracy_paper_protocol"] = accuracy_on(
-                        state.averaged, dataset, "test"
+                    line["test_accuracy_paper_protocol"] = together.accuracy(
+                        crew, state, dataset, "test"
                     )
                 line["seconds"] = earlier + monotonic() - began
                 line["peak_memory_bytes"] = max(at.peak_memory_bytes, peak_memory(place))
                 if progress:
                     tell(line, epochs)
-                warn_of_idle_layers(line, state.lines)
+                if not crew.rank:
+                    warn_of_idle_layers(line, state.lines)
                 state.close_epoch(line)
                 if curves is not None:
                     curves(line)
@@ -203,10 +217,10 @@ def fit(
 
         # Both sets of weights are fixed and written; only now is the test set read.
         state.pick_last_without_validation()
-        last = evaluate(state.averaged, dataset.batches("test"))
+        last = together.score(crew, state.averaged, dataset, "test")
         net.load_state_dict(state.picked)
         same = state.at.picked_epoch == epochs
-        picked = last if same else evaluate(net, dataset.batches("test"))
+        picked = last if same else together.score(crew, net, dataset, "test")
         summary = {
             "test_accuracy": picked.accuracy,
             "test_accuracy_last": last.accuracy,
@@ -238,29 +252,35 @@ def fit(
             summary["paper_protocol"] = "best test accuracy of all epochs: the test set picked it"
         if run is not None:
             write_summary(run, summary)
-    return summary
+    told: dict[str, Any] = crew.tell(lambda: summary)  # with the first process's time and memory
+    return told
 
 
-def learn(state: State, batch: Batch, every: int | None, draws: torch.Generator) -> list[float]:
+def learn(
+    state: State, batch: parts.Parts, every: int | None, draws: torch.Generator, crew: team.Team
+) -> list[float]:
     """One batch, forward and updates: [accuracy, losses…, rates…, norm of all weights]."""
-    events, labels, lengths = batch
-    place = state.weights[0].device
-    labels = labels.to(place)
-    logits = state.rule.sequence(
-        events.to(place),
-        labels,
-        lengths=None if lengths is None else lengths.to(place),
-        optimizer=state.optimizer,
-        every=every,
-        generator=draws,
-    )
-    right = (logits.argmax(1) == labels).to(logits.dtype).mean()
+    rule, optimizer, place = state.rule, state.optimizer, state.weights[0].device
+    labels = batch.labels.to(place)
+    lengths = None if batch.lengths is None else batch.lengths.to(place)
+    seen = state.weights[0].new_zeros(2 + 2 * len(rule.net.layers)).detach()
+    for part in batch.cuts:
+        same = draws.clone_state()  # for each part
+        logits = rule.sequence(
+            batch.read(part).to(place),
+            labels[part],
+            lengths=None if lengths is None else lengths[part],
+            optimizer=optimizer if part is batch.cuts[-1] else None,
+            every=every,
+            generator=same,
+            batch=None if batch.alone else (labels, lengths),
+        )
+        right = (logits.argmax(1) == labels[part]).to(seen.dtype).sum() / len(labels)
+        seen += torch.cat([right[None], rule.losses, rule.rates])
+    if not batch.cuts:  # fewer samples than processes: the others' gradients alone
+        for _ in range(1 if every is None else (batch.steps - 1) // every + 1):
+            optimizer.step()
+            optimizer.zero_grad()
     norm = torch.nn.utils.get_total_norm([weight.detach() for weight in state.weights])
-    seen = torch.cat([right[None], state.rule.losses, state.rule.rates, norm[None]])
-    values: list[float] = seen.tolist()  # the batch's one wait for the device
-    return values
-
-
-def accuracy_on(net: Network, dataset: Dataset, split: str) -> float | None:
-    """Accuracy on a split, None where there is no such split."""
-    return evaluate(net, dataset.batches(split)).accuracy
+    values: list[float] = torch.cat([crew.sum(seen), norm[None]]).tolist()
+    return values  # the batch's one wait for the device

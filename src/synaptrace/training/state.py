@@ -32,7 +32,10 @@ from synaptrace.training.run import (
     write_metrics,
 )  # fmt: skip
 
-FREE = {("train", "device"), ("train", "threads"), ("train", "tensorboard"), ("data", "path")}
+FREE = {
+    ("train", "device"), ("train", "threads"), ("train", "micro_batch"), ("train", "tensorboard"),
+    ("data", "path"),
+}  # fmt: skip
 """Settings that may change while a run goes on: where it computes and where its data lie."""
 
 READOUT = "net.readout.weight"
@@ -102,19 +105,17 @@ class State:
         self.optimizer = adam(self.weights, lr, lr_readout)
         self.at = Progress()
         self.lines: list[dict[str, Any]] = []
-        self.written = 0
-        """Of the lines, how many metrics.jsonl has."""
+        self.written = 0  # of the lines, those that metrics.jsonl has
         self.picked: checkpoint.Tensors = {}
         self.run_id: str | None = uuid4().hex
-        self.threads: int | None = None
-        """As many as the training began with; None: not known."""
+        self.threads: int | None = None  # that the training began with; None: not known
 
     def begin(self, resume: bool) -> None:
         """Write the first checkpoint, or take over the run's last one.
 
         Raises:
-            UserError: the run holds a training and ``resume`` is false, or one of other settings,
-                or files that belong to another training.
+            UserError: ``resume`` is false and the run holds a training, or one of other settings,
+                or files of another.
         """
         if self.run is None or not (self.run / LAST).exists():
             self.threads = torch.get_num_threads()
@@ -129,15 +130,24 @@ class State:
         self.run_id, self.threads = meta.get("run_id"), meta.get("threads")
         self.at = Progress(**meta["progress"])
         self.take_lines(read_metrics(self.run))
-        for part, module in self.modules.items():
-            checkpoint.restore(module, checkpoint.part(tensors, part), path)
-        moments = checkpoint.part(tensors, "optimizer")
-        checkpoint.restore_optimizer(self.optimizer, moments, self.trained)
+        self.take_tensors(tensors, path)
         if self.at.picked_epoch == self.at.epoch and not self.at.batch:
             self.pick()
         elif self.at.picked_epoch is not None:
             self.picked = picked(self.run, self.about, self.run_id, self.at.picked_epoch)
         return None
+
+    def take_tensors(self, tensors: checkpoint.Tensors, path: Path) -> None:
+        """Go on with the weights and moments that ``path`` has."""
+        for part, module in self.modules.items():
+            checkpoint.restore(module, checkpoint.part(tensors, part), path)
+        moments = checkpoint.part(tensors, "optimizer")
+        checkpoint.restore_optimizer(self.optimizer, moments, self.trained)
+
+    def tensors(self) -> dict[str, checkpoint.Tensors]:
+        """All tensors that training goes on from, as a checkpoint has them."""
+        parts = {part: module.state_dict() for part, module in self.modules.items()}
+        return parts | {"optimizer": checkpoint.optimizer_state(self.optimizer, self.trained)}
 
     def take_lines(self, lines: list[dict[str, Any]]) -> None:
         """Go on with the metrics of the epochs that are done.
@@ -158,15 +168,15 @@ class State:
         self.written = len(lines)
 
     def save(self, name: str) -> None:
-        """Write `LAST`, and the metrics that are new; or `BEST`, which needs no optimizer."""
+        """Write `LAST`, and the metrics that are new; or `BEST`, without the optimizer."""
         if self.run is None:
             return
-        parts = {part: module.state_dict() for part, module in self.modules.items()}
-        if name == LAST:
-            parts["optimizer"] = checkpoint.optimizer_state(self.optimizer, self.trained)
-            if self.written != len(self.lines):
-                write_metrics(self.run, [{**line, "run_id": self.run_id} for line in self.lines])
-                self.written = len(self.lines)
+        parts = self.tensors()
+        if name == BEST:
+            del parts["optimizer"]
+        elif self.written != len(self.lines):
+            write_metrics(self.run, [{**line, "run_id": self.run_id} for line in self.lines])
+            self.written = len(self.lines)
         own = {"progress": asdict(self.at), "run_id": self.run_id, "threads": self.threads}
         checkpoint.save(self.run / name, parts, {**self.about, **own})
 
@@ -186,17 +196,12 @@ class State:
         self.lines.append(line)
         accuracy = line["validation_accuracy"]
         better = accuracy is not None and accuracy >= (self.at.validation_accuracy or 0.0)
+        if better:
+            self.at = replace(self.at, picked_epoch=line["epoch"], validation_accuracy=accuracy)
         self.at = replace(
-            self.at,
-            epoch=line["epoch"],
-            batch=0,
-            samples=0,
-            totals=[],
-            picked_epoch=line["epoch"] if better else self.at.picked_epoch,
-            validation_accuracy=accuracy if better else self.at.validation_accuracy,
-            seconds=line["seconds"],
-            peak_memory_bytes=line["peak_memory_bytes"],
-        )
+            self.at, epoch=line["epoch"], batch=0, samples=0, totals=[],
+            seconds=line["seconds"], peak_memory_bytes=line["peak_memory_bytes"],
+        )  # fmt: skip
         self.save(LAST)
         if better:
             self.pick()

@@ -41,7 +41,8 @@ DEFINE(Layer,
 DEFINE(Job,
        FIELD(is_double) FIELD(learn) FIELD(steps) FIELD(batch) FIELD(layers) FIELD(classes)
        FIELD(rows) FIELD(capacity) FIELD(every) FIELD(threads) FIELD(level) FIELD(count_classes)
-       FIELD(eligibility) FIELD(events) FIELD(lengths) FIELD(labels) FIELD(row) FIELD(class_of)
+       FIELD(whole) FIELD(eligibility) FIELD(events) FIELD(lengths) FIELD(labels) FIELD(row)
+       FIELD(class_of) FIELD(counts)
        FIELD(stream_offset) FIELD(stream_index) FIELD(label_threshold) FIELD(readout_decay)
        FIELD(temperature) FIELD(margin) FIELD(confidence) FIELD(label) FIELD(label_recurrent) FIELD(readout) FIELD(layer)
        FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends))

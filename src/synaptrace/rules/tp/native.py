@@ -75,13 +75,18 @@ def sequence(
     targets, (labels,) = rule.targets, rule.state["labels"]
     row, classes = targets.row_of_sample, targets.class_of_row
     job.rows, job.count_classes = len(classes), rule.contrast.kind == "batch"
-    job.capacity = min(job.batch, job.classes, rule.block) if job.count_classes else job.classes
+    job.capacity = min(rule.whole, job.classes, rule.block) if job.count_classes else job.classes
     dtype, whole = net.readout.weight.dtype, torch.int64
     labels, row, classes = (each.contiguous() for each in (labels, row, classes))
     job.labels, job.row, job.class_of = (address(each, whole) for each in (labels, row, classes))
     if lengths is not None:
         lengths = lengths.to("cpu", whole).contiguous()
         job.lengths = address(lengths, whole)
+    job.whole = rule.whole
+    if rule.whole > job.batch:
+        counts = running_counts(rule, job.steps)
+        kept.append(counts)
+        job.counts = address(counts, whole)
     job.label_threshold = rule.label_threshold
     job.eligibility, tau = rule.presynaptic.eligibility, rule.contrast.temperature
     job.temperature, job.margin = 0.0 if tau == "auto" else tau, rule.contrast.margin
@@ -135,12 +140,22 @@ def sequence(
     for parameter, state in stepped:
         state["step"] += updates
         torch.autograd.graph.increment_version(parameter)
-    names = ("labels", "lengths")
-    rule.state = {k: rule.state[k] for k in names} | {
+    names = ("labels", "lengths", "whole_labels", "whole_lengths")
+    rule.state = {k: rule.state[k] for k in names if k in rule.state} | {
         "logits": [logits],
         "losses": [losses.to(logits.dtype)],
         "rates": [rates.to(logits.dtype)],
     }
+
+
+def running_counts(rule: TracesPropagation, steps: int) -> Tensor:
+    """(T, C) int64: samples of the whole batch, by row, that haven't ended at each step."""
+    rows, row = len(rule.targets), rule.targets.rows_of(rule.whole_labels).cpu()
+    ends = rule.state["whole_lengths"]
+    last = ends[0].cpu().clamp(max=steps) - 1 if ends else torch.full_like(row, steps - 1)
+    ending = torch.zeros(steps, rows, dtype=torch.int64)
+    ending.index_put_((last, row), torch.ones_like(row), accumulate=True)
+    return ending.flip(0).cumsum(0).flip(0).contiguous()
 
 
 def find(job: library.Job, place: str) -> Matrix:

@@ -23,7 +23,9 @@ errors are divided by their number.
 The target stream depends on the class alone, so one row for each of the C classes present
 stands for all n_c samples of it, exactly: A becomes B×C, and A + log n and log n − D take the
 place of A and −D. No B×B matrix, and no B rows of target state. Where samples differ in length,
-n_c counts those still running, and the rows of E of the others are zero.
+n_c counts those still running, and the rows of E of the others are zero. A part of a batch that
+is told the labels and lengths of the whole has its rows, its n_c and its B: the parts' gradients
+add up to the whole's.
 
 ``contrast="class"`` takes every class as a row and leaves log n out: a sample no longer sees who
 shares its batch, and a batch of one learns. (Ours; "batch" is the published form.)
@@ -165,7 +167,7 @@ class TracesPropagation(Rule):
         ]
 
     def _choose(self, labels: Tensor) -> Targets:
-        return targets.choose(self.contrast, labels, self.classes)
+        return targets.choose(self.contrast, labels, self.classes, self.whole_labels)
 
     def _open(self, labels: Tensor) -> None:
         rows = self._choose(labels)
@@ -177,7 +179,7 @@ class TracesPropagation(Rule):
             "membrane": [layer.zero_state(rows, layer.shape) for layer in layers],
             "spikes": [layer.zero_state(rows, layer.shape) for layer in layers],
             "trace": [layer.zero_state(rows, layer.out_shape) for layer in layers],
-            "log_counts": [self._counted(labels.new_ones(samples))],
+            "log_counts": [self._counted(None)],
         } | presynaptic.start(self.presynaptic, self.net, samples, rows)
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
@@ -208,7 +210,7 @@ class TracesPropagation(Rule):
         return self.batch, self.net.layers[i].neuron.threshold if i else self.label_threshold
 
     def log_counts(self, running: Tensor | None) -> Tensor:
-        """log n_c of the samples that haven't ended, (C,)."""
+        """log n_c of the samples of the whole batch that haven't ended, (C,)."""
         return self.state["log_counts"][0] if running is None else self._counted(running)
 
     def label_distance(self) -> Tensor:
@@ -217,9 +219,14 @@ class TracesPropagation(Rule):
         same = self.targets.same(like.dtype)
         return equations.label_distance(lam, self.time + 1, self.classes, same)
 
-    def _counted(self, running: Tensor) -> Tensor:
-        rows, dtype = self.targets, self.net.readout.weight.dtype
-        return equations.log_counts(self.contrast, rows.row_of_sample, running.to(dtype), len(rows))
+    def _counted(self, running: Tensor | None) -> Tensor:
+        rows, everyone = self.targets, self.whole_running(running)
+        row = rows.row_of_sample
+        if "whole_labels" in self.state:
+            row = rows.rows_of(self.whole_labels)
+        ones = self.net.readout.weight.new_ones(len(row))
+        counted = ones if everyone is None else everyone.to(ones.dtype)
+        return equations.log_counts(self.contrast, row, counted, len(rows))
 
     def _refresh(self) -> None:
         self._label_operations = []  # the old one goes first

@@ -1,8 +1,8 @@
 """The rows of the target stream: whose class each is, and which row each sample's class has.
 
 A target stream starts at zero and is driven by its label alone, so samples of one class share it:
-one row a class is exact. Under the batch contrast the rows are the classes present, under the class
-contrast all there are.
+one row a class is exact. Under the batch contrast the rows are the classes present
+in the whole batch, under the class contrast all there are.
 
 Both streams lie in one tensor, the samples' B rows first, then the C target rows.
 """
@@ -50,21 +50,25 @@ class Targets:
         """P (B, C) of each sample's class, from that of the `wanted` rows."""
         return p[self.row_of_sample] if self.shared else p
 
+    def rows_of(self, labels: Tensor) -> Tensor:
+        """The row of each of ``labels`` (N,); rows go up by class."""
+        return torch.searchsorted(self.class_of_row, labels)
+
     def same(self, dtype: torch.dtype) -> Tensor:
         """Ones where a `wanted` row and a row are of one class, else zeros."""
         wanted = self.class_of_row[self.wanted]
         return (wanted[:, None] == self.class_of_row).to(dtype)
 
 
-def choose(contrast: Contrast, labels: Tensor, classes: int) -> Targets:
-    """The rows for ``labels`` (B,).
+def choose(contrast: Contrast, labels: Tensor, classes: int, batch: Tensor) -> Targets:
+    """The rows for ``labels`` (B,), of which ``batch`` (N,) is the whole batch.
 
     Raises:
         UserError: one sample under the batch contrast, which has nothing to contrast it with.
     """
     if contrast.kind == "class":
         return Targets(torch.arange(classes, device=labels.device), labels)
-    if len(labels) < 2:
+    if len(batch) < 2:
         raise UserError("batch: one sample has no contrast; use contrast='class' or more")
-    present, row = torch.unique(labels, return_inverse=True)
-    return Targets(present, row)
+    present = torch.unique(batch)
+    return Targets(present, torch.searchsorted(present, labels))

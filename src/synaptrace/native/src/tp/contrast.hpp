@@ -23,12 +23,16 @@ void similarity(const T *z, idx samples, const T *y, idx classes, idx width, T *
     products(samples, classes, width, z, width, y, width, a, stride);
 }
 
-// log n of all rows at step t, zeros where counts don't enter; returns how many samples run.
+// log n of all rows at step t, zeros where counts don't enter; returns how many samples run. Both
+// of the whole batch.
 template <class T>
 idx log_counts(const Work<T> &w, idx t, T *log_n) {
     idx running = 0;
     for (idx c = 0; c < w.rows; ++c) log_n[c] = T(0);
-    for (idx b = 0; b < w.batch; ++b)
+    const int64_t *counts = w.job->counts;
+    for (idx c = 0; counts && c < w.rows; ++c)
+        running += counts[t * w.rows + c], log_n[c] = T(counts[t * w.rows + c]);
+    for (idx b = 0; !counts && b < w.batch; ++b)
         if (w.alive(b, t)) ++running, log_n[w.job->row[b]] += T(1);
     for (idx c = 0; c < w.rows; ++c)
         log_n[c] = w.job->count_classes && running ? std::log(log_n[c]) : T(0);

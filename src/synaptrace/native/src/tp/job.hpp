@@ -30,12 +30,14 @@ struct Job {
     int64_t threads;
     int64_t level;     // number of the instruction set, see dispatch.hpp
     int64_t count_classes;    // 1: log n enters (contrast "batch"), 0: it doesn't ("class")
+    int64_t whole;            // samples of the whole batch, of which these may be a part
     int64_t eligibility;      // 1: a weight learns from its filtered input, 0: from this step's
     const void *events;       // (T, B, inputs)
     const int64_t *lengths;   // (B,) in steps, or null
     const int64_t *labels;    // (B,) class of each sample
     const int64_t *row;       // (B,) its row of the target stream
     const int64_t *class_of;  // (C,) class of each row
+    const int64_t *counts;    // (T, C) samples of the whole batch that run, or null: no part
     const int64_t *stream_offset;  // (T · classes + 1,) into stream_index; null: label is trained
     const int32_t *stream_index;   // spikes of layer 1's target stream, step after step
     double label_threshold, readout_decay;

@@ -87,7 +87,7 @@ void warmth(const Work<T> &w, const Block &block, idx k, idx l, const Scratch<T>
 // A (rows × C) of a tile becomes E / τ; returns its share of the loss.
 template <class T>
 double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
-    const T share = T(1) / static_cast<T>(w.batch);
+    const T share = T(1) / static_cast<T>(w.job->whole);
     double loss = 0;
     for (idx r = 0; r < tile.n; ++r, e += w.capacity) {
         const idx b = tile.first + r;
@@ -104,7 +104,7 @@ double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
 // The readout's error of a tile's samples; returns their share of its loss.
 template <class T>
 double readout_error(const Work<T> &w, idx k, Tile tile, idx t) {
-    const T share = T(1) / static_cast<T>(w.batch);
+    const T share = T(1) / static_cast<T>(w.job->whole);
     double loss = 0;
     for (idx r = 0; r < tile.n; ++r) {
         const idx b = tile.first + r, label = w.job->labels[b];

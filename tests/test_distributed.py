@@ -1,0 +1,291 @@
+"""One network trained by several processes: the same gradients, updates and runs as by one.
+
+Each number of processes is started once, and goes through all its cases in one process group.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from spiking import conv, dense, events
+from synaptrace import rules
+from synaptrace.data.dataset import ArrayDataset
+from synaptrace.errors import UserError
+from synaptrace.network import Network
+from synaptrace.rules import Rule
+from synaptrace.training import parts, team
+from synaptrace.training.loop import fit, learn
+from synaptrace.training.state import State
+
+LABELS = torch.tensor([0, 3, 3, 1, 3, 0, 0])
+LENGTHS = torch.tensor([8, 3, 8, 5, 6, 2, 1])
+CASES = [
+    (kind, options, every, ends)
+    for kind in ("dense", "conv")
+    for options in ({"contrast": "batch"}, {"contrast": "class"})
+    for every in (None, 3, 1)
+    for ends in (None, LENGTHS)
+] + [
+    ("dense", {"name": name}, every, LENGTHS)
+    for name in ("bptt", "eprop", "ottt", "stllr", "readout-only")
+    for every in (None, 3)
+]  # fmt: skip
+SMALL = ("dense", {"contrast": "batch"}, 3, None)
+
+
+def make(kind: str, options: dict[str, Any]) -> tuple[Network, Rule]:
+    net = conv() if kind == "conv" else dense(7, 6, recurrent=True)
+    return net, rules.build(net, generator=torch.Generator().manual_seed(2), **options)
+
+
+def updated(case: Any, samples: int, crew: team.Team, most: int | None = None) -> dict[str, Tensor]:
+    """Weights after one batch, what it recorded, and the sum of gradients that Adam last saw."""
+    kind, options, every, ends = case
+    net, rule = make(kind, options)
+    state = State(net, rule, 1e-2, None, {}, None)
+    state.optimizer.register_step_pre_hook(lambda *_: crew.add_gradients(state.weights))
+    seen: dict[str, Tensor] = {}
+
+    def note(*_: Any) -> None:
+        for name, weight in state.trained.items():
+            if weight.grad is not None:
+                seen[f"gradient of {name}"] = seen.get(f"gradient of {name}", 0) + weight.grad
+
+    state.optimizer.register_step_pre_hook(note)
+    x = events(net, batch=7)[:, :samples]
+    cuts = parts.cut(crew, samples, most)
+    lengths = None if ends is None else ends[:samples]
+    batch = parts.Parts(LABELS[:samples], lengths, len(x), cuts, lambda rows: x[:, rows])
+    draws = torch.Generator().manual_seed(3)
+    seen["means"] = torch.tensor(learn(state, batch, every, draws, crew), dtype=torch.float64)
+    return seen | {name: weight.detach().clone() for name, weight in state.trained.items()}
+
+
+def data(seed: int = 0, **options: Any) -> ArrayDataset:
+    draws = torch.Generator().manual_seed(seed)
+    labels = torch.arange(46) % 4
+    rates = torch.rand(4, 10, generator=draws)[labels][:, None].expand(-1, 8, -1)
+    frames = torch.bernoulli(rates * 0.6, generator=draws).to(torch.uint8)
+    ends = torch.randint(2, 9, (46,), generator=draws)
+    index = {"train": range(34), "validation": range(34, 40), "test": range(40, 46)}
+    options = {"batch_size": 7} | options
+    return ArrayDataset(
+        frames, labels, name="patterns", classes="abcd", index=index, lengths=ends, **options
+    )
+
+
+def noise(x: Tensor, draws: torch.Generator) -> Tensor:
+    return x * (torch.rand(x.shape, generator=draws) < 0.9)
+
+
+def trained(run: Path | None, epochs: int = 3, **options: Any) -> dict[str, Any]:
+    net, rule = make("dense", {"contrast": "batch"})
+    augment = noise if options.pop("augmented", False) else None
+    source = data(augment=augment)
+    summary = fit(net, rule, source, epochs=epochs, lr=1e-2, ema=0.9, run=run, resume=True,
+                  progress=False, threads=1, **options)  # fmt: skip
+    weights = {name: weight.detach().clone() for name, weight in net.named_parameters()}
+    return {"weights": weights, "summary": summary}
+
+
+class Cut(Exception):
+    """What cuts a training off."""
+
+
+def cut_off(run: Path | None) -> None:
+    """Begin the training of three epochs, and leave it amid the second."""
+    net, rule = make("dense", {"contrast": "batch"})
+    calls, sequence = [0], rule.sequence
+
+    def counted(*given: Any, **options: Any) -> Tensor:
+        calls[0] += 1
+        if calls[0] == 7:
+            raise Cut
+        return sequence(*given, **options)
+
+    rule.sequence = counted  # type: ignore[method-assign]
+    with pytest.raises(Cut):
+        fit(net, rule, data(), epochs=3, lr=1e-2, ema=0.9, run=run, resume=True, progress=False,
+            threads=1, checkpoint_seconds=0.0)  # fmt: skip
+
+
+def refusal(work: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        work()
+    return str(caught.value)
+
+
+def work(rank: int, size: int, port: int, folder: Path) -> None:
+    """All cases in one of ``size`` processes; what came of them is left in ``folder``."""
+    torch.set_num_threads(1)
+    place = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    with team.joined() as crew:
+        found: dict[str, Any] = {"cases": [updated(case, 7, crew) for case in CASES]}
+        found["small"] = updated(SMALL, 2, crew)
+        found["micro"] = updated(CASES[0], 7, crew, most=2)
+        found["sums"] = crew.sums
+        net, rule = make("dense", {"name": "espp"})
+        found["espp"] = refusal(lambda: fit(net, rule, data(), progress=False))
+        net, rule = make("dense", {})
+        found["batch"] = refusal(lambda: fit(net, rule, data(batch_size=size - 1), progress=False))
+        found["data"] = refusal(lambda: fit(net, rule, data(seed=rank), progress=False))
+        found["settings"] = refusal(lambda: fit(net, rule, data(), lr=0.1 + rank, progress=False))
+        found["whole"] = trained(folder / f"whole-{size}")
+        found["augmented"] = trained(None, augmented=True)
+        found["again"] = trained(folder / f"whole-{size}")
+        found["resumed"] = trained(folder / f"cut-{size}")
+        cut_off(folder / f"left-{size}")
+    torch.save(found, folder / f"{size}-{rank}.pt")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    """What each process of 2 and of 3 found, and where they left their runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    outcomes: dict[int, Any] = {0: folder}
+    for size in (2, 3):
+        cut_off(folder / f"cut-{size}")
+        torch.multiprocessing.spawn(work, (size, free_port(), folder), nprocs=size)
+        outcomes[size] = [
+            torch.load(folder / f"{size}-{rank}.pt", weights_only=False) for rank in range(size)
+        ]
+    return outcomes
+
+
+def same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-12) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        far = 1e4 if name.startswith(("net.", "rule.")) else 1  # Adam divides by the gradient
+        off = ((found[name] - value).abs() / value.abs().clamp(min=1.0)).max()
+        assert off <= tolerance * far, f"{name}: off by {off:.1e}"
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_updates_are_those_of_one_process(outcomes: Any, size: int) -> None:
+    for i, case in enumerate(CASES):
+        expected = updated(case, 7, team.Team())
+        assert all(weight.any() for name, weight in expected.items() if "layers" in name), case
+        for each in outcomes[size]:
+            same(each["cases"][i], expected)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_all_processes_end_with_the_same_bits(outcomes: Any, size: int) -> None:
+    first, *others = outcomes[size]
+    for other in others:
+        for mine, its in zip(first["cases"], other["cases"], strict=True):
+            same(its, mine, 0.0)
+        same(other["whole"]["weights"], first["whole"]["weights"], 0.0)
+        assert other["whole"]["summary"] == first["whole"]["summary"]
+
+
+def test_fewer_samples_than_processes(outcomes: Any) -> None:
+    for each in outcomes[3]:
+        same(each["small"], updated(SMALL, 2, team.Team()))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_parts_of_two_samples_are_the_batch(outcomes: Any, size: int) -> None:
+    expected = updated(CASES[0], 7, team.Team())
+    found = [each["micro"] for each in outcomes[size]] if size > 1 else []
+    for each in found or [updated(CASES[0], 7, team.Team(), most=2)]:
+        same(each, expected)
+
+
+def test_gradients_are_added_up_once_an_update(outcomes: Any) -> None:
+    updates = {None: 1, 3: 3, 1: 8}
+    expected = sum(updates[every] + 1 for _, _, every, _ in [*CASES, SMALL, CASES[0]])
+    assert {each["sums"] for size in (2, 3) for each in outcomes[size]} == {expected}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_training_is_that_of_one_process(outcomes: Any, size: int, tmp_path: Path) -> None:
+    """Also augmented, from draws of the whole batch; and finished, cut off by one process, or
+    gone on with by one."""
+    plain, augmented = trained(None), trained(None, augmented=True)
+    assert not torch.equal(plain["weights"]["layers.0.weight"],
+                           augmented["weights"]["layers.0.weight"])  # fmt: skip
+    left = trained(outcomes[0] / f"left-{size}")
+    found = outcomes[size][0]
+    pairs = [(found[name], plain) for name in ("whole", "again", "resumed")]
+    for its, mine in [*pairs, (left, plain), (found["augmented"], augmented)]:
+        same(its["weights"], mine["weights"], 1e-8)
+        assert its["summary"]["test_accuracy"] == mine["summary"]["test_accuracy"]
+        assert its["summary"]["picked_epoch"] == mine["summary"]["picked_epoch"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_what_cannot_be_is_refused_in_all_processes(outcomes: Any, size: int) -> None:
+    for each in outcomes[size]:
+        assert "espp, as it is set, can't learn from parts" in each["espp"]
+        assert f"{size} processes, but a batch of {size - 1}" in each["batch"]
+        assert each["data"].startswith("data: the first")
+        assert each["settings"].startswith("train: not the same")
+
+
+def test_one_process_in_parts_trains_as_in_one() -> None:
+    plain = trained(None)
+    for options in ({"micro_batch": 3}, {"micro_batch": 100}):
+        same(trained(None, **options)["weights"], plain["weights"], 1e-8)
+    same(trained(None, augmented=True, micro_batch=3)["weights"],
+         trained(None, augmented=True)["weights"], 1e-8)  # fmt: skip
+    with pytest.raises(UserError, match=r"micro_batch: needs train\.update"):
+        trained(None, micro_batch=3, update="step")
+    with pytest.raises(UserError, match="0 is not a positive number of samples"):
+        trained(None, micro_batch=0)
+
+
+def test_a_meeting_that_nobody_comes_to_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = str(free_port())
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for rank in ("0", "1"):  # alone at the meeting, and on the way to none
+        for name, value in {**place, "RANK": rank}.items():
+            monkeypatch.setenv(name, value)
+        with (
+            pytest.raises(UserError, match=f"2 processes did not meet at 127.0.0.1:{port}"),
+            team.joined(timedelta(seconds=1)),
+        ):
+            pass
+    assert not dist.is_initialized()
+
+
+def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from synaptrace.training import team\n"
+        "from synaptrace.errors import UserError\n"
+        "import torch\n"
+        "try:\n"
+        "    with team.joined() as crew:\n"
+        "        crew.sum(torch.ones(1))\n"
+        "        if crew.rank == 1: os._exit(9)\n"
+        "        crew.sum(torch.ones(1))\n"
+        "except UserError as error:\n"
+        "    print('' if error.told else error, end='')\n"
+    )
+    place = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
+                         env=place | {"RANK": str(rank), "WORLD_SIZE": "2"})
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [each.communicate(timeout=60)[0] for each in both]
+    assert said[0].startswith("process 1 of 2: another one has ended")
+    assert said[0].count("\n") == 0
+    assert said[1] == ""
