@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data.audio.features import FLOOR, Features, Mel, centre
+from synaptrace.data.audio.features import Features, Mel, centre
 from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError
 
@@ -127,10 +127,10 @@ def test_causal_differences_look_back_on_silence():
     power = clips()
     features = Features(SPEECH, "causal", mean=(0.0,) * 120, deviation=(1.0,) * 120)
     level, first, second = features(power).split(40, -1)
-    logs = torch.log(power + FLOOR)
+    logs = torch.log(power + 1e-6)
     torch.testing.assert_close(level, logs)
     torch.testing.assert_close(first[1:], logs[1:] - logs[:-1])
-    torch.testing.assert_close(first[0], logs[0] - math.log(FLOOR))
+    torch.testing.assert_close(first[0], logs[0] - math.log(1e-6))
     torch.testing.assert_close(second[2:], logs[2:] - 2 * logs[1:-1] + logs[:-2])
 
 
@@ -197,3 +197,16 @@ def test_a_clip_is_put_into_the_middle():
 def test_settings_out_of_range_are_refused(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_a_floor_is_a_level_that_networks_keep():
+    power = torch.rand(9, 2, 40)
+    quiet = Features(Mel(), "causal", floor=-80.0).measured([power / 100])
+    plain = Features(Mel(), "causal").measured([power])
+    torch.testing.assert_close(quiet(power / 100), plain(power), atol=1e-4, rtol=1e-4)
+    assert quiet.spec["floor"] == -80.0
+    assert Features.from_spec(quiet.spec) == quiet
+    assert "floor" not in plain.spec  # as runs had it before
+    for level in (1.0, -201.0, math.nan):
+        with pytest.raises(UserError, match=r"data\.floor: .* dB is not a level from -200 to 0"):
+            Features(Mel(), "causal", floor=level)

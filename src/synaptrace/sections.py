@@ -111,8 +111,8 @@ LATER = {
     "neuron": ("adaptation", "adaptation_decay"),
     "train": ("lr_readout", "micro_batch"),
     "tp": ("eligibility", "temperature", "margin"),
-    **dict.fromkeys(("folder", "fsdd"), AUGMENT),
-    "speechcommands": (*AUGMENT, "holdout_users", "words", "unknown", "silence"),
+    **dict.fromkeys(("folder", "fsdd"), (*AUGMENT, "floor")),
+    "speechcommands": (*AUGMENT, "floor", "holdout_users", "words", "unknown", "silence"),
 }
 """Options that version 0.1.0 had not, by section, rule or data set. At their defaults they are left
 out of what a run keeps, so that its settings have the same hash as before."""

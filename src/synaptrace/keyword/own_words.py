@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from synaptrace.data.audio.augment import options_of
+from synaptrace.data.audio.features import FLOOR
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
@@ -193,6 +194,7 @@ def recordings(path: Path, trained: job.Trained) -> ArrayDataset:
         path=path, rate=mel["rate"], window=mel["window"], hop=mel["hop"], bands=mel["bands"],
         seconds=float(settings.get("seconds", 1.0)), form=features["form"],
         encoding=features["encoding"], threshold=features["threshold"],
+        floor=features.get("floor", FLOOR),
         **options_of(settings),
     )  # fmt: skip
     if not isinstance(found, ArrayDataset):

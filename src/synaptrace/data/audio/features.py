@@ -6,7 +6,7 @@ about 1. From there three ways lead to the network:
 
     clip     L = log(1 + S / max S)   over the whole clip
              differences are central, and each channel is standardised over the clip
-    causal   L = log(S + 10⁻⁶)
+    causal   L = log(S + floor)
              differences are backward, and each channel is standardised by the mean and
              deviation that it has over the training set
     pcen     L = PCEN(S), each band by its own recent loudness (`pcen`)
@@ -15,7 +15,7 @@ about 1. From there three ways lead to the network:
 "clip" is the published form (arXiv 2509.13053, Speech Commands), in which the clip's peak, by
 which samples are divided there, drops out; it needs the clip's end. The others need no future, so
 a stream can be followed frame by frame with constant memory (`stream`). Before the first
-frame they see silence, whose L is log 10⁻⁶ or 0, so that in "pcen" a gain changes no difference
+frame they see silence, whose L is log floor or 0, so that in "pcen" a gain changes no difference
 either. In none does a clip's feature depend on the clips that share its batch.
 
 Mel bands are triangles between frequencies evenly spaced in 2595 log₁₀(1 + f/700) (O'Shaughnessy,
@@ -41,8 +41,8 @@ from synaptrace.errors import UserError
 Form = Literal["clip", "causal", "pcen"]
 """Of the features."""
 
-FLOOR = 1e-6
-"""Added to the power before the causal form's logarithm: 60 dB below a full-scale sine."""
+FLOOR = -60.0
+"""dB of a full-scale sine, added to the power before the causal form's logarithm."""
 
 TINY = 1e-12
 """The least that power is divided by, so that silence stays silent."""
@@ -158,9 +158,11 @@ class Features:
         mean, deviation: of each of the 3 × bands channels over the training set, for the forms that
             stream; `measured` fills them in.
         pcen: the constants of "pcen".
+        floor: of "causal": dB of a full-scale sine, added to the power before the logarithm.
 
     Raises:
-        UserError: an unknown form or encoding, a threshold that is not positive.
+        UserError: an unknown form or encoding, a threshold that is not positive, a floor that is
+            no level.
     """
 
     mel: Mel
@@ -170,6 +172,7 @@ class Features:
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     pcen: Pcen = field(default_factory=Pcen)
+    floor: float = FLOOR
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
@@ -180,6 +183,13 @@ class Features:
             )
         if not (math.isfinite(self.threshold) and self.threshold > 0):
             raise UserError(f"data.threshold: {self.threshold} is not a positive number")
+        if not -200 <= self.floor <= 0:
+            raise UserError(f"data.floor: {self.floor} dB is not a level from -200 to 0")
+
+    @property
+    def least(self) -> float:
+        """The floor as power."""
+        return float(10 ** (self.floor / 10))
 
     @property
     def channels(self) -> int:
@@ -197,6 +207,8 @@ class Features:
         made = asdict(self) | {"mean": list(self.mean), "deviation": list(self.deviation)}
         if self.form != "pcen":  # as they were before there was that form
             del made["pcen"]
+        if self.floor == FLOOR:  # nor one that could be set
+            del made["floor"]
         return made
 
     @staticmethod
@@ -233,11 +245,15 @@ class Features:
     @property
     def silence(self) -> float:
         """L of no power, in the forms that stream."""
-        return 0.0 if self.form == "pcen" else math.log(FLOOR)
+        return 0.0 if self.form == "pcen" else math.log(self.least)
 
     def levels(self, power: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """L (T, …, bands) of power in the forms that stream, and what the next frames need."""
-        return self.pcen(power, state) if self.form == "pcen" else (log_power(power), None)
+        return (
+            self.pcen(power, state)
+            if self.form == "pcen"
+            else (torch.log(power + self.least), None)
+        )
 
     def _raw(self, power: Tensor) -> Tensor:
         """The channels of whole sounds (T, …, 3 × bands) before they are standardised."""
@@ -259,11 +275,6 @@ class Features:
             return x, None
         encoder = encode.delta if self.encoding == "delta" else encode.lif
         return encoder(x[..., : self.mel.bands], self.threshold, state)
-
-
-def log_power(power: Tensor) -> Tensor:
-    """Logarithm of power of any shape, bounded below by `FLOOR`."""
-    return torch.log(power + FLOOR)
 
 
 def differences(levels: Tensor) -> Tensor:

@@ -80,7 +80,9 @@ class Pcen:
         energy = power * self.scale
         smooth = self.smoother(energy, state)
         relative = energy * (-self.alpha * (self.eps + smooth).log()).exp()
-        return (relative + self.delta).pow(self.root) - self.delta**self.root, smooth[-1].clone()
+        # δ^r (exp(r log(1 + x / δ)) − 1): for a small r the difference of powers would cancel.
+        grown = (self.root * (relative / self.delta).log1p()).expm1()
+        return self.delta**self.root * grown, smooth[-1].clone()
 
     def smoother(self, energy: Tensor, state: Tensor | None = None) -> Tensor:
         """M (T, …, bands) of E, the frame before having had ``state``.

@@ -112,6 +112,7 @@ def load(
     form: Form = "causal",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
+    floor: float = -60.0,
     window: float = 30.0,
     hop: float = 20.0,
     bands: int = 40,
@@ -132,6 +133,7 @@ def load(
         form: of the sound's features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
+        floor: of "causal" features, dB of a full-scale sine below which there is silence.
         window, hop: milliseconds of a frame of sound, and from one to the next, a step.
         bands: mel bands between 20 and 4,000 Hz.
         seconds: of every clip; longer ones lose both ends, shorter ones lie in the middle.
@@ -178,6 +180,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
+        floor=floor,
         augmentation=more,
         test_split="development",
     )

@@ -114,6 +114,7 @@ def load(
     form: Form = "clip",
     encoding: Literal["features", "delta", "lif"] = "features",
     threshold: float = 0.5,
+    floor: float = -60.0,
     window: float = 30.0,
     hop: float = 10.0,
     bands: int = 40,
@@ -137,6 +138,7 @@ def load(
         form: of the features, "clip", "causal" or "pcen" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
+        floor: of "causal" features, dB of a full-scale sine below which there is silence.
         window, hop: milliseconds of a frame, and from one to the next, a step.
         bands: mel bands between 20 and 4,000 Hz.
         shift: training samples move by up to so many frames, either way.
@@ -199,6 +201,7 @@ def load(
         form=form,
         encoding=encoding,
         threshold=threshold,
+        floor=floor,
         augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
     )

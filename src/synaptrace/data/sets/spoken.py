@@ -35,6 +35,7 @@ def dataset(
     form: Form,
     encoding: str,
     threshold: float,
+    floor: float,
     augmentation: Augmentation,
     test_split: str,
     leave_out: str | None = None,
@@ -43,7 +44,7 @@ def dataset(
     """The data set of a prepared cache; speakers are its notes "speaker", if it has any.
 
     Args:
-        form, encoding, threshold: as in `Features`.
+        form, encoding, threshold, floor: as in `Features`.
         augmentation: of training samples.
         leave_out: a class whose samples are in no split, and which isn't one any more.
         labels: of the samples (N,), where they aren't the cache's.
@@ -59,7 +60,7 @@ def dataset(
     if augmentation.noise and encoding != "features":
         raise UserError(f"data.noise: {encoding!r} are counts of spikes; noise must be 0")
     power = mapped(prepared.columns["power"]).view(len(prepared), steps, clips.mel.bands)
-    features = Features(clips.mel, form, encoding, threshold)  # type: ignore[arg-type]
+    features = Features(clips.mel, form, encoding, threshold, floor=floor)  # type: ignore[arg-type]
     if not index.get("train"):
         raise UserError(f"{name}: there are no training samples")
     if features.streams:

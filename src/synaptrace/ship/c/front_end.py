@@ -50,7 +50,7 @@ def header(features: Features, seconds: float) -> str:
         "rate": mel.rate, "clip": round(mel.rate * seconds), "size": mel.size, "hop": mel.stride,
         "bands": mel.bands, "stages": len(factors(mel.size // 2)),
         "mel_weights": sum(len(weights) for _, weights in triangles(features)),
-        "floor": number(sound.FLOOR), "pcen": int(features.form == "pcen"),
+        "floor": number(features.least), "pcen": int(features.form == "pcen"),
         **{name: number(value) for name, value in vars(features.pcen).items()},
     }  # fmt: skip
     return source.fill("front_end.h", values)
