@@ -301,6 +301,15 @@ def test_what_others_left_long_ago_is_removed(home, monkeypatch):
     assert list((home / "prepared").iterdir()) == [made.folder]
 
 
+@pytest.fixture
+def interruptible():
+    """As in a terminal: a shell starts what is in its background deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_soon_and_loses_nothing(home, monkeypatch, whole):
     monkeypatch.setattr(draft, "EVERY", 0.0)
     read = []
