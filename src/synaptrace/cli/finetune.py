@@ -47,7 +47,7 @@ examples:
       --shots 1,2,3,all --contrast class --alone --out runs/speechcommands-users
 """
     parser.epilog += f"\n{builtin.about()}\n"
-    parser.usage = "synaptrace finetune [RUN …] [--preset NAME] --speaker NAME [options]"
+    parser.usage = "synaptrace finetune [RUN …] (--speaker NAME | --words DIR) [options]"
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="run directories")
     parser.add_argument("--speaker", metavar="NAME", help="the new user, A,B,…, or all")
     parser.add_argument("--words", metavar="DIR", type=Path,

@@ -53,7 +53,7 @@ examples:
     parser.add_argument("--silence", metavar="DB", type=float,
                         help="level below which it is silent, in dB of full scale")  # fmt: skip
     parser.add_argument("--confidence", metavar="P", type=float,
-                        help="probability that a word needs (0.45, or 0.5)")  # fmt: skip
+                        help="probability that a word needs (0.45; uncalibrated 0.5)")  # fmt: skip
     parser.add_argument("--false-alarms-per-hour", metavar="X", type=float, dest="alarms",
                         help="as many at most, by the calibration; --confidence wins")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
