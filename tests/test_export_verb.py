@@ -261,7 +261,8 @@ def test_without_its_data_a_run_ships_what_was_kept_with_it(made, tmp_path: Path
     assert export(made["fsdd"], tmp_path / "c", *words) == 0
     caught = capsys.readouterr()
     assert "kept with the run stand in, untested" in caught.err
-    assert "float32\t-\t" in caught.out
+    assert "float32\t-\tnot tested" in caught.out
+    assert "is right" not in caught.out
     assert make(tmp_path / "c", "OPTIMISE=-O1", "test").count("\nok\n") == 2
     refused(
         capsys, tmp_path / "d",

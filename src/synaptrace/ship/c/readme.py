@@ -39,7 +39,10 @@ def terminal(out: Path, found: Mapping[str, int], accuracy: Mapping[str, float |
         ["flash", f"{count.flash(found)} B", "without code"],
         ["RAM", f"{count.ram(found)} B", ""],
     ]
-    rows += [[name, percent(share), "of the test set is right"] for name, share in accuracy.items()]
+    rows += [
+        [name, percent(share), "not tested" if share is None else "of the test set is right"]
+        for name, share in accuracy.items()
+    ]
     return tabbed(rows)
 
 

@@ -33,6 +33,8 @@ static uint32_t seed = 1;
 #endif
 #if FRONT_END
 #include "features.h"
+#define QUOTED(x) #x
+#define TEXT(x) QUOTED(x) /* of a macro's value */
 static struct features features;
 #endif
 
@@ -138,7 +140,7 @@ static int hear(const char *name, int label, double rate)
 #if FRONT_END
     wav = strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".wav") == 0;
     if (wav && !open_wav(file))
-        fail("is no sound of 16 bit, one channel and the network's rate", name);
+        fail("is no sound of 16 bit, one channel and " TEXT(RATE) " samples a second", name);
     features_start(&features);
 #endif
 #if LEARN
