@@ -8,8 +8,8 @@ hiss. Two kinds are heard:
 
 Where nobody has recorded what is none of the words, each word in turn is heard as if the network
 had never learned it: without its output and its utterances. Such strangers are near ones, but
-said by voices that the network knows: how many alarms other speech makes is another matter, and on a
-voice that it never heard they can be more.
+said by voices that the network knows: how many alarms other speech makes is another matter, and on
+a voice that it never heard they can be more.
 
 Each decision is made as `listen` makes it, with nothing refused, so that one hearing tells of every
 confidence: `Curve`. An alarm rate says no more than its hours allow: none in h hours is below
