@@ -83,7 +83,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         accuracy[made.precision] = fixed.accuracy(whole, dataset.batches("test"))
 
     about = {
-        "name": trained.config.name, "source": str(trained.run), "version": __version__,
+        "name": trained.config.name, "source": trained.run.resolve().name, "version": __version__,
         "steps": steps,
     }  # fmt: skip
     heads, tables, names = [], [], list(FILES)
