@@ -7,9 +7,8 @@
 With α = 1 a gain g of the sound drops out, as Eᵗ and Mᵗ both carry it, until M comes down to ε;
 with α below 1 a factor g^(1 − α) is left: 20 dB are 1.10 at α = 0.98, and change FSDD's features by
 3.5 % of their norm. The root, with δ under it, compresses as the logarithm does but sends silence
-to exactly 0; the smaller r is, the more it is the logarithm of 1 + E / (M^α δ) itself. That did
-better than the published r = 0.5 on words of unseen speakers, so r is 0.05. The smoother is all
-that a stream keeps, one number a band.
+to exactly 0; the smaller r is, the more it is the logarithm of 1 + E / (M^α δ) itself, and here r
+is 0.05. The smoother is all that a stream keeps, one number a band.
 
 Digital silence at the start makes M⁰ = 0, and the first sound after it is divided by s times
 itself: Mᵗ ≥ s Eᵗ from frame 1 on and M⁰ = E⁰, so Eᵗ / Mᵗ never exceeds 1 / s, and what comes out
