@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from synaptrace import cli
 from synaptrace.data.sets.speechcommands import WORDS
 
 
@@ -74,3 +76,19 @@ def speech_commands(
         lines = [f"{word}/{speaker}_nohash_{take}.wav\n" for word in words for take in range(takes)]
         (root / f"{name}.txt").write_text("".join(lines))
     return root
+
+
+def tones_run(root: Path, names: Sequence[str], rate: int, epochs: int) -> Path:
+    """A run trained on ten recordings of each of some tones, which lie in ``root``/words."""
+    for place, name in enumerate(names):
+        for number in range(10):
+            one = tone(300 + 1000 * place + 10 * number, 0.5, rate, seed=number)
+            write(root / "words" / name / f"{number}.wav", one, rate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNAPTRACE_DATA", str(root / "home"))
+        words = ["train", "--preset", "fsdd", "--data.name", "folder", "--data.path",
+                 str(root / "words"), "--model.hidden", "[40]", "--train.epochs", str(epochs),
+                 "--train.ema", "0.9", "--out", str(root / "runs"), "--quiet"]  # fmt: skip
+        assert cli.main(words) == 0
+    (made,) = (root / "runs").iterdir()
+    return made

@@ -36,18 +36,7 @@ def clips(count, first=20):
 def run(tmp_path_factory):
     """A short training on three tones that a folder holds."""
     root = tmp_path_factory.mktemp("calibrated")
-    for place, name in enumerate(("low", "high", "other")):
-        for number in range(10):
-            tone = sounds.tone(300 + 1000 * place + 10 * number, 0.5, RATE, seed=number)
-            sounds.write(root / "words" / name / f"{number}.wav", tone, RATE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYNAPTRACE_DATA", str(root / "home"))
-        words = ["train", "--preset", "fsdd", "--data.name", "folder", "--data.path",
-                 str(root / "words"), "--model.hidden", "[40]", "--train.epochs", "40",
-                 "--train.ema", "0.9", "--out", str(root / "runs"), "--quiet"]  # fmt: skip
-        assert cli.main(words) == 0
-    (made,) = (root / "runs").iterdir()
-    return made
+    return sounds.tones_run(root, ("low", "high", "other"), RATE, epochs=40)
 
 
 @pytest.fixture(scope="module")
