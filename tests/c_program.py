@@ -13,8 +13,9 @@ from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
-from synaptrace.ship.c import fixed, front_end, numbers, rehearsal, source
+from synaptrace.ship.c import fixed, numbers, rehearsal, source
 from synaptrace.ship.c import plan as plans
+from synaptrace.ship.c.export import parts as parts_of
 
 STRICT = [
     "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffp-contract=off",
@@ -151,19 +152,8 @@ def write(
         has = numbers.floating(net, source.text("types_float.h"))
     else:
         has = whole.numbers(fixed.types(whole, made))
-    heads, tables, parts = [], [], ["infer.c"]
-    if rule is not None and learn:
-        heads.append(source.learning(net, rule, made))
-        tables.append(source.target_tables(net, rule, made))
-        parts += ["learn.h", "learn.c"]
-    if kept is not None:
-        heads.append(kept.header)
-        tables.append(kept.constants)
-        parts += ["rehearse.h", "rehearse.c"]
-    if ears is not None:
-        heads.append(front_end.header(ears, 1.0))
-        tables.append(front_end.constants(ears))
-        parts += ["features.h", "features.c"]
+    learner = rule if learn else None
+    heads, tables, parts = parts_of(net, made, learner, kept, ears, 1.0)
     about = {"name": name, "source": "a test", "version": "0", "steps": steps}
     names = [str(c) for c in range(net.classes)]
     files = {
@@ -171,7 +161,7 @@ def write(
         "model.c": source.constants(net, made, has, name, names, tables),
         "driver.c": DRIVER if ears is None else HEAR,
     }  # fmt: skip
-    for file, text in (files | {each: source.text(each) for each in parts}).items():
+    for file, text in (files | {each: source.text(each) for each in ["infer.c", *parts]}).items():
         (out / file).write_text(text)
     return made, whole
 

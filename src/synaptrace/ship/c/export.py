@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 from synaptrace import __version__
+from synaptrace.data.audio.features import Features
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.keyword import reopen, tuned
+from synaptrace.network import Network
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
 from synaptrace.ship.c import (
@@ -86,21 +88,9 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         "name": trained.config.name, "source": trained.run.resolve().name, "version": __version__,
         "steps": steps,
     }  # fmt: skip
-    heads, tables, names = [], [], list(FILES)
-    if rule is not None:
-        heads.append(source.learning(net, rule, made))
-        tables.append(source.target_tables(net, rule, made))
-        names += ["learn.h", "learn.c"]
-    if kept is not None:
-        heads.append(kept.header)
-        tables.append(kept.constants)
-        names += ["rehearse.h", "rehearse.c"]
-    if ears is not None:
-        seconds = float(trained.config.data.get("seconds") or 1.0)
-        heads.append(front_end.header(ears, seconds))
-        tables.append(front_end.constants(ears))
-        names += ["features.h", "features.c"]
-    files = {name: source.text(name) for name in names}
+    seconds = float(trained.config.data.get("seconds") or 1.0)
+    heads, tables, names = parts(net, made, rule, kept, ears, seconds)
+    files = {name: source.text(name) for name in [*FILES, *names]}
     files["model.h"] = source.header(made, has, about, heads)
     files["model.c"] = source.constants(
         net, made, has, trained.config.name, trained.classes, tables
@@ -117,3 +107,30 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     files[folder.MARK] = json.dumps(found, indent=2) + "\n"
     folder.write(out, files)
     return readme.terminal(out, size, accuracy)
+
+
+def parts(
+    net: Network, made: plan.Plan, rule: TracesPropagation | None,
+    kept: rehearsal.Stored | None, ears: Features | None, seconds: float,
+) -> tuple[list[str], list[str], list[str]]:  # fmt: skip
+    """What a program has beyond inference: its parts of model.h and of model.c, and its files.
+
+    Args:
+        rule: learns; None: nothing does.
+        kept: what is rehearsed.
+        ears: the front end, of clips of ``seconds``.
+    """
+    heads, tables, names = [], [], []
+    if rule is not None:
+        heads.append(source.learning(net, rule, made))
+        tables.append(source.target_tables(net, rule, made))
+        names += ["learn.h", "learn.c"]
+    if kept is not None:
+        heads.append(kept.header)
+        tables.append(kept.constants)
+        names += ["rehearse.h", "rehearse.c"]
+    if ears is not None:
+        heads.append(front_end.header(ears, seconds))
+        tables.append(front_end.constants(ears))
+        names += ["features.h", "features.c"]
+    return heads, tables, names
