@@ -11,12 +11,12 @@ from synaptrace.errors import UserError
 from synaptrace.training import checkpoint, rehearsal
 
 
-def sound(form="causal"):
+def sound(form="causal", floor=-60.0):
     """Sixty clips of six bands, from below the features' floor to as loud as can be."""
     draws = torch.Generator().manual_seed(0)
     power = 10 ** (10 * torch.rand(60, 12, 6, generator=draws) - 9)
-    features = Features(Mel(8000, bands=6), form)
-    if form == "causal":
+    features = Features(Mel(8000, bands=6), form, floor=floor)
+    if features.streams:
         features = features.measured([power.transpose(0, 1)])
     return ArrayDataset(
         power,
@@ -29,9 +29,11 @@ def sound(form="causal"):
     )
 
 
-@pytest.mark.parametrize("form", ["causal", "clip"])
-def test_features_are_what_they_were(form, tmp_path: Path):
-    data = sound(form)
+@pytest.mark.parametrize(
+    ("form", "floor"), [("causal", -60.0), ("causal", -80.0), ("clip", -60.0), ("pcen", -60.0)]
+)
+def test_features_are_what_they_were(form, floor, tmp_path: Path):
+    data = sound(form, floor)
     rehearsal.write(tmp_path, data, data.index["train"].tolist(), 0)
     kept = rehearsal.read(tmp_path)
     assert kept.meta.classes == ("yes", "no")

@@ -2,8 +2,9 @@
 
 RUN/rehearsal.safetensors    `KEPT` of each class, drawn by the run's seed
 
-Of sound alone: each clip's power in mel bands, its logarithm in 8 bits (`coded`): to 0.16 dB, where
-training's own noise is louder by far. Features of every form can be made of it again.
+Of sound alone: each clip's power in mel bands, its logarithm in 8 bits (`coded`): to 0.16 dB where
+the floor is the usual one, while training's own noise is louder by far. Features of every form can
+be made of it again.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ FILE = "rehearsal.safetensors"
 KEPT = 20
 """Utterances of each class, as many as `synaptrace finetune` rehearses."""
 LOW, HIGH = 1e-7, 10.0
-"""The powers that 8 bits hold: from a tenth of what features add before their logarithm, to more
-than a full-scale sine has."""
+"""The powers that 8 bits hold (`lowest`): up to more than a full-scale sine has."""
 
 
 def keep(run: Path, data: Dataset, summary: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -56,20 +56,28 @@ def write(run: Path, data: ArrayDataset, rows: Sequence[int], seed: int) -> None
         same = own[data.labels[own] == label]
         order = torch.randperm(len(same), generator=generator(seed, "kept", label))
         chosen += sorted(same[order[:KEPT]].tolist())
-    tensors = {"power": coded(data.frames[chosen]), "labels": data.labels[chosen].short()}
+    assert data.meta.features is not None
+    low = lowest(Features.from_spec(data.meta.features))
+    tensors = {"power": coded(data.frames[chosen], low), "labels": data.labels[chosen].short()}
     about = {"classes": list(data.meta.classes), "features": data.meta.features}
     checkpoint.save(run / FILE, {"rehearsal": tensors}, about)
 
 
-def coded(power: Tensor) -> Tensor:
-    """Power of any shape as uint8: 0 below `LOW`, else 1 to 255 in equal steps of its logarithm."""
-    scaled = (power.clamp(LOW, HIGH) / LOW).log() / math.log(HIGH / LOW)
-    return torch.where(power < LOW, 0, 1 + 254 * scaled).round().to(torch.uint8)
+def lowest(features: Features) -> float:
+    """The least power that is kept: a tenth of what is added before the logarithm, `LOW` at most.
+    PCEN adds next to nothing, so there it is 100 dB below a full-scale sine."""
+    return 1e-10 if features.form == "pcen" else min(LOW, features.least / 10)
 
 
-def decoded(code: Tensor) -> Tensor:
+def coded(power: Tensor, low: float = LOW) -> Tensor:
+    """Power of any shape as uint8: 0 below ``low``, else 1 to 255 in equal steps of its log."""
+    scaled = (power.clamp(low, HIGH) / low).log() / math.log(HIGH / low)
+    return torch.where(power < low, 0, 1 + 254 * scaled).round().to(torch.uint8)
+
+
+def decoded(code: Tensor, low: float = LOW) -> Tensor:
     """Power (float32) of what `coded` made."""
-    power = LOW * ((code.float() - 1) / 254 * math.log(HIGH / LOW)).exp()
+    power = low * ((code.float() - 1) / 254 * math.log(HIGH / low)).exp()
     return torch.where(code == 0, 0.0, power)
 
 
@@ -90,7 +98,7 @@ def read(run: Path) -> ArrayDataset | None:
         if code.dtype != torch.uint8 or code.dim() != 3 or code.shape[2] != features.mel.bands:
             raise ValueError(f"its power is {code.dtype} of {tuple(code.shape)}")
         return ArrayDataset(
-            decoded(code),
+            decoded(code, lowest(features)),
             labels,
             name=file.name,
             classes=about["classes"],
