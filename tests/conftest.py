@@ -11,6 +11,12 @@ import torch
 from synaptrace.native import library
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker a processor for the whole suite, one file on each at a time; none for chosen tests."""
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    return len(os.sched_getaffinity(0)) if whole and hasattr(os, "sched_getaffinity") else 0
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """PyTorch with one thread, whatever the environment says, and afterwards as before."""

@@ -100,19 +100,19 @@ def total(label: str, steps: int, batch: int = 4) -> int:
     return measure(lambda: memory_table.make(spec, one), batch, steps).total
 
 
-@pytest.mark.parametrize("label", [*rules.NAMES, *DEFAULT, *VARIANTS])
+@pytest.mark.parametrize("label", dict.fromkeys([*rules.NAMES, *DEFAULT, *VARIANTS]))
 def test_no_rule_but_bptt_grows_with_time(label: str) -> None:
     """At its highest moment, the work space and what nobody owns included."""
-    short, long = total(label, 72), total(label, 200)  # both beyond twice what waits
+    short, long = total(label, 72), total(label, 120)  # both beyond twice what waits
     if label == "bptt":
-        assert long > 2 * short
+        assert long > 1.5 * short
     else:
         assert long == short
 
 
-def test_tp_takes_a_thousand_steps_in_the_memory_of_ten() -> None:
-    assert total("tp", 1000) == pytest.approx(total("tp", 10), rel=0.01)
-    assert total("bptt", 300) > 5 * total("bptt", 10)
+def test_tp_takes_three_hundred_steps_in_the_memory_of_ten() -> None:
+    assert total("tp", 300) == pytest.approx(total("tp", 10), rel=0.01)
+    assert total("bptt", 100) > 3 * total("bptt", 10)
 
 
 def test_the_count_knows_what_grows_with_time() -> None:
