@@ -1,7 +1,8 @@
 """Builds the native engine: optional, as everything works without it, only slower.
 
 Each instruction set is a compilation of the same source; the library picks one when it runs, so a
-wheel serves every processor. It needs a C++17 compiler and nothing else.
+wheel serves every processor. It needs a C++17 compiler and nothing else. The library is loaded by
+ctypes and links against no Python, so one wheel serves every Python, too.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "src/synaptrace/native/src"
@@ -73,6 +75,9 @@ class Build(build_ext):
             objects, str(target), extra_postargs=["-pthread", *MORE], target_lang="c++"
         )
 
+    def get_ext_filename(self, fullname: str) -> str:
+        return str(Path(*fullname.split(".")).with_suffix(".so"))  # as library.py looks for it
+
     def compile(
         self, source: str, level: str, flags: list[str], macros: list[tuple[str, str]]
     ) -> list[str]:
@@ -92,8 +97,14 @@ class Build(build_ext):
             super().copy_extensions_to_source()
 
 
+class Wheel(bdist_wheel):
+    def get_tag(self) -> tuple[str, str, str]:
+        built = any(Path(self.bdist_dir).rglob("_native.so"))
+        return "py3", "none", super().get_tag()[2] if built else "any"
+
+
 setup(
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
     ext_modules=[
         Extension(
             "synaptrace.native._native",

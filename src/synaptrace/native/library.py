@@ -63,10 +63,10 @@ def find() -> tuple[ctypes.CDLL | None, str]:
         if library is None:
             raise UserError(f"{LIBRARY}: {reason}")
         return library, ""
-    files = sorted(Path(__file__).parent.glob("_native*.so"))
-    if not files:
+    file = Path(__file__).with_name("_native.so")
+    if not file.exists():
         return None, "it was not built: no C++17 compiler was found at installation"
-    return load(files[0])
+    return load(file)
 
 
 def load(file: Path) -> tuple[ctypes.CDLL | None, str]:
