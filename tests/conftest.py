@@ -12,7 +12,7 @@ from synaptrace.native import library
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A worker a processor for the whole suite, one file on each at a time; none for chosen tests."""
+    """A worker a processor for the whole suite, a file at a time on each; none for chosen tests."""
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
     return len(os.sched_getaffinity(0)) if whole and hasattr(os, "sched_getaffinity") else 0
 
