@@ -28,6 +28,7 @@ VERBS = {
     "listen": "recognise words in a sound file or at the microphone, as they are spoken",
     "record": "record your own words into a data set",
     "export": "ship a trained network: as a C program that runs, and learns, on a device",
+    "runs": "what was trained: accuracies, settings, and what was cut off",
     "compare": "learning rules side by side on the same network, data and budget",
     "sweep": "the best settings of a search, chosen by validation",
     "memory": "bytes of each rule by purpose, counted and measured",
