@@ -1,6 +1,7 @@
 """The command line: one file a verb, each with ``add_arguments(parser)`` and ``run(options)``.
 
-Exit codes: 0 done; 2 bad input, one line on standard error; 3 training diverged; 130 interrupted.
+Exit codes: 0 done; 1 the doctor found something broken; 2 bad input, one line on standard error;
+3 training diverged; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ VERBS = {
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
     "options": "every setting: its type, default and meaning, and the presets that set it",
+    "doctor": "what this machine and installation can do, and what would make them do more",
 }
 SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
