@@ -124,7 +124,7 @@ def test_curves_of_several_runs(
 
 def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["presets"]) == 0
-    assert "digits " in capsys.readouterr().out
+    assert "\ndigits\t" in capsys.readouterr().out
     assert cli.main(["presets", "digits"]) == 0
     assert "description:" in capsys.readouterr().out
     assert cli.main(["presets", "--json"]) == 0

@@ -216,7 +216,8 @@ def test_checkpoints_of_wrong_types_are_named(run: Path, key: str, value: object
 
 def test_what_is_written_is_what_the_schema_says(run: Path) -> None:
     found = schema.check(schema.Summary, runs.read_summary(run), "summary")
-    assert found["samples"] == {"validation": 24, "test": 24}
+    assert found["samples"] == {"train": found["samples"]["train"], "validation": 24, "test": 24}
+    assert found["samples"]["train"] > 0
     assert len({found["run_id"], *(line["run_id"] for line in runs.read_metrics(run))}) == 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from synaptrace import sweep
+    from synaptrace import runs, sweep
     from synaptrace.build import conv, mlp, vgg
     from synaptrace.network import Network
     from synaptrace.neuron import LIF, ATan, FastSigmoid, Triangle
@@ -30,6 +30,7 @@ __all__ = [
     "from_nir",
     "load",
     "mlp",
+    "runs",
     "sweep",
     "vgg",
 ]
@@ -50,7 +51,7 @@ _HOME = {
 }
 
 
-_ROOMS = ("sweep",)
+_ROOMS = ("runs", "sweep")
 
 
 def __getattr__(name: str) -> Any:

@@ -21,9 +21,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from synaptrace import yaml_files
+from synaptrace import meanings, yaml_files
 from synaptrace.errors import UserError, short
 from synaptrace.files import expand_user
+from synaptrace.meanings import meant, near
 from synaptrace.sections import LATER, NAMED, SAID, Section, section_of
 from synaptrace.yaml_files import Text, read_as
 
@@ -104,7 +105,9 @@ def check(name: str, layers: Layers, seeds: int) -> Config:
     """Every key and type, defaults filled in. Raises UserError naming the key."""
     for key in layers:
         if key not in SAID and key not in ABOUT and key not in ("name", "seeds"):
-            raise UserError(f"{key}: no such section; there are {', '.join(SAID)}")
+            raise UserError(
+                f"{key}: no such section; there are {', '.join(SAID)}{meant(key, SAID)}"
+            )
     if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
         raise UserError(f"seeds: {short(seeds)} is not a positive number up to {MOST_SEEDS}")
     values = {}
@@ -141,13 +144,15 @@ def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> di
         key = ".".join(map(str, (section, *first["loc"][:1])))
         if first["type"] == "extra_forbidden":
             known = ", ".join(kind.model_fields)
-            raise UserError(f"{key}: no such setting; {section} has {known}") from None
+            hint = likely(section, str(first["loc"][0]), kind)
+            raise UserError(f"{key}: no such setting; {section} has {known}{hint}") from None
         whys = [why["msg"] for why in error.errors() if why["loc"][0] == first["loc"][0]]
         if first["type"] == "missing":
             raise UserError(f"{key}: is needed, and has no default") from None
         reason = ", or ".join(dict.fromkeys(w.removeprefix("Input should be ") for w in whys))
         bad = short(given[str(first["loc"][0])])
-        raise UserError(f"{key}: {bad} should be {reason}") from None
+        form = meanings.listed(kind.model_fields[str(first["loc"][0])].annotation)
+        raise UserError(f"{key}: {bad} should be {reason}{form and f', as {form}'}") from None
     fields = kind.model_fields
     later = {
         key
@@ -155,6 +160,19 @@ def validate(section: str, kind: type[Section], values: Mapping[str, Any]) -> di
         and getattr(found, key) == fields[key].default
     }  # fmt: skip
     return found.model_dump(mode="json", exclude=later)
+
+
+def likely(section: str, key: str, kind: type[Section]) -> str:
+    """The end of a message on an unknown key: the one that was meant, as it is written."""
+    found = near(key, kind.model_fields)
+    if found is None:  # one of another section?
+        section, found = next(((s, key) for s in SAID if key in SAID[s]), (section, None))
+        kind = section_of(section)
+    if found is None:
+        return ""
+    field = kind.model_fields.get(found)
+    form = meanings.sample(field.annotation, field.default) if field else ""
+    return f"; did you mean {section}.{found}{form and f', as {form}'}?"
 
 
 def unusable(value: Any) -> str | None:
@@ -192,9 +210,10 @@ def nested(overrides: Mapping[str, str]) -> Layers:
     for name, text in overrides.items():
         section, _, key = name.partition(".")
         if section not in SAID or not key:
+            every = [f"{room}.{each}" for room, known in SAID.items() for each in known]
             raise UserError(
                 f"--{name}: no such option; settings are --section.key, with section one of "
-                f"{', '.join(SAID)}"
+                f"{', '.join(SAID)}{meant(name, every)}"
             )
         layers.setdefault(section, {})[key] = text if name in AS_WRITTEN else Text(text)
     return layers
@@ -224,7 +243,10 @@ def presets() -> list[str]:
 def read_preset(name: str) -> Layers:
     """A preset's layers. Raises UserError where there is none such."""
     if name not in presets():
-        raise UserError(f"--preset: no preset {name!r}; there are {', '.join(presets())}")
+        raise UserError(
+            f"--preset: no preset {name!r}; there are {', '.join(presets())}"
+            + meant(name, presets())
+        )
     layers: Layers = yaml_files.load(preset_text(name), name)
     return layers
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from synaptrace import _HOME
+from synaptrace import _HOME, meanings
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 """Neurons, channels or pixels of a layer."""
@@ -160,9 +160,12 @@ def section_of(section: str, name: str | None = None) -> type[Section]:
         found = DEFAULTS.get(f"{section}.{key}", argument.default)
         fields[key] = (Annotated[kind, SAID[section][key]], needed(found))
     if name is not None and section in ("data", "rule"):
+        maker: Any = data.find(name) if section == "data" else rules.find(name)
         options = data.options(name) if section == "data" else rules.options(name)
+        said = meanings.said(maker)
         for key, option in options.items():
             kind = Any if option.annotation is Parameter.empty else option.annotation
+            kind = Annotated[kind, Field(description=said.get(key))]
             fields[key] = (kind, needed(option.default))
     made: type[Section] = create_model(name or section, __base__=Section, **fields)
     return made

@@ -1,6 +1,7 @@
 """The command line: one file a verb, each with ``add_arguments(parser)`` and ``run(options)``.
 
-Exit codes: 0 done; 2 bad input, one line on standard error; 3 training diverged; 130 interrupted.
+Exit codes: 0 done; 1 the doctor found something broken; 2 bad input, one line on standard error;
+3 training diverged; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +18,7 @@ from typing import Any, NoReturn
 
 from synaptrace import __version__
 from synaptrace.errors import UserError, one_line, short
+from synaptrace.meanings import meant
 
 VERBS = {
     "train": "train a network; without options, the embedded digits",
@@ -26,12 +29,15 @@ VERBS = {
     "listen": "recognise words in a sound file or at the microphone, as they are spoken",
     "record": "record your own words into a data set",
     "export": "ship a trained network: as a C program that runs, and learns, on a device",
+    "runs": "what was trained: accuracies, settings, and what was cut off",
     "compare": "learning rules side by side on the same network, data and budget",
     "sweep": "the best settings of a search, chosen by validation",
     "memory": "bytes of each rule by purpose, counted and measured",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
+    "options": "every setting: its type, default and meaning, and the presets that set it",
+    "doctor": "what this machine and installation can do, and what would make them do more",
 }
 SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
@@ -47,6 +53,7 @@ OUT_OF_MEMORY = (
 )  # fmt: skip
 """What PyTorch says where a tensor is larger than the machine, or than any."""
 
+WORD = r"[\w-]+"
 EXAMPLES = """
 examples:
   synaptrace train                                the embedded digits, in under a minute
@@ -61,7 +68,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line for a wrong word, as for any other bad input."""
-        raise UserError(f"{message}; see {self.prog} --help")
+        wrong, _, known = message.partition(" (choose from ")
+        hint = ""
+        if known:
+            message = f"{wrong}; there are {', '.join(re.findall(WORD, known))}"
+            hint = meant(wrong.rpartition("choice: ")[2].strip("'"), re.findall(WORD, known))
+        raise UserError(f"{message}{hint or f'; see {self.prog} --help'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,13 +153,38 @@ def run(words: list[str]) -> int:
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
     if settings and chosen not in SETTINGS:
-        raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings")
-    options = parser.parse_args(words)
+        but = " but --data.path" if chosen in MOVED else ""
+        raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings{but}")
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        own = verbs.choices[chosen] if chosen in VERBS else parser
+        keys = [f"--{key}" for key in every_setting()] if chosen in SETTINGS else []
+        raise UserError(
+            f"unrecognized arguments: {' '.join(unknown)}"
+            + (mistaken(unknown[0], own, keys) or f"; see {own.prog} --help")
+        )
     options.data_path = moved
     if chosen in SETTINGS:
         options.settings = settings
     code: int | None = options.run(options)
     return code or 0
+
+
+def every_setting() -> list[str]:
+    """The settings that all runs have, as section.key, without importing PyTorch."""
+    from synaptrace.sections import SAID
+
+    return [f"{section}.{key}" for section, said in SAID.items() for key in said]
+
+
+def mistaken(word: str, parser: argparse.ArgumentParser, settings: list[str]) -> str:
+    """The end of a message on a word that ``parser`` doesn't know; empty where none is like it."""
+    name = word.partition("=")[0]
+    if not name.startswith("--"):
+        return ""
+    same = [each for each in settings if each.rpartition(".")[2] == name[2:]]
+    known = same or [*re.findall(r"--[a-z][a-z-]*", parser.format_help()), *settings]
+    return meant(same[0] if same else name, known)
 
 
 def take_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -169,6 +206,8 @@ def take_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             if not left or (left[0].startswith("--") and left[0] != "--"):
                 raise UserError(f"--{name}: needs a value")
             text = left.pop(0)
+        if text.count("[") > text.count("]"):
+            raise UserError(f"--{name}: {short(text)} ends too soon; write [100,50] without spaces")
         if name in settings:
             raise UserError(f"--{name}: given twice")
         settings[name] = text

@@ -120,8 +120,9 @@ def streams(options: argparse.Namespace, trained: Trained) -> int:
 
 
 def show(score: Score, meta: Meta, split: str) -> None:
-    """The score for a person; the matrix tab-separated."""
+    """The score for a person, and the confusion matrix as a table."""
     from synaptrace.names import printed
+    from synaptrace.text_table import shown
 
     kind = f" ({meta.test_split} test)" if split == "test" else ""
     print(f"accuracy              {100 * (score.accuracy or 0):.2f} %")
@@ -130,7 +131,8 @@ def show(score: Score, meta: Meta, split: str) -> None:
     rates = ", ".join(f"{rate:.4f}" for rate in score.rates)
     print(f"spike rates           {rates} per neuron and step, layer by layer")
     classes = [printed(name) for name in meta.classes]
-    print("\nclass\trecall %\tpredicted as: " + "\t".join(classes))
+    rows = [["class", "recall %", f"predicted as: {classes[0]}", *classes[1:]]]
     for name, recall, row in zip(classes, score.recall, score.confusion.tolist(), strict=True):
         share = "-" if recall is None else f"{100 * recall:.2f}"
-        print(f"{name}\t{share}\t" + "\t".join(map(str, row)))
+        rows.append([name, share, *map(str, row)])
+    print(f"\n{shown(rows)}")

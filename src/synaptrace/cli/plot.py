@@ -29,7 +29,7 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import builtin, plots
+    from synaptrace import builtin, plots, text_table
     from synaptrace.errors import UserError
     from synaptrace.keyword import reopen
     from synaptrace.names import printed
@@ -40,9 +40,10 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"plot {options.what}: takes one run, not {1 + len(others)}")
     if others:
         out = options.out or Path(plots.CURVE)
-        for each, mean, spread in plots.learning_curves(options.run_directory, out):
-            late = f"{mean:.2%} ± {100 * spread:.2f}"
-            print(f"{printed(each)}\tvalidation, last ten epochs at most\t{late}")
+        what = "validation, last ten epochs at most"
+        found = plots.learning_curves(options.run_directory, out)
+        rows = [[printed(e), what, f"{mean:.2%} ± {100 * sd:.2f}"] for e, mean, sd in found]
+        print(text_table.shown(rows, head=False))
         print(printed(out))
         return 0
     if options.what == "curve":

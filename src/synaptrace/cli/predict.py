@@ -30,12 +30,14 @@ def run(options: argparse.Namespace) -> int:
 
     from synaptrace.data import read_file
     from synaptrace.names import printed
+    from synaptrace.text_table import shown
     from synaptrace.training import job
 
     trained = job.trained(options.run_directory, options.data_path)
     net, classes = trained.net, trained.classes
     known = {"features": trained.features, "dataset": trained.load_data}
     events = [read_file(path, net, trained.config.data | known) for path in options.files]
+    rows = []
     for path, each in zip(options.files, events, strict=True):
         with torch.no_grad():
             probability = net(each[:, None])[0].softmax(0)
@@ -45,5 +47,8 @@ def run(options: argparse.Namespace) -> int:
             ranked = [{"label": label, "probability": p} for label, p in top]
             print(json.dumps({"file": str(path), **ranked[0], "top": ranked}))
         else:
-            print("\t".join([printed(path), *(f"{printed(label)}\t{p:.4f}" for label, p in top)]))
+            told = [cell for label, p in top for cell in (printed(label), f"{p:.4f}")]
+            rows.append([printed(path), *told])
+    if rows:
+        print(shown(rows, head=False))
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from synaptrace.config import preset_text, presets, read_preset
+from synaptrace.text_table import shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +31,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(table))
         return 0
-    width = max(map(len, table))
-    for name, settings in table.items():
-        published = settings.get("published")
-        figure = f" [published: {published}]" if published else ""
-        print(f"{name:<{width}}  {settings['description']}{figure}")
+    rows = [["preset", "description", "published"]]
+    rows += [[k, each["description"], each.get("published", "")] for k, each in table.items()]
+    print(shown(rows))
     return 0

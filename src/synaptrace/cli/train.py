@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synaptrace.config import resolve
+from synaptrace.errors import UserError, short
 from synaptrace.names import printed
 from synaptrace.sections import SAID, defaults
 
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="same as --train.device")
     parser.add_argument("--paper-protocol", action="store_true",
                         help="also report the best test epoch, as papers do")  # fmt: skip
+    parser.add_argument("--name", metavar="NAME", help="of the run, instead of its preset's")
     parser.add_argument("--out", metavar="DIR", default="runs", help="where runs go (runs)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -73,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
             given[f"train.{key}"] = getattr(options, key)
     if options.paper_protocol:
         given["train.paper_protocol"] = "true"
+    if options.name is not None and not re.search(r"[A-Za-z0-9]", options.name):
+        raise UserError(f"--name: {short(options.name)} needs a letter or a digit")
     config = resolve(
         preset=options.preset, file=options.config, overrides=given, seeds=options.seeds
     )
@@ -85,7 +90,12 @@ def run(options: argparse.Namespace) -> int:
             print(f"run: {name} (cut off? synaptrace resume {name})", file=sys.stderr)
 
     where, summary = job.start(
-        config, root=options.out, progress=not options.quiet, tell=tell, draw=finish
+        config,
+        root=options.out,
+        progress=not options.quiet,
+        tell=tell,
+        draw=finish,
+        name=options.name,
     )
     if first():
         print_summary(where, summary, options.json)
@@ -181,5 +191,5 @@ def few(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"few samples        {split}: {count}, of which one more or less is {100 / count:.1f} %"
         for split, count in summary.get("samples", {}).items()
-        if 0 < count < FEW
+        if split != "train" and 0 < count < FEW
     ]

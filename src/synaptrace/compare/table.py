@@ -88,8 +88,8 @@ def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def terminal(rows: Sequence[dict[str, Any]]) -> str:
-    """Tab-separated, a header line first."""
-    return text_table.tabbed([COLUMNS, *ordered(rows)])
+    """A header line first, as `text_table.shown` has it."""
+    return text_table.shown([COLUMNS, *ordered(rows)])
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

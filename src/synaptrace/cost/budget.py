@@ -16,7 +16,7 @@ from synaptrace.cost import count
 from synaptrace.cost.axes import first, workload_at
 from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
-from synaptrace.text_table import tabbed
+from synaptrace.text_table import shown
 
 UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 UNITS |= {"KB": 10**3, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -91,7 +91,7 @@ def text(largest: int) -> str:
 
 
 def terminal(fits: Sequence[Fit]) -> str:
-    """Tab-separated; a dash where nothing fits, ≥ where no larger one was tried."""
+    """A dash where nothing fits, ≥ where no larger one was tried."""
     head = ["rule", *(f"batch: {form}" for form in FORMS)]
     if fits and fits[0].hidden:
         head += [f"hidden: {form}" for form in FORMS]
@@ -99,4 +99,4 @@ def terminal(fits: Sequence[Fit]) -> str:
     for each in fits:
         values = [*each.batch.values(), *each.hidden.values()]
         rows.append([each.rule, *map(text, values)])
-    return tabbed(rows)
+    return shown(rows)

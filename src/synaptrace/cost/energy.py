@@ -25,7 +25,7 @@ from synaptrace.cost import count, sizes
 from synaptrace.cost.sizes import Case, Layer
 from synaptrace.cost.workload import Workload
 from synaptrace.errors import UserError
-from synaptrace.text_table import tabbed
+from synaptrace.text_table import shown
 
 ADD, MULTIPLY = 0.9e-12, 3.7e-12
 """Joule of a float32 operation."""
@@ -182,9 +182,9 @@ def costs(
 
 
 def terminal(found: dict[str, dict[str, float]]) -> str:
-    """Tab-separated, in thousands, KiB and µJ."""
+    """In thousands, KiB and µJ."""
     units = {"macs": 1e3, "synaptic": 1e3, "traffic": 1024, "energy": 1e-6}
     rows = [["", "kMAC", "k synaptic operations", "traffic KiB", "µJ"]]
     for name, cost in found.items():
         rows.append([name, *(f"{cost[key] / unit:.1f}" for key, unit in units.items())])
-    return tabbed(rows)
+    return shown(rows)

@@ -23,7 +23,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.text_table import tabbed
+from synaptrace.text_table import shown
 from synaptrace.training.state import adam
 
 CPU = torch.device("cpu")
@@ -149,7 +149,7 @@ def line(
 
 
 def terminal(lines: Sequence[Line]) -> str:
-    """Tab-separated KiB, two lines a rule: counted, and measured below with the difference."""
+    """KiB, two lines a rule: counted, and measured below with the difference."""
     head = ["rule", "KiB", *PURPOSES, "total", "difference %", "growth of what is kept, a layer"]
     rows = [head]
     for each in lines:
@@ -161,7 +161,7 @@ def terminal(lines: Sequence[Line]) -> str:
             if grown is not None:
                 blank = [""] * len(PURPOSES)
                 rows.append([each.rule, kind, *blank, f"{grown / 1024:.1f}", "", ""])
-    return tabbed(rows)
+    return shown(rows, keys=2)
 
 
 def _kib(purposes: dict[str, int]) -> list[str]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from synaptrace.errors import UserError, short
+from synaptrace.meanings import meant
 from synaptrace.yaml_files import Text, read_as
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ NAMES = {
 def find(name: str) -> Callable[..., Dataset]:
     """The data set's loader. Raises UserError where there is no such data set."""
     if name not in NAMES:
-        raise UserError(f"data.name: no data set {name!r}; there are {', '.join(sorted(NAMES))}")
+        known = ", ".join(sorted(NAMES))
+        raise UserError(f"data.name: no data set {name!r}; there are {known}{meant(name, NAMES)}")
     loader: Callable[..., Dataset] = import_module(f"{__name__}.{NAMES[name]}").load
     return loader
 
@@ -65,7 +67,9 @@ def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         if key not in known:
             has = ", ".join(known) or "none"
-            raise UserError(f"data.{key}: no such option of {name}; it has {has}")
+            raise UserError(
+                f"data.{key}: no such option of {name}; it has {has}{meant(key, known)}"
+            )
         kind = known[key].annotation
         if isinstance(value, Text):
             value = read_as(kind, value, f"data.{key}")

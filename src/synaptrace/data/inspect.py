@@ -19,6 +19,7 @@ from synaptrace.data.events import picture
 from synaptrace.data.fetch import fetch as fetch_files
 from synaptrace.data.source import Source
 from synaptrace.names import printed
+from synaptrace.text_table import shown
 
 Say = Callable[[str], object]
 
@@ -28,12 +29,13 @@ SPEAKERS = 8
 
 def list_all(say: Say = print) -> None:
     """A line for each data set: name, title, licence, whether its files are there, its splits."""
-    say("name\ttitle\tlicence\tfiles\tsplits")
+    rows = [["name", "title", "licence", "files", "splits"]]
     for name in sorted(data.NAMES):
         source = find(name)
         there = "fetched" if source.folder.is_dir() else "not fetched"
         files = there if source.layout else "not needed"
-        say("\t".join([name, source.title, source.licence, files, source.splits]))
+        rows.append([name, source.title, source.licence, files, source.splits])
+    say(shown(rows))
 
 
 def fetch(name: str, *, local: Path | None = None, say: Say = print) -> None:
@@ -69,10 +71,9 @@ def prepare(
     made: Cache = maker(path=path, skip_bad=skip_bad, **chosen)
     made.verify()
     size = sum(made.meta["sizes"].values())
-    say("name\tsamples\tbytes\tskipped\tfolder")
-    say(f"{name}\t{len(made)}\t{size}\t{len(made.skipped)}\t{printed(made.folder)}")
-    for line in made.skipped:
-        say(f"skipped\t{printed(line)}")
+    head = ["name", "samples", "bytes", "skipped", "folder"]
+    say(shown([head, [name, len(made), size, len(made.skipped), printed(made.folder)]]))
+    skipped(made, say)
 
 
 def inspect(
@@ -94,29 +95,38 @@ def inspect(
     """
     source, loaded = find(name), data.load(name, path=path, **dict(settings or {}))
     meta, dt = loaded.meta, getattr(loaded, "dt", None)
-    say(f"name\t{name}\t{source.title}")
-    say(f"licence\t{source.licence}\t{source.page}")
-    say(f"shape\t{'×'.join(map(str, meta.shape))}")
-    say(f"step\t{'not stated' if dt is None else f'{dt:g} ms'}")
-    say(f"test split\t{meta.test_split or 'none'}\t{source.splits}")
-    say(f"split index\t{meta.split_hash or 'none'}")
+    about = [
+        ["name", name, source.title],
+        ["licence", source.licence, source.page],
+        ["shape", "×".join(map(str, meta.shape))],
+        ["step", "not stated" if dt is None else f"{dt:g} ms"],
+        ["test split", meta.test_split or "none", source.splits],
+        ["split index", meta.split_hash or "none"],
+    ]
     if meta.speakers:
         more = " …" if len(meta.speakers) > SPEAKERS else ""
         some = " ".join(map(printed, meta.speakers[:SPEAKERS])) + more
-        say(f"speakers\t{len(meta.speakers)}\t{some}")
+        about.append(["speakers", str(len(meta.speakers)), some])
+    say(shown(about, head=False))
     found = {split: _measure(loaded, split) for split in SPLITS if split in meta.sizes}
-    say("split\tsamples\tsteps\tinput a sample\tinput a step and element\tnonzero")
-    for split, measured in found.items():
-        say(f"{split}\t{measured.line(dt, meta.shape)}")
-    say("class\t" + "\t".join(found))
-    for label, word in enumerate(meta.classes):
-        counts = [str(int(measured.counts[label])) for measured in found.values()]
-        say("\t".join([printed(word), *counts]))
-    for line in getattr(getattr(loaded, "cache", None), "skipped", []):
-        say(f"skipped\t{printed(line)}")
+    head = ["split", "samples", "steps", "input a sample", "input a step and element", "nonzero"]
+    say(shown([head, *([s, *each.cells(dt, meta.shape)] for s, each in found.items())]))
+    rows = [
+        [printed(word), *(int(measured.counts[label]) for measured in found.values())]
+        for label, word in enumerate(meta.classes)
+    ]
+    say(shown([["class", *found], *rows]))
+    skipped(getattr(loaded, "cache", None), say)
     out = Path(f"{name}.png") if out is None else out
     picture.draw(loaded, out)
-    say(f"picture\t{printed(out)}")
+    say(shown([["picture", printed(out)]], head=False))
+
+
+def skipped(cache: Cache | None, say: Say) -> None:
+    """A line for each bad file that was left out."""
+    lines = [] if cache is None else cache.skipped
+    if lines:
+        say(shown([["skipped", printed(line)] for line in lines], head=False))
 
 
 def find(name: str) -> Source:
@@ -135,7 +145,7 @@ class _Measured:
     sums: list[Tensor] = field(default_factory=list)
     nonzero: int = 0
 
-    def line(self, dt: float | None, shape: tuple[int, ...]) -> str:
+    def cells(self, dt: float | None, shape: tuple[int, ...]) -> list[str]:
         steps, sums = torch.cat(self.steps), torch.cat(self.sums)
         elements = torch.Size(shape).numel() * int(steps.sum())
         duration = f"{int(steps.min())}-{int(steps.max())}, mean {steps.double().mean():.1f}"
@@ -146,7 +156,7 @@ class _Measured:
         if dt is not None:
             rate += f" ({1000 / dt * sums.sum() / elements:.3g} a second)"
         share = f"{100 * self.nonzero / elements:.3g} %"
-        return "\t".join([str(int(self.counts.sum())), duration, inputs, rate, share])
+        return [str(int(self.counts.sum())), duration, inputs, rate, share]
 
 
 def _measure(loaded: Dataset, split: str) -> _Measured:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synaptrace.drawing import figure, plain, save
 from synaptrace.keyword.alarms import Curve, said_rate
+from synaptrace.text_table import shown
 
 PICTURE, TABLE = "alarms.png", "alarms.csv"
 RATES = (600.0, 300.0, 60.0, 10.0, 1.0)
@@ -25,17 +26,17 @@ def lines(curve: Curve, confidence: float) -> list[str]:
         f"words             {len(curve.words)}",
         f"strange           {len(curve.alarms)} reports in {curve.hours:.2f} h",
         "",
-        "confidence\trejected %\tfalse alarms",
     ]
+    rows = [["confidence", "rejected %", "false alarms"]]
     levels = [confidence]
     levels += [curve.confidence(rate) for rate in RATES if rate * curve.hours >= 1]
     levels.append(curve.confidence(0.0))
     for level in dict.fromkeys(levels):
         share = 100 * curve.rejected_at(level)
         alarms = said_rate(curve.alarms_at(level), curve.hours)
-        mark = "\t(as it listens)" if level == confidence else ""
-        found.append(f"{level:.4f}\t{share:.1f}\t{alarms}{mark}")
-    return found
+        mark = ["(as it listens)"] if level == confidence else []
+        rows.append([f"{level:.4f}", f"{share:.1f}", alarms, *mark])
+    return [*found, shown(rows)]
 
 
 def draw(curves: dict[str, Curve], path: Path) -> Path:

@@ -101,8 +101,8 @@ def spread(numbers: Sequence[float]) -> str:
 
 
 def terminal(rows: Sequence[Row]) -> str:
-    """Tab-separated, a header line first."""
-    return text_table.tabbed([COLUMNS, *map(cells, rows)])
+    """A header line first, as `text_table.shown` has it."""
+    return text_table.shown([COLUMNS, *map(cells, rows)], keys=4)
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from synaptrace.errors import UserError
+from synaptrace.meanings import meant
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 
@@ -36,7 +37,9 @@ NAMES = {
 def find(name: str) -> type[Rule]:
     """The rule's class. Raises UserError where there is no such rule."""
     if name not in NAMES:
-        raise UserError(f"rule.name: no rule {name!r}; there are {', '.join(sorted(NAMES))}")
+        raise UserError(
+            f"rule.name: no rule {name!r}; there are {', '.join(sorted(NAMES))}{meant(name, NAMES)}"
+        )
     module, kind = NAMES[name].split(".")
     found: type[Rule] = getattr(import_module(f"{__name__}.{module}"), kind)
     return found

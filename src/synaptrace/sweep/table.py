@@ -109,7 +109,7 @@ def spread(test: dict[str, Any]) -> str:
 
 def text(plan: Plan, study: optuna.Study) -> str:
     """The table, and below it what mattered."""
-    lines = [text_table.tabbed(rows(plan, study.get_trials(deepcopy=False)))]
+    lines = [text_table.shown(rows(plan, study.get_trials(deepcopy=False)))]
     shares = importance(study)
     if shares:
         told = "  ".join(f"{key} {share:.2f}" for key, share in shares.items())

@@ -86,12 +86,14 @@ def afford(spec: dict[str, Any]) -> None:
 
 def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
           tell: Callable[[Path], None] = lambda run: None,
-          draw: Draw | None = None) -> tuple[Path, Summary]:  # fmt: skip
+          draw: Draw | None = None,
+          name: str | None = None) -> tuple[Path, Summary]:  # fmt: skip
     """Train in a fresh run directory below ``root``; all that can be checked is checked first.
 
     Args:
         tell: is called with the directory as soon as it is there.
         draw: is called with each seed's run when it has finished; None: no pictures.
+        name: of the run, in that of its directory; None: the settings'.
 
     Returns:
         The directory and the summary.
@@ -105,7 +107,7 @@ def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
     check(net, dataset, **config.train)
     every = schedule.every(config.train["update"])
     parts.check(rule, dataset, crew, config.train.get("micro_batch"), every)
-    run = Path(crew.tell(lambda: str(runs.create(config.name, config.model_dump(), root))))
+    run = Path(crew.tell(lambda: str(runs.create(name or config.name, config.model_dump(), root))))
     if not crew.rank:
         tell(run)
     try:

@@ -18,6 +18,23 @@ class Busy(UserError):
     """Another process, or another training of this one, holds a directory."""
 
 
+def taken(run: Path) -> bool:
+    """Whether some process holds ``run``; False where that can't be told."""
+    try:
+        handle = os.open(run / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 @contextmanager
 def held(run: Path | None, wait: bool = False) -> Iterator[None]:
     """Hold ``run`` while the context lasts; it is let go however the process ends.

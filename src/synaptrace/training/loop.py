@@ -227,6 +227,7 @@ def fit(
             "validation_accuracy": state.at.validation_accuracy,
             "test_split": dataset.meta.test_split,
             "samples": {
+                "train": size,
                 "validation": dataset.meta.sizes.get("validation", 0),
                 "test": last.samples,
             },
@@ -239,6 +240,14 @@ def fit(
             "run_id": state.run_id,
             "config_hash": state.about["config_hash"],
             "data": dataset.meta.name,
+            "rule": state.about["rule"]["name"],
+            "schedule": update,
+            "lr": lr,
+            "layers": [
+                math.prod(net.in_shape),
+                *(math.prod(layer.shape) for layer in net.layers),
+                net.classes,
+            ],
             "split_hash": dataset.meta.split_hash,
             "parameters": sum(weight.numel() for weight in state.weights),
             "device": str(place),

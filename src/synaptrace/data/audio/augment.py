@@ -26,6 +26,7 @@ from torch import Tensor
 from synaptrace.data.audio.clips import check_jitter, jitter
 from synaptrace.data.audio.features import Mel
 from synaptrace.errors import UserError
+from synaptrace.meanings import said
 
 RANGE = 30.0
 """dB from the least to the best signal-to-noise ratio."""
@@ -139,6 +140,7 @@ def augmented(load: Loader) -> Loader:
     options = signature(Augmentation, eval_str=True).parameters.values()
     rest = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in options if each.name not in known]
     load.__signature__ = signature(load).replace(parameters=[*named, *rest])  # type: ignore[attr-defined]
+    load.said = said(Augmentation)  # type: ignore[attr-defined]
     return load
 
 

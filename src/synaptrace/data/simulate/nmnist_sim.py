@@ -32,6 +32,7 @@ from synaptrace.data.sets import nmnist
 from synaptrace.data.simulate import atis, idx
 from synaptrace.data.source import Download, Source
 from synaptrace.errors import UserError
+from synaptrace.meanings import said
 from synaptrace.seeds import generator
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -166,6 +167,9 @@ def load(
         split_hash=splits.digest(index),
     )
     return SimToReal(simulated, tested)
+
+
+load.said = said(nmnist.load)  # type: ignore[attr-defined]
 
 
 def recordings(real: Path, frames: Frames, batch_size: int, align: bool) -> EventDataset:

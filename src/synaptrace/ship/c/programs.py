@@ -16,7 +16,7 @@ from synaptrace.errors import UserError
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship.c import count
 from synaptrace.ship.c.plan import PRECISIONS, plan
-from synaptrace.text_table import tabbed
+from synaptrace.text_table import shown
 
 PROGRAMS: dict[str, tuple[str, str | None, bool]] = {
     **{precision: (precision, None, True) for precision in PRECISIONS},
@@ -79,5 +79,5 @@ def fit(where: Workload, size: int) -> list[dict[str, Any]]:
 
 
 def terminal(rows: list[dict[str, Any]]) -> str:
-    """Tab-separated, in bytes."""
-    return tabbed([list(rows[0]), *([str(value) for value in row.values()] for row in rows)])
+    """In bytes, a header line first."""
+    return shown([list(rows[0]), *([str(value) for value in row.values()] for row in rows)])

@@ -9,7 +9,7 @@ from typing import Any
 from synaptrace.ship import Options
 from synaptrace.ship.c import count, source
 from synaptrace.ship.c.plan import Plan
-from synaptrace.text_table import tabbed
+from synaptrace.text_table import shown
 
 
 def text(
@@ -32,7 +32,7 @@ def text(
 
 
 def terminal(out: Path, found: Mapping[str, int], accuracy: Mapping[str, float | None]) -> str:
-    """Tab-separated: bytes, then accuracies on the test set."""
+    """Bytes, then accuracies on the test set."""
     rows = [["export", str(out)]]
     rows += [[name, f"{size} B", count.ROWS[name]] for name, size in found.items() if size]
     rows += [
@@ -43,7 +43,7 @@ def terminal(out: Path, found: Mapping[str, int], accuracy: Mapping[str, float |
         [name, percent(share), "not tested" if share is None else "of the test set is right"]
         for name, share in accuracy.items()
     ]
-    return tabbed(rows)
+    return shown(rows, head=False)
 
 
 def percent(share: float | None) -> str:
