@@ -1,0 +1,108 @@
+"""What the site makes itself: pages that lie elsewhere, the settings, and every verb's help."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+import synaptrace
+from synaptrace import cli, settings_list, text_table
+from synaptrace.sections import SAID
+
+ROOT = Path(__file__).parents[1]
+OUTSIDE = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+    "src/synaptrace/rules/tp/README.md": "inside/tp.md",
+    "src/synaptrace/native/README.md": "inside/native.md",
+}
+"""Files of the repository that are pages here."""
+LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)]*)?\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made."""
+    made = {"reference/settings.md": settings(), "reference/verbs.md": verbs()}
+    for source, page in OUTSIDE.items():
+        made[page] = linked((ROOT / source).read_text("utf-8"), (ROOT / source).parent, page)
+    for page, text in made.items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Links that leave docs/ go to the site's own copy."""
+    if page.file.abs_src_path is None:
+        return markdown
+    if page.file.src_uri == "reference/api.md":
+        complete(markdown)
+    return linked(markdown, Path(page.file.abs_src_path).parent, page.file.src_uri)
+
+
+def linked(text: str, folder: Path, page: str) -> str:
+    """``text`` with its links as they count from ``page``; code where the target is no page."""
+
+    def there(match: re.Match[str]) -> str:
+        target = (folder / match[1]).resolve()
+        if not target.is_relative_to(ROOT):
+            return match[0]
+        name = target.relative_to(ROOT).as_posix()
+        to = OUTSIDE.get(name) or (name[5:] if name.startswith("docs/") else None)
+        if name == "README.md":
+            to = "index.md"
+        if to is None:
+            return f"]({match[1]})"
+        return f"]({os.path.relpath(to, Path(page).parent or '.')}{match[2] or ''})"
+
+    return LINK.sub(there, text)
+
+
+def settings() -> str:
+    """A table a section, from the models that check settings."""
+    lines = ["# Settings", "", "`synaptrace options` prints these. Each is given as", ""]
+    lines += ["`--section.key VALUE`, or in a YAML file (`--config`).", ""]
+    for section in SAID:
+        lines += [f"## {section}", ""]
+        lines += ["| key | type | default | meaning | of | set by |", "|---|---|---|---|---|---|"]
+        for each in settings_list.settings(section):
+            if each.section != section:
+                continue
+            default = "" if each.default is None else f"`{text_table.value(each.default)}`"
+            by = ", ".join(each.presets) if len(each.presets) < 6 else f"{len(each.presets)} presets"
+            cells = [f"`{each.key}`", each.type, default, each.meaning, ", ".join(each.of), by]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def verbs() -> str:
+    """What each verb's --help prints."""
+    lines = ["# Verbs", ""]
+    for verb, meaning in cli.VERBS.items():
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            cli.main([verb, "--help"])
+        lines += [f"## {verb}", "", f"{meaning[0].upper()}{meaning[1:]}.", "", "```text"]
+        lines += [said.getvalue().rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+def complete(api: str) -> None:
+    """Every public name is on the page of the API.
+
+    Raises:
+        PluginError: it names those that are missing.
+    """
+    shown = {line.rpartition(".")[2] for line in re.findall(r"^::: (\S+)", api, re.MULTILINE)}
+    missing = sorted(set(synaptrace.__all__) - shown)
+    if missing:
+        raise PluginError(f"reference/api.md lacks {', '.join(missing)}")
