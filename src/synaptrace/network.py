@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace import inference
+from synaptrace import inference, probe
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense, Layer, Shape
 from synaptrace.native import convolve, maps
@@ -85,6 +85,9 @@ class Network(nn.Module):
         readout.shape = readout.out_shape = (len(more),)
         self.spec = {**self.spec, "classes": len(more)}
         return len(more) - 1
+
+    def __repr__(self) -> str:
+        return probe.described(self)
 
     @property
     def adaptive(self) -> bool:
@@ -240,6 +243,27 @@ class Network(nn.Module):
             sure = running & (logits.softmax(1).amax(1) >= confidence)
             ends = torch.where(sure, t + 1, ends)
         return final.argmax(1), ends
+
+    def record(
+        self, events: Tensor, what: Sequence[str] = ("spikes", "membrane", "trace")
+    ) -> dict[str, Tensor]:
+        """All that the layers do, step by step, without a graph; every sample runs all T steps.
+
+        Args:
+            events: (T, B, *in_shape), as in `forward`.
+            what: of each hidden layer, some of "spikes" (s, before pooling), "membrane" (u, after
+                the reset) and "trace" (z ← λ z + pooled s, λ being the neuron's ``trace_decay``,
+                as Traces Propagation sees it).
+
+        Returns:
+            by name, time first: "layers.0.spikes" and "layers.0.membrane" (T, B, *shape),
+            "layers.0.trace" (T, B, *out_shape), …, and "readout" (T, B, classes), the logits after
+            each step. Shapes are the layer's: (neurons,), or (channels, rows, columns).
+
+        Raises:
+            UserError: a shape that doesn't fit, or something else to record.
+        """
+        return probe.record(self, events, what)
 
 
 def mask(x: Tensor, running: Tensor | None) -> Tensor:

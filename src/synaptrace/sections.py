@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -84,6 +85,20 @@ SAID: dict[str, dict[str, Any]] = {
 }
 """What each setting means, and its bounds."""
 
+
+def surrogate(name: str) -> str:
+    """The name of a surrogate, one that comes along or one of the user's own."""
+    from synaptrace.neuron import SURROGATES, Surrogate
+    from synaptrace.own import known
+
+    if name not in known(Surrogate) | SURROGATES:
+        came = ", ".join(map(repr, SURROGATES))
+        raise PydanticCustomError(
+            "surrogate", f"{came} or one of your own, given as --rule.file FILE.py"
+        )
+    return name
+
+
 TYPES: dict[str, Any] = {
     "data.path": str | None,
     "data.batch_size": int | None,
@@ -91,7 +106,7 @@ TYPES: dict[str, Any] = {
     "model.channels": list[tuple[Width, tuple[str, Width]]],
     "model.depth": Literal[6, 9, 12],
     "model.precision": Literal["float32", "bfloat16"],
-    "neuron.surrogate": Literal["atan", "fast_sigmoid", "triangle"],
+    "neuron.surrogate": Annotated[str, AfterValidator(surrogate)],
     "train.update": Literal["sequence", "step"] | int,
 }
 """Of settings whose argument takes more than YAML can say, or is checked by no type."""

@@ -37,6 +37,8 @@ SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
 MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot")
 """Verbs that take --data.path alone, where a run's data have moved since."""
+OWN = (*SETTINGS, *MOVED)
+"""Verbs that take --rule.file and --data.file, Python files with parts of the user's own."""
 
 ALONE = tuple(verb for verb in VERBS if verb not in ("train", "resume"))
 """Verbs that several processes can't do together."""
@@ -140,14 +142,26 @@ def run(words: list[str]) -> int:
             verb.set_defaults(run=module.run)
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
+    files = take_files(settings) if chosen in OWN else {}
     if settings and chosen not in SETTINGS:
         raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings")
     options = parser.parse_args(words)
     options.data_path = moved
     if chosen in SETTINGS:
         options.settings = settings
+    if files:
+        from synaptrace import own_files
+
+        own_files.load(files)
     code: int | None = options.run(options)
     return code or 0
+
+
+def take_files(settings: dict[str, str]) -> dict[str, str]:
+    """Take the options that name Python files out of the settings; a settings file has none."""
+    from synaptrace.own import OPTIONS
+
+    return {option: settings.pop(option) for option in OPTIONS if option in settings}
 
 
 def take_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
