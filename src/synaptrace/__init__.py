@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from synaptrace.build import conv, mlp, vgg
     from synaptrace.data.loaders import Loaders
     from synaptrace.data.tensors import TensorData
+    from synaptrace.layers import Conv, Dense
     from synaptrace.network import Network
     from synaptrace.neuron import LIF, ATan, FastSigmoid, Surrogate, Triangle
     from synaptrace.rules.tp import TracesPropagation
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LIF",
     "ATan",
+    "Conv",
+    "Dense",
     "FastSigmoid",
     "Loaders",
     "Network",
@@ -49,6 +52,8 @@ _HOME = {
     "FastSigmoid": "neuron",
     "Surrogate": "neuron",
     "Triangle": "neuron",
+    "Conv": "layers",
+    "Dense": "layers",
     "Network": "network",
     "mlp": "build",
     "vgg": "build",
