@@ -9,7 +9,7 @@ it too.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from synaptrace.files import replace_atomic
 
 FILE = "data.safetensors"
 """The name of the file in a run."""
+MOST = 2**28
+"""Bytes of events that a run keeps without being asked."""
 KEY = "synaptrace-data"
 """Of its metadata, JSON."""
 
@@ -110,6 +112,28 @@ class TensorData(ArrayDataset):
             test_split="official" if "test" in parts else "development",
             split_hash=splits.digest(index),
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write them to a file, or to the run directory ``path``, where they are found again.
+
+        Raises:
+            UserError: it can't be written.
+        """
+        file = Path(path)
+        save(self, file / FILE if file.is_dir() else file)
+
+
+def keep(data: TensorData, run: Path, warn: Callable[[str], None]) -> None:
+    """Write ``data`` beside a run that has none yet; a warning where they are too many."""
+    if (run / FILE).exists():
+        return
+    if (size := data.frames.nbytes) > MOST:
+        warn(
+            f"{run}: {data.meta.name} holds {size / 2**20:.0f} MiB and isn't kept beside the run; "
+            f"data.save({str(run)!r}) does so, for `synaptrace evaluate` and `plot`"
+        )
+        return
+    data.save(run)
 
 
 def checked(given: Given, name: str, time_first: bool) -> tuple[Tensor, Tensor, Tensor | None]:
