@@ -77,7 +77,9 @@ def settings() -> str:
             if each.section != section:
                 continue
             default = "" if each.default is None else f"`{text_table.value(each.default)}`"
-            by = ", ".join(each.presets) if len(each.presets) < 6 else f"{len(each.presets)} presets"
+            by = (
+                ", ".join(each.presets) if len(each.presets) < 6 else f"{len(each.presets)} presets"
+            )
             cells = [f"`{each.key}`", each.type, default, each.meaning, ", ".join(each.of), by]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")

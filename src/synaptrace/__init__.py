@@ -9,27 +9,39 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from synaptrace import runs, sweep
+    from synaptrace import data, rules, runs, sweep
     from synaptrace.build import conv, mlp, vgg
+    from synaptrace.data.loaders import Loaders
+    from synaptrace.data.tensors import TensorData
+    from synaptrace.layers import Conv, Dense
     from synaptrace.network import Network
-    from synaptrace.neuron import LIF, ATan, FastSigmoid, Triangle
+    from synaptrace.neuron import LIF, ATan, FastSigmoid, Surrogate, Triangle
     from synaptrace.rules.tp import TracesPropagation
     from synaptrace.ship.from_nir import from_nir
+    from synaptrace.training.assess import evaluate
     from synaptrace.training.loop import fit
     from synaptrace.training.run import load
 
 __all__ = [
     "LIF",
     "ATan",
+    "Conv",
+    "Dense",
     "FastSigmoid",
+    "Loaders",
     "Network",
+    "Surrogate",
+    "TensorData",
     "TracesPropagation",
     "Triangle",
     "conv",
+    "data",
+    "evaluate",
     "fit",
     "from_nir",
     "load",
     "mlp",
+    "rules",
     "runs",
     "sweep",
     "vgg",
@@ -39,19 +51,25 @@ _HOME = {
     "LIF": "neuron",
     "ATan": "neuron",
     "FastSigmoid": "neuron",
+    "Surrogate": "neuron",
     "Triangle": "neuron",
+    "Conv": "layers",
+    "Dense": "layers",
     "Network": "network",
     "mlp": "build",
     "vgg": "build",
     "conv": "build",
     "TracesPropagation": "rules.tp",
+    "Loaders": "data.loaders",
+    "TensorData": "data.tensors",
+    "evaluate": "training.assess",
     "fit": "training.loop",
     "from_nir": "ship.from_nir",
     "load": "training.run",
 }
 
-
-_ROOMS = ("runs", "sweep")
+_ROOMS = ("data", "rules", "runs", "sweep")
+"""Packages whose own names are public: `st.rules.EProp`, `st.data.load`, `st.sweep.run`."""
 
 
 def __getattr__(name: str) -> Any:

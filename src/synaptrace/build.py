@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from synaptrace.errors import UserError
-from synaptrace.layers import NO_POOL, Conv, Dense, Pool, Shape
+from synaptrace.layers import NO_POOL, Conv, Dense, Pool, Shape, stack
 from synaptrace.network import Network
 from synaptrace.neuron import LIF
 
@@ -137,6 +137,50 @@ def conv(
     return Network(made, readout, in_shape, spec)
 
 
+def layers(
+    layers: Sequence[Mapping[str, Any]],
+    *,
+    in_shape: Shape,
+    classes: int,
+    neuron: LIF | None = None,
+    standardise: bool = False,
+    readout_decay: float = 1.0,
+    gain: float = 1.0,
+    precision: str = "float32",
+    generator: torch.Generator | None = None,
+) -> Network:
+    """Convolutional and dense layers in any order, as a settings file says them (`layers.stack`).
+
+    Args:
+        layers: from the bottom up, {"conv": channels, "pool": ["max", 2]} or {"dense": neurons,
+            "recurrent": True}, each perhaps with "neuron", settings that are its own. Convolutions
+            are as in `conv`; one above a dense layer says "in_shape", (C, H, W).
+        in_shape: of one step, (C, H, W) or (inputs,).
+        classes, neuron, standardise, readout_decay, gain, precision, generator: as for `mlp`.
+
+    Returns:
+        a float32 network on the CPU, for steps (B, *in_shape).
+
+    Raises:
+        UserError: no layer, one of no known kind, or one that doesn't fit what is below it.
+    """
+    neuron, plan = neuron or LIF(), [dict(each) for each in layers]
+    options: dict[str, Any] = {
+        "standardise": standardise, "compute": _compute(precision), "generator": generator
+    }  # fmt: skip
+    in_shape = tuple(in_shape)
+    made = stack.make(plan, in_shape, neuron, gain, **options)
+    if isinstance(made[0], Dense):
+        in_shape = made[0].in_shape
+    readout = Dense(math.prod(made[-1].out_shape), classes, neuron=made[-1].neuron, **options)
+    spec = {
+        "kind": "layers", "layers": plan, "in_shape": list(in_shape), "classes": classes,
+        "neuron": neuron.spec, "standardise": standardise, "readout_decay": readout_decay,
+        "gain": gain, "precision": precision,
+    }  # fmt: skip
+    return Network(made, readout, in_shape, spec)
+
+
 def _plan(text: str) -> list[tuple[int, Pool]]:
     """'64 128m' → 64 unpooled, 128 with max 2; 'a' ends with an adaptive average to 2×2."""
     pools: dict[str, Pool] = {"": NO_POOL, "m": ("max", 2), "a": ("aavg", 2)}
@@ -193,7 +237,7 @@ def build(spec: dict[str, Any], generator: torch.Generator | None = None) -> Net
     arguments = dict(spec)
     kind = arguments.pop("kind")
     neuron = LIF.from_spec(arguments.pop("neuron"))
-    makers = {"mlp": mlp, "conv": conv, "vgg": vgg}
+    makers = {"mlp": mlp, "conv": conv, "vgg": vgg, "layers": layers}
     net: Network = makers[kind](**arguments, neuron=neuron, generator=generator)  # type: ignore[operator]
     return net
 

@@ -178,6 +178,8 @@ def likely(section: str, key: str, kind: type[Section]) -> str:
 def unusable(value: Any) -> str | None:
     """Why no option can have ``value``: numbers are kept in single precision or 64 bits, names
     are written to files in UTF-8. None: it may be used."""
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
         return next((why for each in value if (why := unusable(each)) is not None), None)
     if isinstance(value, int) and abs(value) >= 2**63:

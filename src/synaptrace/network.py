@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace import inference
+from synaptrace import inference, probe
 from synaptrace.errors import UserError
-from synaptrace.layers import Dense, Layer, Shape
+from synaptrace.layers import Dense, Layer, Shape, stack
 from synaptrace.native import convolve, maps
 from synaptrace.neuron import adapt, advance
 
@@ -36,7 +36,9 @@ class State(NamedTuple):
 
 
 class Network(nn.Module):
-    """Hidden spiking layers and a leaky readout. `build` makes one: `mlp`, `conv` or `vgg`.
+    """Hidden spiking layers and a leaky readout. `build` makes one: `mlp`, `conv` or `vgg`; or
+
+        net = st.Network([st.Conv((2, 16, 16), 8, pool=("max", 2)), st.Dense(8 * 8 * 8, 64)], 10)
 
     Parameters are named ``layers.<i>.weight``, ``layers.<i>.recurrent`` and ``readout.weight``.
     ``spec`` holds the JSON-able arguments from which `build.build` makes the same network again.
@@ -44,20 +46,43 @@ class Network(nn.Module):
     fire when it is called (``net(events)``), and not while a rule runs it.
 
     Args:
-        layers: the hidden layers from the bottom up, at least one; each one's input is of the
-            ``out_shape`` of the one below, the first one's of ``in_shape``.
-        readout: the last layer's outputs, flat, to the classes; its neuron is not used.
-        in_shape: of one sample's step, (inputs,) or (C, H, W).
-        spec: the arguments that `build.build` takes, "readout_decay" (α per time step) among them.
+        layers: the hidden layers from the bottom up, at least one, in any order; each takes as
+            many numbers as the one below gives.
+        readout: the last layer's outputs, flat, to the classes, its neuron not used; or the number
+            of classes.
+        in_shape: of one sample's step, (inputs,) or (C, H, W); None: what the first layer takes.
+        spec: the arguments that `build.build` takes; None: found by looking at the layers.
+        readout_decay: α of the readout, a factor per time step; ``spec`` says it where it is given.
+        gain: factor on the initial weights of a rule's label projection; likewise.
+
+    Raises:
+        UserError: without ``spec``, layers that don't fit one another, or of a kind of your own.
     """
 
     layers: Sequence[Layer]
 
     def __init__(
-        self, layers: Iterable[Layer], readout: Dense, in_shape: Shape, spec: dict[str, Any]
-    ) -> None:
+        self, layers: Iterable[Layer], readout: Dense | int, in_shape: Shape | None = None,
+        spec: dict[str, Any] | None = None, *, readout_decay: float = 1.0, gain: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.layers = nn.ModuleList(layers)  # type: ignore[assignment]
+        made = list(layers)
+        if not made:
+            raise UserError("net: needs at least one hidden layer")
+        if isinstance(readout, int):
+            last = made[-1]
+            readout = Dense(
+                math.prod(last.out_shape), readout, neuron=last.neuron,
+                standardise=last.standardise, compute=last.compute,
+            )  # fmt: skip
+        if in_shape is None:
+            in_shape = getattr(made[0], "in_shape", ())
+        if spec is None:
+            settings = {"readout_decay": readout_decay, "gain": gain}
+            spec = stack.describe(made, readout, in_shape, settings)
+        if len({layer.neuron.adaptation > 0 for layer in made}) > 1:
+            raise UserError("neuron.adaptation: is above 0 in all layers, or in none")
+        self.layers = nn.ModuleList(made)  # type: ignore[assignment]
         self.readout = readout
         self.in_shape, self.spec = in_shape, spec
         self.readout_decay: float = spec["readout_decay"]
@@ -85,6 +110,9 @@ class Network(nn.Module):
         readout.shape = readout.out_shape = (len(more),)
         self.spec = {**self.spec, "classes": len(more)}
         return len(more) - 1
+
+    def __repr__(self) -> str:
+        return probe.described(self)
 
     @property
     def adaptive(self) -> bool:
@@ -240,6 +268,27 @@ class Network(nn.Module):
             sure = running & (logits.softmax(1).amax(1) >= confidence)
             ends = torch.where(sure, t + 1, ends)
         return final.argmax(1), ends
+
+    def record(
+        self, events: Tensor, what: Sequence[str] = ("spikes", "membrane", "trace")
+    ) -> dict[str, Tensor]:
+        """All that the layers do, step by step, without a graph; every sample runs all T steps.
+
+        Args:
+            events: (T, B, *in_shape), as in `forward`.
+            what: of each hidden layer, some of "spikes" (s, before pooling), "membrane" (u, after
+                the reset) and "trace" (z ← λ z + pooled s, λ being the neuron's ``trace_decay``,
+                as Traces Propagation sees it).
+
+        Returns:
+            by name, time first: "layers.0.spikes" and "layers.0.membrane" (T, B, *shape),
+            "layers.0.trace" (T, B, *out_shape), …, and "readout" (T, B, classes), the logits after
+            each step. Shapes are the layer's: (neurons,), or (channels, rows, columns).
+
+        Raises:
+            UserError: a shape that doesn't fit, or something else to record.
+        """
+        return probe.record(self, events, what)
 
 
 def mask(x: Tensor, running: Tensor | None) -> Tensor:

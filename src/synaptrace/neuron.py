@@ -19,14 +19,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from synaptrace.errors import UserError
+from synaptrace.own import known
 
-Surrogate = Callable[[Tensor], Tensor]
+Derivative = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,35 @@ class Triangle:
         return distance.abs().neg_().add_(1.0).clamp_(min=0.0).mul_(self.scale)
 
 
+class Surrogate:
+    """A surrogate of your own: derive from this, with a ``name`` and the two methods.
+
+        class Gaussian(st.Surrogate):
+            name = "gaussian"
+
+            def __init__(self, scale: float = 1.0):
+                self.scale = scale
+
+            def __call__(self, distance):  # v − θ, any shape → σ' of that shape
+                return torch.exp(-(distance / self.scale) ** 2)
+
+    A run keeps the name and the scale; to open it again, the class has to exist. All rules and
+    networks take it; the native engine doesn't know it, and PyTorch computes in its place.
+    """
+
+    name: ClassVar[str]
+    """By which a run names it; none of `SURROGATES`."""
+    scale: float
+    """Its one number, without unit; what ``__init__`` takes."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """σ' of v − θ, any shape; ``distance`` itself may be overwritten."""
+        raise NotImplementedError
+
+
 SURROGATES: dict[str, type[ATan] | type[FastSigmoid] | type[Triangle]] = {
     "atan": ATan,
     "fast_sigmoid": FastSigmoid,
@@ -113,7 +143,7 @@ class LIF:
     decay: float | tuple[float, ...] = 0.9
     trace_decay: float | tuple[float, ...] = 0.9
     reset: Literal["soft", "hard"] = "soft"
-    surrogate: ATan | FastSigmoid | Triangle = ATan()
+    surrogate: ATan | FastSigmoid | Triangle | Surrogate = ATan()
     adaptation: float = 0.0
     adaptation_decay: float = 0.99
 
@@ -169,21 +199,28 @@ class LIF:
     @property
     def spec(self) -> dict[str, Any]:
         """The settings as JSON-able values; `from_spec` reads them back."""
-        names = {kind: name for name, kind in SURROGATES.items()}
-        if type(self.surrogate) not in names:
+        kind = type(self.surrogate)
+        names = {each: name for name, each in (known(Surrogate) | SURROGATES).items()}
+        if kind not in names or not isinstance(getattr(self.surrogate, "scale", None), int | float):
             raise UserError(
                 f"neuron.surrogate: {self.surrogate!r} can't be named in a run; use ATan, "
-                "FastSigmoid or Triangle, or set layer.neuron of a network that is made"
+                "FastSigmoid or Triangle, or derive from st.Surrogate, with a name and a scale"
             )
-        settings = asdict(self) | {"scale": self.surrogate.scale}
-        return settings | {"surrogate": names[type(self.surrogate)]}
+        settings = asdict(replace(self, surrogate=ATan()))
+        return settings | {"surrogate": names[kind], "scale": float(self.surrogate.scale)}
 
     @staticmethod
     def from_spec(spec: dict[str, Any]) -> LIF:
         """LIF settings from JSON-able values, the surrogate by its name and scale."""
         settings = dict(spec)
-        surrogate = SURROGATES[settings.pop("surrogate")](settings.pop("scale"))
-        return LIF(**settings, surrogate=surrogate)
+        name, scale = str(settings.pop("surrogate")), settings.pop("scale")
+        kind = (known(Surrogate) | SURROGATES).get(name)
+        if kind is None:
+            raise UserError(
+                f"neuron.surrogate: no surrogate {name!r}; there are {', '.join(SURROGATES)}; one "
+                "of your own is given as --rule.file FILE.py"
+            )
+        return LIF(**settings, surrogate=kind(scale))
 
 
 def _single(name: str, value: float | tuple[float, ...]) -> float:
@@ -196,7 +233,7 @@ class _Spike(torch.autograd.Function):
     """The step function with the surrogate for its derivative."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: float | Tensor, surrogate: Surrogate) -> Tensor:
+    def forward(ctx: Any, v: Tensor, threshold: float | Tensor, surrogate: Derivative) -> Tensor:
         ctx.save_for_backward(v)
         ctx.threshold, ctx.surrogate = threshold, surrogate
         return (v >= threshold).to(v.dtype)

@@ -16,7 +16,7 @@ from synaptrace.errors import UserError
 from synaptrace.files import sweep
 from synaptrace.layers import Conv
 from synaptrace.network import Network, mask
-from synaptrace.training.run import read_config, read_metrics
+from synaptrace.training.run import CONFIG, read_config, read_metrics
 
 CURVE, EMBEDDING = "curve.png", "embedding.png"
 LATE = 10
@@ -90,7 +90,8 @@ def learning_curves(runs: Sequence[Path], path: Path) -> list[tuple[Path, float,
         late = values[-LATE:]
         mean, spread = fmean(late), stdev(late)
         found.append((run, mean, spread))
-        label = f"{plain(read_config(run).name)}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
+        name = read_config(run).name if (run / CONFIG).exists() else run.name
+        label = f"{plain(name)}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
         axis.plot([line["epoch"] for line in lines], [100 * v for v in values], label=label)
     axis.set(xlabel="epoch", ylabel="validation accuracy [%]")
     axis.grid(alpha=0.3)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -39,11 +40,14 @@ SAID: dict[str, dict[str, Any]] = {
         "batch_size": Field(description="samples a batch", ge=1),
     },
     "model": {
-        "kind": Field(description="dense, convolutional, VGG"),
+        "kind": Field(description="dense (mlp), conv, vgg, or layers in any order"),
         "hidden": Field(description="neurons of each hidden layer", min_length=1),
         "channels": Field(
             description="each layer's channels and pool, as [[32, [max, 2]], [64, [aavg, 2]]]",
             min_length=1,
+        ),
+        "layers": Field(
+            description="in any order, as [{conv: 8, pool: [max, 2]}, {dense: 64}]", min_length=1
         ),
         "depth": Field(description="its layers"),
         "recurrent": Field(description="hidden layers see their own last spikes"),
@@ -84,14 +88,29 @@ SAID: dict[str, dict[str, Any]] = {
 }
 """What each setting means, and its bounds."""
 
+
+def surrogate(name: str) -> str:
+    """The name of a surrogate, one that comes along or one of the user's own."""
+    from synaptrace.neuron import SURROGATES, Surrogate
+    from synaptrace.own import known
+
+    if name not in known(Surrogate) | SURROGATES:
+        came = ", ".join(map(repr, SURROGATES))
+        raise PydanticCustomError(
+            "surrogate", f"{came} or one of your own, given as --rule.file FILE.py"
+        )
+    return name
+
+
 TYPES: dict[str, Any] = {
     "data.path": str | None,
     "data.batch_size": int | None,
     "model.hidden": list[Width],
     "model.channels": list[tuple[Width, tuple[str, Width]]],
+    "model.layers": list[dict[str, Any]],
     "model.depth": Literal[6, 9, 12],
     "model.precision": Literal["float32", "bfloat16"],
-    "neuron.surrogate": Literal["atan", "fast_sigmoid", "triangle"],
+    "neuron.surrogate": Annotated[str, AfterValidator(surrogate)],
     "train.update": Literal["sequence", "step"] | int,
 }
 """Of settings whose argument takes more than YAML can say, or is checked by no type."""
@@ -151,7 +170,7 @@ def section_of(section: str, name: str | None = None) -> type[Section]:
     fields: dict[str, Any] = {}
     if section in NAMED:
         key, default = NAMED[section]
-        kind: Any = Literal["mlp", "conv", "vgg"] if section == "model" else str
+        kind: Any = Literal["mlp", "conv", "vgg", "layers"] if section == "model" else str
         fields[key] = (Annotated[kind, SAID[section][key]], default)
     for key, argument in arguments(section, name).items():
         if key not in SAID[section] or key in fields:
@@ -174,9 +193,9 @@ def section_of(section: str, name: str | None = None) -> type[Section]:
 def arguments(section: str, name: str | None) -> dict[str, Parameter]:
     """The arguments of what the section is given to: a public name, found when it is asked for."""
     import synaptrace as st
-    from synaptrace import data
+    from synaptrace import build, data
 
-    models = {"conv": st.conv, "vgg": st.vgg}
+    models = {"conv": st.conv, "vgg": st.vgg, "layers": build.layers}
     takers: dict[str, Any] = {
         "data": data.load, "model": models.get(name or "", st.mlp), "neuron": st.LIF,
         "train": st.fit,

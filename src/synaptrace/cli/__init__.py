@@ -43,6 +43,8 @@ SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
 MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot")
 """Verbs that take --data.path alone, where a run's data have moved since."""
+OWN = (*SETTINGS, *MOVED)
+"""Verbs that take --rule.file and --data.file, Python files with parts of the user's own."""
 
 ALONE = tuple(verb for verb in VERBS if verb not in ("train", "resume"))
 """Verbs that several processes can't do together."""
@@ -152,6 +154,7 @@ def run(words: list[str]) -> int:
             verb.set_defaults(run=module.run)
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
+    files = take_files(settings) if chosen in OWN else {}
     if settings and chosen not in SETTINGS:
         but = " but --data.path" if chosen in MOVED else ""
         raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings{but}")
@@ -166,6 +169,10 @@ def run(words: list[str]) -> int:
     options.data_path = moved
     if chosen in SETTINGS:
         options.settings = settings
+    if files:
+        from synaptrace import own_files
+
+        own_files.load(files)
     code: int | None = options.run(options)
     return code or 0
 
@@ -185,6 +192,13 @@ def mistaken(word: str, parser: argparse.ArgumentParser, settings: list[str]) ->
     same = [each for each in settings if each.rpartition(".")[2] == name[2:]]
     known = same or [*re.findall(r"--[a-z][a-z-]*", parser.format_help()), *settings]
     return meant(same[0] if same else name, known)
+
+
+def take_files(settings: dict[str, str]) -> dict[str, str]:
+    """Take the options that name Python files out of the settings; a settings file has none."""
+    from synaptrace.own import OPTIONS
+
+    return {option: settings.pop(option) for option in OPTIONS if option in settings}
 
 
 def take_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -57,10 +57,13 @@ def settings() -> list[str]:
         for key, field in said.items():
             name = f"{section}.{key}"
             default = "" if known.get(name) is None else f" ({known[name]})"
-            if name not in ("model.channels", "model.depth"):
+            if name not in ("model.channels", "model.depth", "model.layers"):
                 lines.append(row(name, f"{field.description}{default}"))
     lines.append(row("model.channels", "conv: channels and pools, [[32, [max, 2]], …]"))
     lines.append(row("model.depth", "vgg: 6, 9 or 12"))
+    lines.append(row("model.layers", "layers: [{conv: 8, pool: [max, 2]}, {dense: 64}, …]"))
+    lines.append(row("rule.file", "a Python file with rules or surrogates of your own"))
+    lines.append(row("data.file", "a Python file that is a data set of your own, named as it is"))
     lines.append(row("data.…  --rule.…", "each has options of its own; a wrong one lists them"))
     return lines
 

@@ -10,7 +10,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -21,6 +21,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
+from synaptrace import own_files
 from synaptrace.compare.plan import ABOUT, DIVERGED, Plan, Task, about
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset
@@ -91,7 +92,7 @@ def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
 
     total = sum(len(rates) + plan.seeds - 1 for rates in plan.rates.values())
     bar = tqdm(total=total, unit=" runs", disable=None if progress else True, dynamic_ncols=True)
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
+    pool = fresh(jobs)
     running: dict[Future[None], Task] = {}
     began, before = monotonic(), count(plan)
     try:
@@ -145,6 +146,17 @@ def outcome(run: Path) -> str:
         return "diverged"
     accuracy = runs.last_line(run)["validation_accuracy"]
     return "done" if accuracy is None else f"validation {accuracy:.1%}"
+
+
+def fresh(jobs: int) -> ProcessPoolExecutor:
+    """Processes for trainings, which know the parts of the user's own that this one knows."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), begin, (own_files.present(),))
+
+
+def begin(files: Mapping[str, str]) -> None:
+    """Run the user's own ``files``, and let this process end when its parent does, be it killed."""
+    end_with_parent()
+    own_files.load(files)
 
 
 def end_with_parent() -> None:

@@ -7,6 +7,9 @@ for .npy files, None where one holds no such recording. They name the options th
 may ask for ``features``, how sound became events in training (`Meta.features`), and ``dataset``, a
 function that gives the data that were trained on. Where a default has come to mean other classes,
 ``recorded(settings, classes)`` gives the settings that mean those of an earlier training.
+
+A data set of your own is such a module: a file that the command line names (``--data.file``), whose
+name is the set's, or an entry point of the group ``synaptrace.data`` of an installed package.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from synaptrace import own
 from synaptrace.errors import UserError, short
 from synaptrace.meanings import meant
 from synaptrace.yaml_files import Text, read_as
@@ -42,15 +46,37 @@ NAMES = {
     "shd": "sets.shd",
     "speechcommands": "sets.speechcommands",
     "ssc": "sets.ssc",
+    "tensors": "sets.tensors",
 }
+
+GROUP = "synaptrace.data"
+"""The entry points by which an installed package offers data sets, each its module."""
+
+
+def names() -> list[str]:
+    """The names of all data sets: those that come along, and those of installed packages."""
+    return sorted({*NAMES, *own.offered(GROUP)})
+
+
+def module(name: str) -> Any:
+    """The data set's module. Raises UserError where there is no such data set."""
+    if name in NAMES:
+        return import_module(f"{__name__}.{NAMES[name]}")
+    found: Any = own.module("data.file", name)
+    if found is None and (entry := own.offered(GROUP).get(name)) is not None:
+        found = entry()
+    if found is None:
+        raise UserError(
+            f"data.name: no data set {name!r}; there are {', '.join(names())}"
+            f"{meant(name, names())}; "
+            "one of your own is given as --data.file FILE.py"
+        )
+    return found
 
 
 def find(name: str) -> Callable[..., Dataset]:
     """The data set's loader. Raises UserError where there is no such data set."""
-    if name not in NAMES:
-        known = ", ".join(sorted(NAMES))
-        raise UserError(f"data.name: no data set {name!r}; there are {known}{meant(name, NAMES)}")
-    loader: Callable[..., Dataset] = import_module(f"{__name__}.{NAMES[name]}").load
+    loader: Callable[..., Dataset] = module(name).load
     return loader
 
 
@@ -101,10 +127,8 @@ def load(
 
 def recorded(settings: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """Settings, with ``name``, as they were meant by a training that has recorded ``classes``."""
-    find(settings["name"])
-    module = import_module(f"{__name__}.{NAMES[settings['name']]}")
-    own = getattr(module, "recorded", None)
-    return dict(settings) if own is None else own(settings, classes)
+    meant = getattr(module(settings["name"]), "recorded", None)
+    return dict(settings) if meant is None else meant(settings, classes)
 
 
 def read_file(path: Path, net: Network, settings: Mapping[str, Any]) -> Tensor:
@@ -120,12 +144,11 @@ def read_file(path: Path, net: Network, settings: Mapping[str, Any]) -> Tensor:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     npy = path.suffix.lower() == ".npy"
-    module = import_module(f"{__name__}.{NAMES[settings['name']]}")
-    own = getattr(module, "read_npy" if npy else "read_file", None)
+    reader = getattr(module(settings["name"]), "read_npy" if npy else "read_file", None)
     events: Tensor | None = None
-    if own is not None:
-        known = list(signature(own).parameters)[1:]
-        events = own(path, **{key: settings[key] for key in known if key in settings})
+    if reader is not None:
+        known = list(signature(reader).parameters)[1:]
+        events = reader(path, **{key: settings[key] for key in known if key in settings})
     elif not npy:
         raise UserError(f"{path}: {settings['name']} reads .npy events only")
     if events is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect as python_inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ SPEAKERS = 8
 def list_all(say: Say = print) -> None:
     """A line for each data set: name, title, licence, whether its files are there, its splits."""
     rows = [["name", "title", "licence", "files", "splits"]]
-    for name in sorted(data.NAMES):
+    for name in data.names():
         source = find(name)
         there = "fetched" if source.folder.is_dir() else "not fetched"
         files = there if source.layout else "not needed"
@@ -62,7 +61,7 @@ def prepare(
         UserError: no such data set or option, nothing to prepare, bad files.
     """
     settings = data.check(name, settings or {})
-    maker = getattr(import_module(f"synaptrace.data.{data.NAMES[name]}"), "prepare", None)
+    maker = getattr(data.module(name), "prepare", None)
     if maker is None:
         say(f"{name}\tneeds no preparation")
         return
@@ -131,9 +130,8 @@ def skipped(cache: Cache | None, say: Say) -> None:
 
 def find(name: str) -> Source:
     """What a data set declares. Raises UserError where there is no such data set."""
-    data.find(name)
-    source: Source = import_module(f"synaptrace.data.{data.NAMES[name]}").SOURCE
-    return source
+    found: Source | None = getattr(data.module(name), "SOURCE", None)
+    return found or Source(name=name, title="a data set of your own", licence="", page="")
 
 
 @dataclass

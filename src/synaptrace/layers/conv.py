@@ -23,8 +23,9 @@ class Conv(DeferredGradient):
     Parameter: ``weight`` (channels, input channels, 3, 3).
 
     Args:
-        in_shape: (C, H, W) of the input map.
+        in_shape: (C, H, W) of the input map; flat input, of a dense layer below, is seen so too.
         channels: output channels.
+        neuron: this layer's settings, decays single numbers; None: `LIF()`.
         pool: ("none", 1), ("max", n), ("avg", n): kernel and stride n, an odd remainder is
             dropped; ("aavg", n): adaptive average to n×n. ("max", 1) pools nothing.
     """
@@ -37,7 +38,7 @@ class Conv(DeferredGradient):
         in_shape: Shape,
         channels: int,
         *,
-        neuron: LIF,
+        neuron: LIF | None = None,
         pool: Pool = NO_POOL,
         standardise: bool = False,
         gain: float = 1.0,
@@ -48,7 +49,8 @@ class Conv(DeferredGradient):
         kind, size = pool
         if kind not in ("none", "max", "avg", "aavg") or size < 1:
             raise UserError(f"model.channels: unknown pool {pool!r}; use none, max, avg or aavg")
-        self.neuron, self.standardise, self.compute = neuron, standardise, compute
+        self.neuron, self.standardise, self.compute = neuron or LIF(), standardise, compute
+        self.in_shape: Shape = tuple(in_shape)
         self.kind, self.size = ("none" if (kind != "aavg" and size == 1) else kind), size
         self.shape: Shape = (channels, *in_shape[1:])
         self.out_shape: Shape = (channels, *(self._pooled(n) for n in in_shape[1:]))
@@ -68,11 +70,16 @@ class Conv(DeferredGradient):
     def current(
         self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.AmxWeight | None = None
     ) -> Tensor:
-        """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
+        """Input current (rows, channels, H, W) from x (rows, C, H, W), or flat."""
+        x = self._map(x)
         fast = None if packed is None else convolve.forward(x, packed)
         if fast is not None:
             return fast
         return F.conv2d(x.to(weight.dtype), weight, padding=1).to(self.weight.dtype)
+
+    def _map(self, x: Tensor) -> Tensor:
+        """x as maps, where the layer below has none."""
+        return x if x.dim() == 4 else x.reshape(-1, *self.in_shape)
 
     def pack(self, weight: Tensor) -> convolve.AmxWeight | None:
         """The forward weight for the matrix unit, where there is one that pays."""
@@ -130,6 +137,7 @@ class Conv(DeferredGradient):
         """Add ∂W, the sum over rows and places, to ``.grad``: g (rows, channels, H, W)."""
         if not self.weight.requires_grad:
             return
+        x = self._map(x)
         if fused and self._matrix_unit(x):
             gradient = convolve.gradient(g, x)
             if gradient is not None:

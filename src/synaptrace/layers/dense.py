@@ -26,7 +26,7 @@ class Dense(DeferredGradient):
 
     Args:
         inputs, outputs: numbers of neurons.
-        neuron: this layer's settings, decays single numbers.
+        neuron: this layer's settings, decays single numbers; None: `LIF()`. A readout's are unused.
         shape: the map that the outputs form; (outputs,) by default.
         gain: factor on the initial weights (PyTorch's default, uniform within ±1/√inputs;
             He-normal when standardised).
@@ -41,7 +41,7 @@ class Dense(DeferredGradient):
         inputs: int,
         outputs: int,
         *,
-        neuron: LIF,
+        neuron: LIF | None = None,
         recurrent: bool = False,
         standardise: bool = False,
         gain: float = 1.0,
@@ -50,7 +50,8 @@ class Dense(DeferredGradient):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.neuron, self.standardise, self.compute = neuron, standardise, compute
+        self.neuron, self.standardise, self.compute = neuron or LIF(), standardise, compute
+        self.in_shape: Shape = (inputs,)
         self.shape = self.out_shape = shape or (outputs,)
         self.channels, self.pixels = self.shape[0], math.prod(self.shape[1:])
         self.weight = initial((outputs, inputs), standardise, gain, generator)

@@ -127,7 +127,7 @@ class SampleStream(Rule):
         delta = net.readout.back(e, weights[-1])
         for i in reversed(range(len(fired))):
             layer, step = net.layers[i], fired[i]
-            delta = layer.unpool(delta.view(-1, *layer.out_shape), step.spikes)
+            delta = layer.unpool(delta.reshape(-1, *layer.out_shape), step.spikes)
             g = delta * step.psi
             yield i, delta, g
             if i:
@@ -161,9 +161,11 @@ class InputTraces(SampleStream):
         """
         decay = self.net.layers[i].neuron.beta if decay is None else decay
         q = self.state["input_trace"][i].mul_(decay).add_(step.x)
-        if not self.state.get("recurrent_trace"):
+        layers = self.net.layers
+        if layers[i].recurrent is None or not self.state.get("recurrent_trace"):
             return q, step.previous
-        return q, self.state["recurrent_trace"][i].mul_(decay).add_(step.previous)
+        place = sum(layer.recurrent is not None for layer in layers[:i])  # recurrent ones have one
+        return q, self.state["recurrent_trace"][place].mul_(decay).add_(step.previous)
 
 
 class Matrices(nn.Module):

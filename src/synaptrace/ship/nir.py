@@ -27,7 +27,7 @@ from synaptrace.files import replace_atomic
 from synaptrace.keyword import reopen
 from synaptrace.layers import Conv, Layer
 from synaptrace.network import Network
-from synaptrace.ship import Options
+from synaptrace.ship import Options, alike
 from synaptrace.ship.dialects import Dialect, dialect
 from synaptrace.training.evaluate import evaluate
 from synaptrace.training.job import Trained
@@ -156,6 +156,7 @@ def graph(net: Network, target: str = "generic") -> Any:
 
 def check(net: Network, speech: Dialect, target: str) -> None:
     """Raises UserError, naming the setting or layer, where NIR or the target can't say it."""
+    alike.check(net, "nir")
     if net.adaptive:
         raise UserError("neuron.adaptation: NIR has no adaptive threshold; train with 0")
     if soft(net) and not speech.subtracts:

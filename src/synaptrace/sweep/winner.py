@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synaptrace.compare.plan import DIVERGED
-from synaptrace.compare.run import end_with_parent, load_data
+from synaptrace.compare.run import fresh, load_data
 from synaptrace.compare.table import above
 from synaptrace.config import Config
 from synaptrace.errors import UserError
@@ -104,7 +102,7 @@ def train(tasks: list[tuple[Config, Path]], jobs: int, threads: int, progress: b
             once(*task, threads)
             tell(index + 1, left, progress)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent) as pool:
+    with fresh(jobs) as pool:
         for index, each in enumerate([pool.submit(once, *task, threads) for task in left]):
             each.result()
             tell(index + 1, left, progress)

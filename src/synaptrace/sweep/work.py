@@ -7,15 +7,13 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from synaptrace.compare.run import end_with_parent, load_data
+from synaptrace.compare.run import fresh, load_data
 from synaptrace.errors import UserError, one_line
 from synaptrace.files import write_atomic
 from synaptrace.sweep import plan as plans
@@ -153,7 +151,7 @@ def take_part(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
     """`work` in ``jobs`` processes."""
     if jobs == 1:
         return work(plan, threads, progress)
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
+    pool = fresh(jobs)
     try:
         for each in [pool.submit(work, plan, threads, progress) for _ in range(jobs)]:
             each.result()

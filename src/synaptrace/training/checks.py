@@ -27,7 +27,7 @@ def check(
     if not (hasattr(dataset, "meta") and hasattr(dataset, "batches")):
         raise UserError(
             f"data: a {type(dataset).__name__} is no synaptrace Dataset; wrap DataLoaders in "
-            "synaptrace.data.loaders.Loaders(train=…, test=…, classes=[…])"
+            "st.Loaders(train=…, test=…, classes=[…]), tensors in st.TensorData(events, labels)"
         )
     if isinstance(epochs, bool) or epochs < 1:
         raise UserError(f"train.epochs: {epochs} is not a positive number")

@@ -16,6 +16,7 @@ from synaptrace import build as networks
 from synaptrace import builtin, data, rules
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset, Meta
+from synaptrace.data.tensors import FILE as TENSORS
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -142,6 +143,8 @@ def resume(
         UserError: no run directory, or one whose files can't be read or don't fit.
     """
     run = Path(run)
+    if not (run / runs.CONFIG).is_file() and (run / runs.LAST).is_file():
+        raise UserError(f"{run}: was trained from Python; call st.fit(…, resume=True) there again")
     if not (run / runs.CONFIG).is_file():
         raise UserError(f"{run}: no run directory (it has no {runs.CONFIG})")
     config = moved(runs.read_config(run), data_path)
@@ -218,6 +221,26 @@ class Trained:
             )
 
 
+def from_python(file: Path, meta: dict[str, Any], kept: Path, data_path: str | None) -> Config:
+    """The settings of a run that was trained from Python, its data being the tensors beside it.
+
+    Raises:
+        UserError: there are none, neither there nor at ``data_path``.
+    """
+    if data_path is None and not kept.exists():
+        raise UserError(
+            f"{file}: was trained from Python on {meta['data']['name']}, which isn't kept beside "
+            f"it; give a file of TensorData.save as --data.path, or call "
+            f"st.evaluate({str(kept.parent)!r}, data)"
+        )
+    network = dict(meta["network"])
+    data = {"name": "tensors", "path": str(kept if data_path is None else data_path)}
+    return Config(
+        name=meta["data"]["name"], data=data, model=network, neuron=network.get("neuron", {}),
+        rule=meta["rule"], train=meta["train"],
+    )  # fmt: skip
+
+
 def trained(path: str | Path, data_path: str | None = None) -> Trained:
     """The picked network of a run directory, or the network of a checkpoint in one.
 
@@ -230,14 +253,16 @@ def trained(path: str | Path, data_path: str | None = None) -> Trained:
     file = runs.find(path)
     tensors, meta = checkpoint.load(file)
     schema.check(schema.Checkpoint, meta, file)
+    about, home = meta["data"], runs.home(file)
     if meta.get("config") is None:
-        raise UserError(f"{file}: was trained from Python and doesn't say on which data")
-    schema.check(schema.Run, meta["config"], f"{file}: config")
-    about = meta["data"]
+        config = from_python(file, meta, home / TENSORS, data_path)
+    else:
+        schema.check(schema.Run, meta["config"], f"{file}: config")
+        config = moved(meant(Config(**meta["config"]), about["classes"]), data_path)
     return Trained(
-        run=runs.home(file),
+        run=home,
         net=runs.network_of(file, tensors, meta),
-        config=moved(meant(Config(**meta["config"]), about["classes"]), data_path),
+        config=config,
         classes=tuple(about["classes"]),
         split_hash=about["split_hash"],
         features=about.get("features"),

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from synaptrace.data import tensors
 from synaptrace.data.dataset import Dataset
+from synaptrace.data.tensors import TensorData
 from synaptrace.errors import UserError
 from synaptrace.memory import forget_peak, peak_memory
 from synaptrace.network import Network
@@ -82,7 +84,9 @@ def fit(
         paper_protocol: also read the test set after every epoch and report the best of them as
             ``test_accuracy_best_paper_protocol``; it picks nothing else.
         tensorboard: write the metrics for TensorBoard too; needs ``run`` and TensorBoard.
-        run: directory for checkpoints, metrics and summary; None: nothing is written.
+        run: directory for checkpoints, metrics and summary, and for the data where they are
+            `TensorData` of at most 256 MiB, so that it is a run as others are; None: nothing is
+            written.
         config: the settings that the run's hash is made of; by default what describes network,
             rule, data and these arguments.
         checkpoint_seconds: between checkpoints within an epoch; each epoch ends with one.
@@ -134,6 +138,8 @@ def fit(
         rule.to(place)
         state = State(net, rule, lr, ema, about, run, lr_readout)
         state.begin(resume)
+        if run is not None and config is None and isinstance(dataset, TensorData):
+            tensors.keep(dataset, run, warn)
         together.copy(crew, state)
         if crew.size > 1:  # a hook keeps the native engine from stepping Adam itself
             state.optimizer.register_step_pre_hook(crew.adding(state.weights))

@@ -58,7 +58,11 @@ class Oracle:
         self.parameters["label.weight"].requires_grad_(rule.train_label)
         self.label_threshold, self.by_class = rule.label_threshold, rule.contrast.kind == "class"
         self.shape = net.layers[0].shape
-        self.pools = [pool for _, pool in net.spec.get("channels", [])]
+        self.maps = [layer.in_shape if len(layer.in_shape) == 3 else None for layer in net.layers]
+        self.pools = [
+            [layer.kind, layer.size] if hasattr(layer, "kind") else ["none", 1]
+            for layer in net.layers
+        ]
         self.depth = len(net.layers)
         self.eligibility, self.contrast = rule.presynaptic.eligibility, rule.contrast
 
@@ -87,7 +91,8 @@ class Oracle:
         label = which == "y" and i == 0
         source = "label" if label else f"layers.{i}"
         u, s, z = (self.state.get(f"{key}.{k}", 0.0) for k in "usz")
-        weight = self._weight(f"{source}.weight")
+        weight, seen = self._weight(f"{source}.weight"), None if label else self.maps[i]
+        x = x if seen is None else x.reshape(-1, *seen)
         current = F.conv2d(x, weight, padding=1) if weight.dim() == 4 else x.flatten(1) @ weight.t()
         current = current.view(-1, *self.shape) if label else current
         if f"{source}.recurrent" in self.parameters and not isinstance(s, float):
@@ -95,7 +100,7 @@ class Oracle:
         threshold = self.label_threshold if label else n["threshold"]
         v = each(n["decay"], i) * u + current
         s = _Fire.apply(v, threshold, n["surrogate"], n["scale"])  # type: ignore[no-untyped-call]
-        out = pool(s, self.pools[i]) if self.pools else s
+        out = pool(s, self.pools[i])
         z = each(n["trace_decay"], i) * z + out
         spikes = s.detach()
         u = v - threshold * spikes if n["reset"] == "soft" else v - (v * spikes).detach()

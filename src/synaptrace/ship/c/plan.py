@@ -13,8 +13,10 @@ from functools import cached_property
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv
 from synaptrace.network import Network
+from synaptrace.neuron import SURROGATES
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
+from synaptrace.ship import alike
 
 PRECISIONS = ("float32", "int16", "int8")
 MOST = 2**23
@@ -171,6 +173,7 @@ def plan(
         raise UserError(f"--precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     if net.adaptive:
         raise UserError("--to c: neurons with adaptive thresholds (neuron.adaptation) aren't there")
+    alike.check(net, "c")
     layers: list[Layer] = []
     inputs, first = math.prod(net.in_shape), 0
     for layer in net.layers:
@@ -207,6 +210,8 @@ def chosen(
         raise UserError(
             "--learn: rule.train_label has no form in C; the label's weights stay there"
         )
+    if type(surrogate := net.layers[0].neuron.surrogate) not in SURROGATES.values():
+        raise UserError(f"--learn: the surrogate {type(surrogate).__name__} has no form in C")
     if precision != "float32":
         raise UserError(f"--learn: weights of {precision} don't learn; use --precision float32")
     if net.spec["standardise"]:

@@ -58,7 +58,7 @@ def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
         "readout_trace_decay": number(net.layers[-1].neuron.lam),
         "temperature": number(0.0 if tau == "auto" else tau),
         "margin": number(rule.contrast.margin), "scale": number(surrogate.scale),
-        "surrogate": list(SURROGATES.values()).index(type(surrogate)) + 1,
+        "surrogate": [kind is type(surrogate) for kind in SURROGATES.values()].index(True) + 1,
         "identity": tables.identity(tables.weights(net)),
     }  # fmt: skip
     return fill("learning.h", values)

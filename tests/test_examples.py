@@ -1,0 +1,61 @@
+"""The examples of the pages run, and do what they say."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from synaptrace import cli
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run(page: Path) -> str:
+    """All blocks of a page in the order of the page, here; returns what they printed.
+
+    Python that begins with a file's name is written to that file, other Python is run, and so are
+    lines of a shell; RUN stands for the run that was trained last.
+    """
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+            named = re.match(r"# (\w+\.py)\n", text)
+            if kind == "python" and named:
+                Path(named[1]).write_text(text, encoding="utf-8")
+            elif kind == "python":
+                exec(compile(text, str(page), "exec"), names)
+            for line in text.splitlines() if kind == "sh" else ():
+                last = max(Path("runs").iterdir(), key=lambda each: each.stat().st_mtime)
+                words = [str(last) if word == "RUN" else word for word in shlex.split(line)]
+                assert words[0] == "synaptrace"
+                assert cli.main(words[1:]) == 0, line
+    return printed.getvalue()
+
+
+def test_the_readme_trains_on_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    said = run(ROOT / "README.md")
+    found = re.search(r"test accuracy ([\d.]+)%", said)
+    assert found is not None
+    assert float(found[1]) > 90
+    assert "Network: 512 → 10 classes" in said
+
+
+def test_parts_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    said = run(ROOT / "docs" / "own.md")
+    assert said.count("accuracy") >= 3
+    (made,) = [run for run in Path("runs").iterdir() if run.name != "mine"]
+    assert "instant" in (made / "config.yaml").read_text()
+    assert ".py" not in (made / "config.yaml").read_text()
