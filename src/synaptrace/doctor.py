@@ -136,9 +136,10 @@ def places() -> Iterator[Finding]:
     where = home()
     given = "SYNAPTRACE_DATA" if os.environ.get("SYNAPTRACE_DATA") else "the user's cache folder"
     above = next(each for each in (where, *where.parents) if each.exists())
+    free = shutil.disk_usage(above).free / 2**30
     writable = above.is_dir() and os.access(above, os.W_OK)
     yield Finding(
-        "where data lie", f"{where} ({given}), {shutil.disk_usage(above).free / 2**30:.1f} GiB free",
+        "where data lie", f"{where} ({given}), {free:.1f} GiB free",
         "fine" if writable else "broken",
         "" if writable else "can't be written; set SYNAPTRACE_DATA to a folder of yours",
     )  # fmt: skip
