@@ -178,7 +178,8 @@ def extras() -> Iterator[Finding]:
     for extra, modules in EXTRAS.items():
         missing = [name for name in modules if find_spec(name) is None]
         found = ", ".join(name for name in modules if name not in missing)
-        told = "; ".join(filter(None, [found, missing and f"not installed: {', '.join(missing)}"]))
+        lacking = f"not installed: {', '.join(missing)}" if missing else ""
+        told = "; ".join(filter(None, [found, lacking]))
         yield Finding(f"extra {extra}", told, "fine",
                       f"pip install 'synaptrace[{extra}]'" if missing else "")  # fmt: skip
 
