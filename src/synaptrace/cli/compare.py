@@ -15,6 +15,8 @@ Every rule gets the same network, split, seeds and epochs. Its learning rate is 
 by validation on the first seed. A rule may have settings and rates of its own, as in
 espp:train.update=step:rates=3e-5/1e-4/3e-4. Interrupted, the same command goes on where it
 stopped; --table prints what is finished and trains nothing. Accuracies are the last epoch's.
+Beneath the table each rule stands against the best one: a paired t-test over seeds (Holm's p).
+A rule that was still rising when its epochs ended is noted, with its updates.
 --tune N lets N trials (synaptrace sweep) choose each rule's rate from 1e-5 to 1e-1, not a grid.
 
 examples:
@@ -40,9 +42,9 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     from synaptrace import rules
+    from synaptrace.compare import judge, table
     from synaptrace.compare import plan as plans
     from synaptrace.compare import run as runner
-    from synaptrace.compare import table
     from synaptrace.drawing import attempt
     from synaptrace.errors import UserError
     from synaptrace.files import write_atomic
@@ -76,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
     finally:
         if options.table or (plan.out / plans.ABOUT).exists():
             rows = [runner.row(plan, label) for label in plan.configs]
-            print(json.dumps(rows) if options.json else table.terminal(rows))
+            beside = {each["rule"]: each for each in judge.pairs(rows)}
+            told = [{**row, "paired": beside.get(row["rule"])} for row in rows]
+            print(json.dumps(told) if options.json else table.terminal(rows))
         if (plan.out / plans.ABOUT).exists():
             write_atomic(plan.out / "table.csv", table.as_csv(rows))
             write_atomic(plan.out / "table.md", table.markdown(rows))

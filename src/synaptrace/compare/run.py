@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any
 
 from synaptrace import own_files
+from synaptrace.compare import judge
 from synaptrace.compare.plan import ABOUT, DIVERGED, Plan, Task, about
 from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset
@@ -230,6 +231,14 @@ def row(plan: Plan, label: str) -> dict[str, Any]:
         if task[1] == chosen and (summary := runs.read_summary(plan.run(task)))
     }
     costs = [file for task in tasks if (file := plan.run(task) / COSTS).exists()]
+    known = schema.read(schema.Costs, costs[0]) if costs else {}
+    samples = next((s["samples"].get("train") for s in done.values() if "samples" in s), None)
+    budget = None
+    if samples and known:
+        train = config.train
+        budget = judge.updates(
+            samples, known["batch"], known["steps"], train["update"], train["epochs"]
+        )
     return {
         "rule": label,
         "lr": chosen,
@@ -238,8 +247,17 @@ def row(plan: Plan, label: str) -> dict[str, Any]:
         "diverged": [list(task[1:]) for task in tasks if (plan.run(task) / DIVERGED).exists()],
         "outcomes": list(done.values()),
         "seconds_per_epoch": seconds(plan.run(task) for task in done),
-        **(schema.read(schema.Costs, costs[0]) if costs else {}),
+        "updates": budget,
+        "rise": judge.rise([curve(plan.run(task)) for task in done]),
+        **known,
     }
+
+
+def curve(run: Path) -> list[float]:
+    """Validation accuracy of each epoch; without validation, training accuracy."""
+    lines = runs.read_metrics(run)
+    key = "train_accuracy" if lines and lines[0]["validation_accuracy"] is None else ""
+    return [line[key or "validation_accuracy"] for line in lines]
 
 
 def seconds(trainings: Iterable[Path]) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synaptrace import text_table
+from synaptrace.compare.judge import hint, lines, pairs
 from synaptrace.drawing import figure, plain, save
 
 COLUMNS = (
@@ -24,8 +25,15 @@ LOCALITY = ("space", "time", "auxiliary", "update_locked", "weight_transport", "
 FLOOR = "readout-only"
 
 
-def cells(row: dict[str, Any], floor: Sequence[float] = ()) -> list[str]:
-    """One contender's cells, empty where nothing is known yet; ``floor``: what it must beat."""
+def cells(
+    row: dict[str, Any], floor: Sequence[float] = (), rows: Sequence[dict[str, Any]] = ()
+) -> list[str]:
+    """One contender's cells, empty where nothing is known yet.
+
+    Args:
+        floor: what it must beat.
+        rows: all contenders, beside whom it may be still rising.
+    """
     outcomes, tests = row["outcomes"], accuracies(row)
     checks = [100 * v for o in outcomes if (v := o["validation_accuracy"]) is not None]
     spikes = [v for o in outcomes if (v := o["spikes_per_inference"]) is not None]
@@ -40,6 +48,8 @@ def cells(row: dict[str, Any], floor: Sequence[float] = ()) -> list[str]:
             notes.append(f"{lost} of its seeds diverged at the chosen rate and are not in the mean")
     if len(tests) > 1 < len(floor) and not is_floor(row) and not above(tests, floor):
         notes.append(f"not two standard errors above {FLOOR}")
+    if rising := hint(row, rows):
+        notes.append(rising)
     return [
         row["rule"],
         f"{statistics.fmean(tests):.2f}" if tests else "",
@@ -83,13 +93,15 @@ def ordered(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """All cells, the best test accuracy first, what isn't known last."""
     floors = [values for row in rows if is_floor(row) and (values := accuracies(row))]
     floor = max(floors, key=statistics.fmean, default=[])
-    made = [cells(row, floor) for row in rows]
+    made = [cells(row, floor, rows) for row in rows]
     return sorted(made, key=lambda cell: -float(cell[1] or -1))
 
 
 def terminal(rows: Sequence[dict[str, Any]]) -> str:
-    """A header line first, as `text_table.shown` has it."""
-    return text_table.shown([COLUMNS, *ordered(rows)])
+    """A header line first, as `text_table.shown` has it; beneath it, each rule against the best."""
+    shown = text_table.shown([COLUMNS, *ordered(rows)])
+    found = pairs(rows)
+    return f"{shown}\n\n{text_table.shown(lines(found))}" if found else shown
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
