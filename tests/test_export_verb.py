@@ -55,6 +55,11 @@ def export(run: Path, out: Path, *words: str) -> int:
     return cli.main(["export", str(run), "--to", "c", "--out", str(out), *words])
 
 
+def evaluated(run: Path, capsys) -> str:
+    assert cli.main(["evaluate", str(run), "--json"]) == 0
+    return capsys.readouterr().out
+
+
 def make(out: Path, *words: str) -> str:
     done = subprocess.run(["make", *words], cwd=out, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -80,7 +85,9 @@ def test_it_builds_and_passes_its_own_test(name: str, made, tmp_path: Path, caps
     kind, words = CASES[name]
     assert export(made[kind], tmp_path / "c", *words) == 0
     printed = capsys.readouterr().out
-    assert "of the test set is right" in printed
+    test = json.loads(evaluated(made[kind], capsys))
+    whose = "the query of bob" if kind == "fsdd" else "the test set"
+    assert f"right of all {test['samples']} samples of {whose}" in printed
     said = make(tmp_path / "c", "OPTIMISE=-O1", "example", "test")
     assert said.count("\nok\n") == 2
     assert ("learning: after" in said) == ("--learn" in words)
@@ -88,6 +95,9 @@ def test_it_builds_and_passes_its_own_test(name: str, made, tmp_path: Path, caps
     if "--precision" in words:
         assert set(about["accuracy"]) == {"float32", words[-1]}
         assert abs(about["accuracy"]["float32"] - about["accuracy"][words[-1]]) < 0.1
+    assert about["accuracy"]["float32"] == test["accuracy"]
+    sizes = [each["samples"] for each in about["tested"]]
+    assert sizes == [test["samples"], *([50] if kind == "fsdd" else [])]
     text = (tmp_path / "c" / "README.md").read_text()
     assert f"{100 * about['accuracy']['float32']:.2f} %" in text
     assert str(about["bytes"]["weights"]) in text
@@ -262,7 +272,7 @@ def test_without_its_data_a_run_ships_what_was_kept_with_it(made, tmp_path: Path
     caught = capsys.readouterr()
     assert "kept with the run stand in, untested" in caught.err
     assert "float32\t-\tnot tested" in caught.out
-    assert "is right" not in caught.out
+    assert "right of" not in caught.out
     assert make(tmp_path / "c", "OPTIMISE=-O1", "test").count("\nok\n") == 2
     refused(
         capsys, tmp_path / "d",

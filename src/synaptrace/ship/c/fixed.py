@@ -13,7 +13,7 @@ by the pool's size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.data.dataset import Dataset
+from synaptrace.data.dataset import ArrayDataset, Batch, Dataset
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv, Layer
 from synaptrace.network import Network
+from synaptrace.seeds import generator
 from synaptrace.ship.c import source, tables
 from synaptrace.ship.c.numbers import LayerNumbers, Numbers
 from synaptrace.ship.c.plan import Plan
@@ -103,20 +104,28 @@ def types(fixed: Fixed, plan: Plan) -> str:
     )  # fmt: skip
 
 
-def calibrate(dataset: Dataset, batches: int = 8) -> Input:
-    """How inputs are stored, by some of the training set: events as they are, other numbers with
-    a quarter of room above the largest seen."""
-    most, whole = 0.0, True
-    for i, (events, _, _) in enumerate(dataset.batches("train")):
+def calibrate(dataset: Dataset, least: int = 512) -> Input:
+    """How inputs are stored, by ``least`` samples or more that a fixed seed draws from the training
+    set: events as they are, other numbers with a quarter of room above the largest seen."""
+    most, whole, seen = 0.0, True, 0
+    for events, labels, _ in drawn(dataset, generator(0, "calibrate")):
         most = max(most, float(events.abs().max()))
         whole = whole and bool((events == events.round()).all())
-        if i + 1 == batches:
+        seen += len(labels)
+        if seen >= least:
             break
     if whole:
         return Input(0, min(max(2 * int(most), 1), 2**15 - 1))
     room = 1.25 * most
     power = math.floor(math.log2((2**15 - 1) / room))
     return Input(power, round(room * 2.0**power))
+
+
+def drawn(dataset: Dataset, draws: torch.Generator) -> Iterator[Batch]:
+    """Training batches in a drawn order: as they are stored, where that can be asked for."""
+    if not isinstance(dataset, ArrayDataset):
+        return dataset.batches("train", draws)
+    return (dataset.gather(rows) for rows in dataset.rows("train", draws))
 
 
 def fix(net: Network, plan: Plan, entry: Input, steps: int) -> Fixed:
@@ -262,18 +271,3 @@ def whole(maps: Tensor) -> Array:
     """Maps of whole numbers, flat."""
     found: Array = maps.round().long().flatten(1).numpy()
     return found
-
-
-def accuracy(
-    fixed: Fixed, batches: Iterable[tuple[Tensor, Tensor, Tensor | None]]
-) -> float | None:  # fmt: skip
-    """The share of samples that are right; None without samples."""
-    right = total = 0
-    for events, labels, lengths in batches:
-        ends = [len(events)] * len(labels) if lengths is None else lengths.tolist()
-        for end in sorted(set(ends)):
-            rows = torch.tensor([i for i, each in enumerate(ends) if each == end])
-            said, _ = run(fixed, events[:end, rows].numpy())
-            right += int((said.argmax(1) == labels[rows].numpy()).sum())
-        total += len(labels)
-    return right / total if total else None
