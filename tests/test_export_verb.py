@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 import c_program
 import sounds
@@ -46,6 +47,7 @@ def made(tmp_path_factory):
         yield {
             "digits": next(root.glob("runs/*-digits")),
             "conv": next(root.glob("runs/*-digits-conv")),
+            "held": run,
             "fsdd": next(file.parent for file in run.rglob("tuned.json")),
             "sounds": data / "recordings",
         }
@@ -101,6 +103,28 @@ def test_it_builds_and_passes_its_own_test(name: str, made, tmp_path: Path, caps
     text = (tmp_path / "c" / "README.md").read_text()
     assert f"{100 * about['accuracy']['float32']:.2f} %" in text
     assert str(about["bytes"]["weights"]) in text
+
+
+def test_what_was_fine_tuned_in_int8_is_what_ships(made, tmp_path: Path, capsys):
+    words = ["finetune", str(made["held"]), "--shots", "1", "--epochs", "2", "--quiet"]
+    assert cli.main([*words, "--precision", "int8", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    run = Path(found["run"])
+    assert run.name.endswith("-int8")
+    assert json.loads((run / "tuned.json").read_text())["cell"]["precision"] == "int8"
+    assert export(run, tmp_path / "c", "--precision", "int8") == 0
+    about = json.loads((tmp_path / "c" / "export.json").read_text())
+    first, before = about["tested"]
+    assert first["accuracy"]["float32"] == found["after"]["query"]
+    assert before["accuracy"]["float32"] == found["after"]["general"]
+    net = runs.load(run)
+    text = (tmp_path / "c" / "model.c").read_text()
+    table = re.search(r"readout_weight\[[^]]*\] = \{([^}]*)\}", text)
+    shipped = torch.tensor([int(n) for n in table[1].split(",") if n.strip()]).view(24, 10).t()
+    weight = net.readout.weight.detach()
+    step = float(weight.abs().max()) / int(shipped.abs().max())
+    assert torch.equal(shipped * step, weight)
+    assert len(shipped.unique()) > 20
 
 
 @needs_gcc

@@ -68,6 +68,10 @@ class Stored:
     threshold: int
     gain: int
     own_gain: int
+    power: int
+    """The weight's power of two."""
+    own_power: int
+    """The recurrent weight's."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,9 @@ def drawn(dataset: Dataset, draws: torch.Generator) -> Iterator[Batch]:
     return (dataset.gather(rows) for rows in dataset.rows("train", draws))
 
 
-def fix(net: Network, plan: Plan, entry: Input, steps: int) -> Fixed:
-    """``net`` with the precision of ``plan``; sequences of ``steps`` (or `LONGER` times as many).
+def fix(net: Network, plan: Plan, entry: Input, steps: int, room: float = 1.0) -> Fixed:
+    """``net`` with the precision of ``plan``; sequences of ``steps`` (or `LONGER` times as many),
+    and sums up to ``room`` times as large as its weights can lead to.
 
     Raises:
         UserError: a pool whose places differ in size, a threshold that isn't positive, weights
@@ -149,19 +154,19 @@ def fix(net: Network, plan: Plan, entry: Input, steps: int) -> Fixed:
         threshold = layer.neuron.threshold
         each = store(
             weight, None if own is None else own.astype(np.float64), bits, layer.neuron.beta,
-            threshold, power, most, steps, f"layer {i + 1}",
+            threshold, power, most, steps, room, f"layer {i + 1}",
         )  # fmt: skip
         made.append(each)
         divide = size_of_pool(layer)
         power, most = 0, divide
     readout = tables.by_input(net.readout).astype(np.float64) / divide
-    top = store(readout, None, bits, net.readout_decay, 0.0, 0, divide, steps, "the readout")
+    top = store(readout, None, bits, net.readout_decay, 0.0, 0, divide, steps, room, "the readout")
     return Fixed(net, entry, tuple(made), top)
 
 
 def store(
     weight: Array, own: Array | None, bits: int, decay: float, threshold: float, power: int,
-    most: float, steps: int, where: str,
+    most: float, steps: int, room: float, where: str,
 ) -> Stored:  # fmt: skip
     """One layer's numbers. ``most``: the largest input, ``power``: its power of two."""
     columns = (0,) if weight.ndim == 2 else (0, 1, 2)
@@ -169,7 +174,7 @@ def store(
     if own is not None:
         drive += np.abs(own).sum(0).max()
     kept = LONGER * steps if decay == 1 else min(LONGER * steps, 1 / (1 - decay))
-    largest = 1.1 * (drive * kept + threshold)  # rounded weights are a little larger
+    largest = 1.1 * room * (drive * kept + threshold)  # rounded weights are a little larger
     q = min(FINEST, math.floor(math.log2(LARGEST / max(largest, 1e-9))))
     k = finest(weight, bits, q - power)
     k_own = 0 if own is None else finest(own, bits, q)
@@ -181,7 +186,7 @@ def store(
     k_own = min(k_own, q)
     return Stored(
         cut(weight, k, bits), None if own is None else cut(own, k_own, bits),
-        round(decay * 2**POINT), round(threshold * 2.0**q), gain, 2 ** (q - k_own),
+        round(decay * 2**POINT), round(threshold * 2.0**q), gain, 2 ** (q - k_own), k, k_own,
     )  # fmt: skip
 
 
