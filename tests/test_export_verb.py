@@ -42,12 +42,17 @@ def made(tmp_path_factory):
         spoken = ["--preset", "fsdd", "--data.path", str(data), "--data.holdout_speaker", "bob"]
         assert cli.main(["train", *spoken, *small]) == 0
         (run,) = root.glob("runs/*-fsdd")
+        delta = ["--data.encoding", "delta", "--data.noise", "0", "--out", str(root / "delta")]
+        assert (
+            cli.main(["train", "--preset", "fsdd", "--data.path", str(data), *small, *delta]) == 0
+        )
         words = ["finetune", str(run), "--speaker", "bob", "--shots", "1", "--epochs", "1"]
         assert cli.main([*words, "--quiet"]) == 0
         yield {
             "digits": next(root.glob("runs/*-digits")),
             "conv": next(root.glob("runs/*-digits-conv")),
             "held": run,
+            "delta": next(root.glob("delta/*-fsdd")),
             "fsdd": next(file.parent for file in run.rglob("tuned.json")),
             "sounds": data / "recordings",
         }
@@ -78,6 +83,7 @@ CASES = {
     "speech that learns": ("fsdd", ["--learn", "all", "--front-end"]),
     "speech that is rehearsed": ("fsdd", ["--learn", "readout", "--rehearse", "2"]),
     "speech of int8": ("fsdd", ["--front-end", "--precision", "int8"]),
+    "spikes of int8": ("delta", ["--front-end", "--precision", "int8"]),
 }
 
 
@@ -207,6 +213,7 @@ def test_an_emulated_processor_gives_the_same_bits(kind, words, core, made, tmp_
 SIZES = [
     ("fsdd", ["--learn", "all", "--front-end"]), ("conv", []), ("digits", ["--learn", "all"]),
     ("fsdd", ["--precision", "int8"]), ("fsdd", ["--learn", "all", "--rehearse", "1"]),
+    ("delta", ["--front-end", "--precision", "int8"]),
 ]  # fmt: skip
 
 
