@@ -19,11 +19,12 @@ def test_it_is_listed_with_what_was_measured(capsys):
     assert "keywords" in builtin.names()
     found = builtin.figures("keywords")
     assert f"{100 * found['test_accuracy']:.2f} % of {found['test_samples']}" in builtin.about()
-    for verb in ("listen", "finetune"):
+    for verb in ("listen", "finetune", "export", "evaluate"):
         with pytest.raises(SystemExit):
             cli.main([verb, "--help"])
         out = capsys.readouterr().out
         assert f"{100 * found['test_accuracy']:.2f} %" in out
+        assert f"synaptrace {verb} keywords " in out
 
 
 def test_it_loads_as_a_run_does(monkeypatch, tmp_path: Path):

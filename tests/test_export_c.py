@@ -11,6 +11,7 @@ import torch
 import c_program
 from synaptrace.build import conv, mlp
 from synaptrace.data.audio.features import Features, Mel
+from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF, FastSigmoid, Triangle
 from synaptrace.seeds import generator
@@ -183,11 +184,11 @@ def test_whole_numbers_are_the_twins(kind: str, precision: str, tmp_path: Path):
         assert np.corrcoef(said.ravel() * scale, wanted.ravel())[0, 1] > 0.97
 
 
-def heard(form: str, mel: Mel) -> Features:
+def heard(form: str, mel: Mel, encoding: str = "features") -> Features:
     """Features whose statistics are those of a sound."""
     draws = torch.Generator().manual_seed(0)
     sound = 0.1 * torch.randn(mel.rate, generator=draws, dtype=torch.float64)
-    return Features(mel, form).measured([mel.power(sound)[:, None]])
+    return Features(mel, form, encoding, 0.3).measured([mel.power(sound)[:, None]])
 
 
 MELS = [
@@ -196,9 +197,10 @@ MELS = [
 
 
 @pytest.mark.parametrize("mel", MELS)
+@pytest.mark.parametrize("encoding", ["features", "delta"])
 @pytest.mark.parametrize("form", ["causal", "pcen"])
-def test_the_front_end_hears_the_same(form: str, mel: Mel, tmp_path: Path):
-    ears = heard(form, mel)
+def test_the_front_end_hears_the_same(form: str, encoding: str, mel: Mel, tmp_path: Path):
+    ears = heard(form, mel, encoding)
     net = mlp(ears.channels, [4], 3, generator=generator(0, "weights"))
     c_program.write(tmp_path, net, None, None, ears=ears)
     hops = 40
@@ -206,14 +208,24 @@ def test_the_front_end_hears_the_same(form: str, mel: Mel, tmp_path: Path):
     swell = torch.linspace(0, 0.9, hops * mel.stride, dtype=torch.float64)
     sound = swell * torch.rand(len(swell), generator=draws, dtype=torch.float64)
     sound[: 5 * mel.stride] = 0
-    wanted = ears(mel.power(sound)[:, None])[:, 0].numpy()
+    stream, frames = None, []
+    for hop in sound.split(mel.stride):
+        events, stream = causal_step(ears, stream, hop)
+        frames.append(events)
+    wanted = torch.cat(frames).numpy()
     assert np.abs(wanted).max() > 1
     c_program.compile(tmp_path)
     done = subprocess.run(["./driver"], cwd=tmp_path, input=sound.numpy().tobytes(),
                           capture_output=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     got = np.frombuffer(done.stdout).reshape(hops, -1)
-    np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=1e-9)
+    if encoding == "delta":
+        rises, falls = np.split(got.astype(int), 2, 1)
+        assert np.array_equal(got, wanted)
+        assert min(rises.sum(), falls.sum()) > 20
+        assert np.all(rises * falls == 0)
+    else:
+        np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

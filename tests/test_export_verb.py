@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 import c_program
 import sounds
@@ -41,11 +42,17 @@ def made(tmp_path_factory):
         spoken = ["--preset", "fsdd", "--data.path", str(data), "--data.holdout_speaker", "bob"]
         assert cli.main(["train", *spoken, *small]) == 0
         (run,) = root.glob("runs/*-fsdd")
+        delta = ["--data.encoding", "delta", "--data.noise", "0", "--out", str(root / "delta")]
+        assert (
+            cli.main(["train", "--preset", "fsdd", "--data.path", str(data), *small, *delta]) == 0
+        )
         words = ["finetune", str(run), "--speaker", "bob", "--shots", "1", "--epochs", "1"]
         assert cli.main([*words, "--quiet"]) == 0
         yield {
             "digits": next(root.glob("runs/*-digits")),
             "conv": next(root.glob("runs/*-digits-conv")),
+            "held": run,
+            "delta": next(root.glob("delta/*-fsdd")),
             "fsdd": next(file.parent for file in run.rglob("tuned.json")),
             "sounds": data / "recordings",
         }
@@ -53,6 +60,11 @@ def made(tmp_path_factory):
 
 def export(run: Path, out: Path, *words: str) -> int:
     return cli.main(["export", str(run), "--to", "c", "--out", str(out), *words])
+
+
+def evaluated(run: Path, capsys) -> str:
+    assert cli.main(["evaluate", str(run), "--json"]) == 0
+    return capsys.readouterr().out
 
 
 def make(out: Path, *words: str) -> str:
@@ -71,6 +83,7 @@ CASES = {
     "speech that learns": ("fsdd", ["--learn", "all", "--front-end"]),
     "speech that is rehearsed": ("fsdd", ["--learn", "readout", "--rehearse", "2"]),
     "speech of int8": ("fsdd", ["--front-end", "--precision", "int8"]),
+    "spikes of int8": ("delta", ["--front-end", "--precision", "int8"]),
 }
 
 
@@ -80,7 +93,9 @@ def test_it_builds_and_passes_its_own_test(name: str, made, tmp_path: Path, caps
     kind, words = CASES[name]
     assert export(made[kind], tmp_path / "c", *words) == 0
     printed = capsys.readouterr().out
-    assert "of the test set is right" in printed
+    test = json.loads(evaluated(made[kind], capsys))
+    whose = "the query of bob" if kind == "fsdd" else "the test set"
+    assert f"right of all {test['samples']} samples of {whose}" in printed
     said = make(tmp_path / "c", "OPTIMISE=-O1", "example", "test")
     assert said.count("\nok\n") == 2
     assert ("learning: after" in said) == ("--learn" in words)
@@ -88,9 +103,34 @@ def test_it_builds_and_passes_its_own_test(name: str, made, tmp_path: Path, caps
     if "--precision" in words:
         assert set(about["accuracy"]) == {"float32", words[-1]}
         assert abs(about["accuracy"]["float32"] - about["accuracy"][words[-1]]) < 0.1
+    assert about["accuracy"]["float32"] == test["accuracy"]
+    sizes = [each["samples"] for each in about["tested"]]
+    assert sizes == [test["samples"], *([50] if kind == "fsdd" else [])]
     text = (tmp_path / "c" / "README.md").read_text()
     assert f"{100 * about['accuracy']['float32']:.2f} %" in text
     assert str(about["bytes"]["weights"]) in text
+
+
+def test_what_was_fine_tuned_in_int8_is_what_ships(made, tmp_path: Path, capsys):
+    words = ["finetune", str(made["held"]), "--shots", "1", "--epochs", "2", "--quiet"]
+    assert cli.main([*words, "--precision", "int8", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    run = Path(found["run"])
+    assert run.name.endswith("-int8")
+    assert json.loads((run / "tuned.json").read_text())["cell"]["precision"] == "int8"
+    assert export(run, tmp_path / "c", "--precision", "int8") == 0
+    about = json.loads((tmp_path / "c" / "export.json").read_text())
+    first, before = about["tested"]
+    assert first["accuracy"]["float32"] == found["after"]["query"]
+    assert before["accuracy"]["float32"] == found["after"]["general"]
+    net = runs.load(run)
+    text = (tmp_path / "c" / "model.c").read_text()
+    table = re.search(r"readout_weight\[[^]]*\] = \{([^}]*)\}", text)
+    shipped = torch.tensor([int(n) for n in table[1].split(",") if n.strip()]).view(24, 10).t()
+    weight = net.readout.weight.detach()
+    step = float(weight.abs().max()) / int(shipped.abs().max())
+    assert torch.equal(shipped * step, weight)
+    assert len(shipped.unique()) > 20
 
 
 @needs_gcc
@@ -173,6 +213,7 @@ def test_an_emulated_processor_gives_the_same_bits(kind, words, core, made, tmp_
 SIZES = [
     ("fsdd", ["--learn", "all", "--front-end"]), ("conv", []), ("digits", ["--learn", "all"]),
     ("fsdd", ["--precision", "int8"]), ("fsdd", ["--learn", "all", "--rehearse", "1"]),
+    ("delta", ["--front-end", "--precision", "int8"]),
 ]  # fmt: skip
 
 
@@ -262,7 +303,7 @@ def test_without_its_data_a_run_ships_what_was_kept_with_it(made, tmp_path: Path
     caught = capsys.readouterr()
     assert "kept with the run stand in, untested" in caught.err
     assert "float32\t-\tnot tested" in caught.out
-    assert "is right" not in caught.out
+    assert "right of" not in caught.out
     assert make(tmp_path / "c", "OPTIMISE=-O1", "test").count("\nok\n") == 2
     refused(
         capsys, tmp_path / "d",

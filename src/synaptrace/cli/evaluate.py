@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synaptrace import builtin
+
 if TYPE_CHECKING:
     from synaptrace.data.dataset import Meta
     from synaptrace.training.evaluate import Score
@@ -27,11 +29,13 @@ alarms.png and alarms.csv. A run of an earlier version is calibrated first.
 examples:
   synaptrace evaluate runs/20260131-120000-fsdd --streams --others speech_commands
   synaptrace evaluate runs/20260131-120000-digits
+  synaptrace evaluate keywords --data.path speech_commands
   synaptrace evaluate runs/20260131-120000-digits --split validation --json
   synaptrace evaluate runs/20260131-120000-digits --neurobench
   synaptrace evaluate runs/20260131-120000-fsdd --gain=-20
   synaptrace evaluate runs/20260131-120000-digits/checkpoints/last.safetensors
 """
+    parser.epilog += f"\n{builtin.about()}\n"
     parser.add_argument("run_directory", metavar="RUN", type=Path,
                         help="a run directory, or one of its checkpoints")  # fmt: skip
     parser.add_argument(
@@ -48,7 +52,7 @@ examples:
 
 
 def run(options: argparse.Namespace) -> int:
-    from synaptrace import builtin, plots
+    from synaptrace import plots
     from synaptrace.cost import neurobench
     from synaptrace.data.sets import spoken
     from synaptrace.drawing import attempt
@@ -96,7 +100,6 @@ def run(options: argparse.Namespace) -> int:
 
 def streams(options: argparse.Namespace, trained: Trained) -> int:
     """False rejections over false alarms on streams of a split's recordings."""
-    from synaptrace import builtin
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
     from synaptrace.keyword import alarms_table as table

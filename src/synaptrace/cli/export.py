@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from synaptrace import builtin
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
@@ -24,9 +26,11 @@ examples:
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --learn all --front-end
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --learn all --rehearse 5
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --precision int8
+  synaptrace export keywords --to c --out words-c --front-end
   synaptrace export runs/20260131-120000-digits --to nir --target norse --reset-as hard --out d.nir
   synaptrace export runs/20260131-120000-digits --to pt2 --out digits.pt2
 """
+    parser.epilog += f"\n{builtin.about()}\n"
     parser.add_argument("run_directory", metavar="RUN", type=Path, help="run directory")
     parser.add_argument("--to", metavar="TARGET", required=True, help="c, nir or pt2")
     parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="where it goes")

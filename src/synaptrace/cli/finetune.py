@@ -35,8 +35,12 @@ anchor=X, the share by which weights go back after each batch; + between joins t
 Where RUN's data can't be found, the few utterances that training kept with it are rehearsed. A new
 word alone, nothing else of the user being heard, has rehearse=20+anchor=0.0015 by default.
 
+--precision int8: while it learns, the network runs with its weights rounded to 8 bits, which are
+kept in the end; synaptrace export RUN --to c --precision int8 then ships those weights.
+
 examples:
   synaptrace finetune runs/20260131-120000-fsdd --shots 5 --batch 1
+  synaptrace finetune runs/20260131-120000-fsdd --shots 5 --precision int8
   synaptrace finetune keywords --words mywords
   synaptrace finetune runs/20260131-120000-fsdd --words mywords
   synaptrace finetune --preset fsdd --data.path DIR --speaker george --shots 1,5,all --batch 1,16
@@ -60,6 +64,9 @@ examples:
     parser.add_argument("--lr", metavar="X", type=float, default=LR, help=f"learning rate ({LR:g})")
     parser.add_argument("--epochs", metavar="N", type=int, help="times that each utterance is "
                         f"heard ({EPOCHS}; of a new word alone {HEARD} / shots)")  # fmt: skip
+    parser.add_argument("--precision", choices=["float32", "int16", "int8"], default="float32",
+                        help="of the weights that the network runs and ends with, as it will be "
+                        "exported (float32)")  # fmt: skip
     parser.add_argument("--alone", action="store_true", help="also without training before")
     parser.add_argument("--word", metavar="WORD", help="a new word: no network heard it before")
     parser.add_argument("--judge", choices=["query", "support"], default="query",
@@ -151,6 +158,7 @@ def chosen(options: argparse.Namespace, alone: int | None) -> list[Cell]:
         [n for n in numbers("--batch", options.batch, False) if n is not None],
         options.contrast.split(",") if options.contrast else [None],
         keep.split(","), lr=options.lr, epochs=epochs, alone=options.alone,
+        precision=options.precision,
     ))  # fmt: skip
     if any(cell.keep == "none" and not cell.alone for cell in cells) and not options.table:
         print(f"synaptrace: warning: {LOST}", file=sys.stderr)

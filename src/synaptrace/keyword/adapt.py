@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -30,6 +31,7 @@ from torch import Tensor
 from synaptrace.data.dataset import ArrayDataset, Batch, group
 from synaptrace.errors import UserError
 from synaptrace.keyword.rehearse import mixed, share
+from synaptrace.keyword.rounded import Rounded, grids
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
@@ -93,6 +95,7 @@ def adapt(
     update: str | int = "sequence",
     keep: Keep | None = None,
     buffer: Sequence[int] = (),
+    precision: str = "float32",
     seed: int = 0,
     run: Path | None = None,
     config: Mapping[str, Any] | None = None,
@@ -109,6 +112,8 @@ def adapt(
         update: the optimizer steps once a "sequence", every "step", or every so many steps.
         keep: options against forgetting; None: none.
         buffer: the rows to rehearse, for ``keep.rehearse``.
+        precision: "int16" or "int8": the network runs, and ends, with weights rounded so
+            (`keyword.rounded`).
         seed: of order, augmentation and the rule's random numbers.
         run: directory for checkpoints; one that it holds already is continued, bit for bit.
         config: the settings that the checkpoint records.
@@ -138,10 +143,17 @@ def adapt(
         }  # fmt: skip
         if each > 1:  # which earlier versions never did, so that none of theirs goes on so
             options["rehearsed"] = each
+        places = []
+        if precision != "float32":  # which earlier versions knew alone
+            options["precision"] = precision
+            places = grids(net, data, precision)
         about = describe(net, rule, data.meta, options, config)
         state = State(net, rule, lr, None, about, run)
         before = [weight.detach().clone() for weight in state.weights]
         state.begin(resume=True)
+        exact: Callable[[], AbstractContextManager[None]] = (
+            Rounded(places, state.optimizer).exact if places else nullcontext
+        )
         began, saved, earlier = monotonic(), monotonic(), state.at.seconds
         own = torch.tensor(rows)
         old = torch.tensor(buffer if keep.rehearse else [], dtype=torch.int64)
@@ -155,27 +167,30 @@ def adapt(
             for adam in state.optimizer.param_groups:
                 adam["lr"] = rate
             order = torch.randperm(len(own), generator=generator(seed, "order", at.epoch))
-            for index, places in enumerate(group(order, batch_size)):
+            for index, chosen in enumerate(group(order, batch_size)):
                 if index < at.batch:
                     continue  # resumed: it is done
                 draws = generator(seed, "batch", at.epoch, index)
-                batch = mixed(data, own[places], old, draws, each)
+                batch = mixed(data, own[chosen], old, draws, each)
                 draws = generator(seed, "rule", at.epoch, index)
                 *means, norm = learn(state, parts.one(batch), every, draws, Team())
                 if not all(map(math.isfinite, [*means, norm])):
                     raise Diverged(f"--lr: the loss or a weight is not finite at {lr:g}; lower it")
                 if keep.anchor:
-                    pull(state.weights, before, keep.anchor)
+                    with exact():
+                        pull(state.weights, before, keep.anchor)
                 at.add(len(batch[1]), means)
                 if monotonic() - saved >= checkpoint_seconds:
                     at.seconds = earlier + monotonic() - began
-                    state.save(LAST)
+                    with exact():
+                        state.save(LAST)
                     saved = monotonic()
             state.lines.append({"epoch": at.epoch + 1, "train_accuracy": at.means[0], "lr": rate})
             state.at = replace(at, epoch=at.epoch + 1, batch=0, samples=0, totals=[])
             if state.at.epoch == epochs or monotonic() - saved >= checkpoint_seconds:
                 state.at.seconds = earlier + monotonic() - began
-                state.save(LAST)
+                with exact():
+                    state.save(LAST)
                 saved = monotonic()
         state.save(BEST)
     finally:

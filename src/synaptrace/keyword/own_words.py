@@ -86,7 +86,7 @@ def once(
     costs = adapt(
         net, rule, sees.seen, sees.rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
         update=trained.config.train["update"], keep=Keep.parse(cell.keep), seed=seed, run=run,
-        buffer=sees.buffer, config=trained.config.model_dump(),
+        buffer=sees.buffer, precision=cell.precision, config=trained.config.model_dump(),
     )  # fmt: skip
     sizes = [data.meta.sizes.get(part, 0) for data, part in sees.measured]
     found = {

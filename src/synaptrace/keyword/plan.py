@@ -105,7 +105,7 @@ class Plan:
 
 def cells(
     numbers: Sequence[int | None], batches: Sequence[int], contrasts: Sequence[str | None],
-    keeps: Sequence[str], *, lr: float, epochs: int, alone: bool,
+    keeps: Sequence[str], *, lr: float, epochs: int, alone: bool, precision: str = "float32",
 ) -> tuple[Cell, ...]:  # fmt: skip
     """Every combination but a batch of one under the batch contrast, which learns nothing.
 
@@ -125,7 +125,7 @@ def cells(
         Keep.parse(keep)
     check(epochs, lr)
     made = [
-        Cell(number, batch, contrast, keep, lr, epochs)
+        Cell(number, batch, contrast, keep, lr, epochs, precision=precision)
         for contrast, keep, batch, number in product(contrasts, keeps, batches, numbers)
         if (batch, contrast) != (1, "batch")
     ]

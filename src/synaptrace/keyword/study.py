@@ -89,8 +89,8 @@ def once(plan: Plan, case: Case, cell: Cell, run: Path | None = None) -> dict[st
     )  # fmt: skip
     done = adapt(
         net, rule, seen, rows, batch_size=cell.batch, epochs=cell.epochs, lr=cell.lr,
-        update=config.train["update"], keep=Keep.parse(cell.keep), buffer=sees.buffer, seed=seed,
-        run=run, config=config.model_dump(),
+        update=config.train["update"], keep=Keep.parse(cell.keep), buffer=sees.buffer,
+        precision=cell.precision, seed=seed, run=run, config=config.model_dump(),
     )  # fmt: skip
     found = {
         "speaker": speaker, "seed": seed, **vars(cell), "word": plan.word, "judge": plan.judge,

@@ -35,6 +35,8 @@ class Cell:
     epochs: int = 20
     alone: bool = False
     """From random weights, not from the trained network."""
+    precision: str = "float32"
+    """Of the weights that the network runs, and ends, with (`keyword.rounded`)."""
 
     @property
     def name(self) -> str:
@@ -43,6 +45,7 @@ class Cell:
             f"{'all' if self.shots is None else self.shots}-shots", f"batch-{self.batch}",
             self.contrast or "same", self.keep, f"lr-{self.lr:g}", f"epochs-{self.epochs}",
             *(["alone"] if self.alone else []),
+            *([] if self.precision == "float32" else [self.precision]),
         ]  # fmt: skip
         return re.sub(r"[^A-Za-z0-9.=+-]", "-", "_".join(parts))
 

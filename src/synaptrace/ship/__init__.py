@@ -19,7 +19,7 @@ from synaptrace.errors import UserError
 from synaptrace.training.job import Trained
 
 TARGETS = {
-    "c": "synaptrace.ship.c",
+    "c": "synaptrace.ship.c.export",
     "nir": "synaptrace.ship.nir",
     "pt2": "synaptrace.ship.pt2",
 }

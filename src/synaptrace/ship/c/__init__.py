@@ -1,5 +1,1 @@
-"""A trained network as a C program (C99, no dependency, no allocation)."""
-
-from synaptrace.ship.c.export import export
-
-__all__ = ["export"]
+"""A trained network as a C program (C99, no dependency, no allocation): `export`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synaptrace.data.audio.features import Features
+from synaptrace.ship.c import front_end
 from synaptrace.ship.c.plan import Plan
 
 REAL, INT = 4, 4
@@ -46,9 +47,12 @@ def count(plan: Plan, ears: Features | None = None, rehearsed: int = 0) -> dict[
     if ears is not None:
         size, bands = ears.mel.size, ears.mel.bands
         mel = int((ears.mel.matrix != 0).sum())
-        found["tables"] += REAL * (3 * size + mel + 6 * bands) + 3 * INT * bands
-        found["features"] = REAL * (3 * size + 2 * bands)
-        found["features"] += REAL * bands + INT if ears.form == "pcen" else 0
+        found["tables"] += (
+            REAL * (3 * size + mel + 2 * front_end.standardised(ears)) + 3 * INT * bands
+        )
+        spikes, pcen = ears.encoding == "delta", ears.form == "pcen"
+        found["features"] = REAL * (3 * size + (1 if spikes else 2) * bands + pcen * bands)
+        found["features"] += INT * (spikes or pcen)
     if plan.learning:
         learning(plan, found)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from synaptrace import __version__
@@ -14,6 +15,7 @@ from synaptrace.network import Network
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import Options
 from synaptrace.ship.c import (
+    accuracy,
     count,
     fixed,
     folder,
@@ -25,7 +27,7 @@ from synaptrace.ship.c import (
     source,
     vectors,
 )
-from synaptrace.training import evaluate, job
+from synaptrace.training import job
 from synaptrace.training import rehearsal as kept_sound
 from synaptrace.training import run as runs
 from synaptrace.training.telling import warn
@@ -75,14 +77,13 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     kept = None if options.rehearse is None else rehearsal.choose(dataset, options.rehearse)
     some = vectors.choose(dataset)
     steps = dataset.meta.steps or len(some.events[0])
-    accuracy = {"float32": evaluate.evaluate(net, dataset.batches("test")).accuracy}
     whole: fixed.Fixed | None = None
     if made.precision == "float32":
         has = numbers.floating(net, source.text("types_float.h"))
     else:
         whole = fixed.fix(net, made, fixed.calibrate(dataset), steps)
         has = whole.numbers(fixed.types(whole, made))
-        accuracy[made.precision] = fixed.accuracy(whole, dataset.batches("test"))
+    tested = accuracy.test(net, whole, dataset, accuracy.sets(trained), made.precision)
 
     about = {
         "name": trained.config.name, "source": trained.run.resolve().name, "version": __version__,
@@ -100,13 +101,13 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         files["test_vectors.h"] += front_end.vectors(ears)
     size = count.count(made, ears, 0 if kept is None else kept.size)
     found = {
-        **about, "learn": options.learn, "precision": options.precision, "accuracy": accuracy,
-        "bytes": size,
+        **about, "learn": options.learn, "precision": options.precision,
+        "accuracy": tested[0].accuracy, "tested": [asdict(each) for each in tested], "bytes": size,
     }  # fmt: skip
-    files["README.md"] = readme.text(made, size, about, accuracy, options)
+    files["README.md"] = readme.text(made, size, about, tested, options)
     files[folder.MARK] = json.dumps(found, indent=2) + "\n"
     folder.write(out, files)
-    return readme.terminal(out, size, accuracy)
+    return readme.terminal(out, size, tested)
 
 
 def parts(

@@ -13,7 +13,7 @@ by the pool's size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from synaptrace.data.dataset import Dataset
+from synaptrace.data.dataset import ArrayDataset, Batch, Dataset
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv, Layer
 from synaptrace.network import Network
+from synaptrace.seeds import generator
 from synaptrace.ship.c import source, tables
 from synaptrace.ship.c.numbers import LayerNumbers, Numbers
 from synaptrace.ship.c.plan import Plan
@@ -67,6 +68,10 @@ class Stored:
     threshold: int
     gain: int
     own_gain: int
+    power: int
+    """The weight's power of two."""
+    own_power: int
+    """The recurrent weight's."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,15 @@ def types(fixed: Fixed, plan: Plan) -> str:
     )  # fmt: skip
 
 
-def calibrate(dataset: Dataset, batches: int = 8) -> Input:
-    """How inputs are stored, by some of the training set: events as they are, other numbers with
-    a quarter of room above the largest seen."""
-    most, whole = 0.0, True
-    for i, (events, _, _) in enumerate(dataset.batches("train")):
+def calibrate(dataset: Dataset, least: int = 512) -> Input:
+    """How inputs are stored, by ``least`` samples or more that a fixed seed draws from the training
+    set: events as they are, other numbers with a quarter of room above the largest seen."""
+    most, whole, seen = 0.0, True, 0
+    for events, labels, _ in drawn(dataset, generator(0, "calibrate")):
         most = max(most, float(events.abs().max()))
         whole = whole and bool((events == events.round()).all())
-        if i + 1 == batches:
+        seen += len(labels)
+        if seen >= least:
             break
     if whole:
         return Input(0, min(max(2 * int(most), 1), 2**15 - 1))
@@ -119,8 +125,16 @@ def calibrate(dataset: Dataset, batches: int = 8) -> Input:
     return Input(power, round(room * 2.0**power))
 
 
-def fix(net: Network, plan: Plan, entry: Input, steps: int) -> Fixed:
-    """``net`` with the precision of ``plan``; sequences of ``steps`` (or `LONGER` times as many).
+def drawn(dataset: Dataset, draws: torch.Generator) -> Iterator[Batch]:
+    """Training batches in a drawn order: as they are stored, where that can be asked for."""
+    if not isinstance(dataset, ArrayDataset):
+        return dataset.batches("train", draws)
+    return (dataset.gather(rows) for rows in dataset.rows("train", draws))
+
+
+def fix(net: Network, plan: Plan, entry: Input, steps: int, room: float = 1.0) -> Fixed:
+    """``net`` with the precision of ``plan``; sequences of ``steps`` (or `LONGER` times as many),
+    and sums up to ``room`` times as large as its weights can lead to.
 
     Raises:
         UserError: a pool whose places differ in size, a threshold that isn't positive, weights
@@ -140,19 +154,19 @@ def fix(net: Network, plan: Plan, entry: Input, steps: int) -> Fixed:
         threshold = layer.neuron.threshold
         each = store(
             weight, None if own is None else own.astype(np.float64), bits, layer.neuron.beta,
-            threshold, power, most, steps, f"layer {i + 1}",
+            threshold, power, most, steps, room, f"layer {i + 1}",
         )  # fmt: skip
         made.append(each)
         divide = size_of_pool(layer)
         power, most = 0, divide
     readout = tables.by_input(net.readout).astype(np.float64) / divide
-    top = store(readout, None, bits, net.readout_decay, 0.0, 0, divide, steps, "the readout")
+    top = store(readout, None, bits, net.readout_decay, 0.0, 0, divide, steps, room, "the readout")
     return Fixed(net, entry, tuple(made), top)
 
 
 def store(
     weight: Array, own: Array | None, bits: int, decay: float, threshold: float, power: int,
-    most: float, steps: int, where: str,
+    most: float, steps: int, room: float, where: str,
 ) -> Stored:  # fmt: skip
     """One layer's numbers. ``most``: the largest input, ``power``: its power of two."""
     columns = (0,) if weight.ndim == 2 else (0, 1, 2)
@@ -160,7 +174,7 @@ def store(
     if own is not None:
         drive += np.abs(own).sum(0).max()
     kept = LONGER * steps if decay == 1 else min(LONGER * steps, 1 / (1 - decay))
-    largest = 1.1 * (drive * kept + threshold)  # rounded weights are a little larger
+    largest = 1.1 * room * (drive * kept + threshold)  # rounded weights are a little larger
     q = min(FINEST, math.floor(math.log2(LARGEST / max(largest, 1e-9))))
     k = finest(weight, bits, q - power)
     k_own = 0 if own is None else finest(own, bits, q)
@@ -172,7 +186,7 @@ def store(
     k_own = min(k_own, q)
     return Stored(
         cut(weight, k, bits), None if own is None else cut(own, k_own, bits),
-        round(decay * 2**POINT), round(threshold * 2.0**q), gain, 2 ** (q - k_own),
+        round(decay * 2**POINT), round(threshold * 2.0**q), gain, 2 ** (q - k_own), k, k_own,
     )  # fmt: skip
 
 
@@ -262,18 +276,3 @@ def whole(maps: Tensor) -> Array:
     """Maps of whole numbers, flat."""
     found: Array = maps.round().long().flatten(1).numpy()
     return found
-
-
-def accuracy(
-    fixed: Fixed, batches: Iterable[tuple[Tensor, Tensor, Tensor | None]]
-) -> float | None:  # fmt: skip
-    """The share of samples that are right; None without samples."""
-    right = total = 0
-    for events, labels, lengths in batches:
-        ends = [len(events)] * len(labels) if lengths is None else lengths.tolist()
-        for end in sorted(set(ends)):
-            rows = torch.tensor([i for i, each in enumerate(ends) if each == end])
-            said, _ = run(fixed, events[:end, rows].numpy())
-            right += int((said.argmax(1) == labels[rows].numpy()).sum())
-        total += len(labels)
-    return right / total if total else None

@@ -5,6 +5,11 @@
          E = scale S and M = (1 - smoothing) M + smoothing E, at the first frame E
      x = (L, L - L', (L - L') - (L' - L'')), standardised
 
+   Where inputs are level crossings (delta), of L standardised alone, m its value at the last one and
+   at the first frame:
+
+     n = trunc((L - m) / THRESHOLD),  m = m + n THRESHOLD,  x = (n where it rose, -n where it fell)
+
    The Fourier transform of SIZE real numbers is one of HALF complex numbers (Stockham, any radices;
    no recursion, no reordering). */
 #include <math.h>
@@ -15,7 +20,7 @@
 void features_start(struct features *f)
 {
     memset(f, 0, sizeof *f);
-#if !PCEN
+#if !PCEN && !CROSSINGS
     for (int32_t b = 0; b < BANDS; b++)
         f->last[b] = LOG(FLOOR);
 #endif
@@ -77,6 +82,19 @@ static real power(const real *z, int32_t k)
     return re * re + im * im;
 }
 
+#if CROSSINGS
+/* Crossings of band b, up and down, since the last ones. */
+static void cross(struct features *f, int32_t b, real now, real *x)
+{
+    if (!f->frames)
+        f->crossed[b] = now;
+    int32_t n = (int32_t)((now - f->crossed[b]) / THRESHOLD);
+    f->crossed[b] += (real)n * THRESHOLD;
+    x[b] = n > 0 ? (real)n : R(0);
+    x[BANDS + b] = n < 0 ? (real)-n : R(0);
+}
+#endif
+
 void features_step(struct features *f, const real *sound, real *x)
 {
     memmove(f->sound, f->sound + HOP, (SIZE - HOP) * sizeof(real));
@@ -95,16 +113,23 @@ void features_step(struct features *f, const real *sound, real *x)
             int32_t frequency = bands[b].first + k;
             sum += mel[bands[b].weights + k] * (frequency < HALF ? spectrum[frequency] : top);
         }
-        real now = level(f, b, sum), change = now - f->last[b];
+        real now = level(f, b, sum);
+#if CROSSINGS
+        cross(f, b, (now - feature_mean[b]) / feature_deviation[b], x);
+#else
+        real change = now - f->last[b];
         x[b] = now;
         x[BANDS + b] = change;
         x[2 * BANDS + b] = change - f->change[b];
         f->last[b] = now;
         f->change[b] = change;
+#endif
     }
-#if PCEN
+#if PCEN || CROSSINGS
     f->frames = 1;
 #endif
-    for (int32_t i = 0; i < INPUTS; i++)
+#if !CROSSINGS
+    for (int32_t i = 0; i < CHANNELS; i++)
         x[i] = (x[i] - feature_mean[i]) / feature_deviation[i];
+#endif
 }

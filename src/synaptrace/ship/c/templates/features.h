@@ -7,9 +7,15 @@
 struct features {
     real sound[SIZE];            /* the last frame */
     real work[2][2 * HALF];      /* complex numbers */
+#if CROSSINGS
+    real crossed[BANDS]; /* the levels of the last crossings */
+#else
     real last[BANDS], change[BANDS]; /* the levels of the frame before, and their change */
+#endif
 #if PCEN
     real smooth[BANDS]; /* the bands' recent loudness */
+#endif
+#if PCEN || CROSSINGS
     int32_t frames;     /* 0 before the first */
 #endif
 };

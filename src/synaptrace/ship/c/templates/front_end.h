@@ -7,6 +7,9 @@
 #define HOP $hop         /* from one frame to the next: a step of the network */
 #define HALF (SIZE / 2)
 #define BANDS $bands
+#define CHANNELS $channels /* standardised: the bands, and unless they spike their differences */
+#define CROSSINGS $crossings /* whether inputs are counts of the bands' level crossings */
+#define THRESHOLD R($threshold) /* of one, in standard deviations */
 #define STAGES $stages   /* of the Fourier transform */
 #define MEL_WEIGHTS $mel_weights
 #define FLOOR R($floor)  /* added to the power before the logarithm */
@@ -26,4 +29,4 @@ struct band {
 extern const int32_t radix[STAGES]; /* their product is HALF */
 extern const real window[SIZE], cosine[SIZE], sine[SIZE], mel[MEL_WEIGHTS];
 extern const struct band bands[BANDS];
-extern const real feature_mean[INPUTS], feature_deviation[INPUTS];
+extern const real feature_mean[CHANNELS], feature_deviation[CHANNELS];
