@@ -113,6 +113,7 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
     int32_t n = a->neurons;
     const real *v = m->membrane + a->first, *z = l->trace + a->first;
     const real *rows = l->target_trace + learn_row(i, 0);
+    contrast(l, i);
     for (int32_t j = 0; j < n; j++)
         l->local[j] = R(0);
     for (int32_t c = 0; c < CLASSES; c++)
