@@ -111,7 +111,7 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
 {
     const struct layer *a = &layers[i];
     int32_t n = a->neurons;
-    const real *v = m->membrane + a->first, *z = l->trace + a->first;
+    const real *v = m->membrane + a->first;
     const real *rows = l->target_trace + learn_row(i, 0);
     contrast(l, i);
     for (int32_t j = 0; j < n; j++)
@@ -121,12 +121,15 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
     for (int32_t j = 0; j < n; j++)
         l->local[j] *= slope(v[j] - a->threshold);
     accumulate(l, i, 0);
+#if TARGETS > 1
+    const real *z = l->trace + a->first;
     for (int32_t c = 0; i > 0 && c < CLASSES; c++) {
         const real *vc = l->target_membrane + learn_row(i, c);
         for (int32_t j = 0; j < n; j++)
             l->local[j] = l->error[c] * z[j] * slope(vc[j] - a->threshold);
         accumulate(l, i, 1 + c);
     }
+#endif
 }
 
 void learn_distances(struct learner *l, int32_t i)

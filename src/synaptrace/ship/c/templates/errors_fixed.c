@@ -180,7 +180,7 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
 {
     const struct layer *a = &layers[i];
     int32_t n = a->neurons, point = learnings[i].point;
-    const int32_t *v = m->membrane + a->first, *z = l->trace + a->first;
+    const int32_t *v = m->membrane + a->first;
     const int32_t *rows = l->target_trace + learn_row(i, 0);
     int64_t factor = contrast(l, i);
     for (int32_t j = 0; j < n; j++) {
@@ -190,6 +190,8 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
         l->local[j] = local(l, sum, factor, slope((int64_t)v[j] - a->threshold, point));
     }
     accumulate(l, i, 0);
+#if TARGETS > 1
+    const int32_t *z = l->trace + a->first;
     for (int32_t c = 0; i > 0 && c < CLASSES; c++) {
         const int32_t *vc = l->target_membrane + learn_row(i, c);
         for (int32_t j = 0; j < n; j++)
@@ -197,6 +199,7 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
                                 slope((int64_t)vc[j] - a->threshold, point));
         accumulate(l, i, 1 + c);
     }
+#endif
 }
 
 static uint32_t root(uint64_t value)

@@ -5,7 +5,7 @@
      LABEL=FILE    learn that it is of class LABEL, before anything is recognised; where sequences
                    of before are stored, with one of them
      epochs:N      so many times, the rate falling to 0 by a cosine (1)
-     rate:X        from this rate on (1e-3; by SGD 5e-3)
+     rate:X        from this rate on (1e-3; by SGD 3e-4)
      anchor:X      after each, weights go back by this share to what they were (0)
      load:FILE     go on with what was learned before
      save:FILE     keep what was learned
@@ -20,7 +20,7 @@
 #include "model.h"
 #if LEARN
 #include "learn.h"
-#define LEARNING_RATE (ADAM ? 1e-3 : 5e-3)
+#define LEARNING_RATE (ADAM ? 1e-3 : 3e-4)
 #define PI 3.14159265358979323846
 static struct learner learner;
 static double anchor;
