@@ -1,15 +1,28 @@
 """Learning in int16: the C is its NumPy model bit for bit, and follows the float64 rule."""
 
+import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import c_program
+from synaptrace.build import mlp
+from synaptrace.errors import UserError
 from synaptrace.neuron import FastSigmoid, Triangle
 from synaptrace.rules.tp import TracesPropagation
-from synaptrace.ship.c import count, fixed, learning_fixed, learning_twin
+from synaptrace.ship.c import (
+    count,
+    fixed,
+    learning_fixed,
+    learning_twin,
+    plan,
+    rehearsal,
+    vectors,
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 
@@ -27,7 +40,6 @@ CASES = {
          "neuron": {"surrogate": Triangle(0.5)}}, "all", 1,
     ),
     "two parts": ({"hidden": [16, 12], "gain": 2.0, "rule": VARIANT}, "readout,layers.0", 3),
-    "second layer": ({"hidden": [16, 12], "gain": 2.0, "rule": VARIANT}, "layers.1", None),
     "readout": ({"hidden": [16, 12], "gain": 2.0, "readout_decay": 0.9}, "readout", None),
 }  # fmt: skip
 ENTRY = fixed.Input(12, 2**12)
@@ -40,7 +52,7 @@ def written(tmp_path: Path, options: dict, learn: str, kept=None):
         tmp_path, net, rule, learn, precision="int16", entry=ENTRY, kept=kept
     )
     learner = learning_twin.Learner(whole, made, learning_fixed.learning(net, rule, made, whole))
-    events, labels = c_program.sequences(net, 50, 12)
+    events, labels = c_program.sequences(net, 15, 12)
     return net, rule, learner, events, labels
 
 
@@ -58,7 +70,7 @@ def test_a_whole_fine_tuning_is_the_twins_bit_for_bit(name: str, tmp_path: Path)
     options, what, every = CASES[name]
     net, _, learner, events, labels = written(tmp_path, options, what)
     before = learner.flat("weight")
-    c_program.compile(tmp_path, "float")
+    c_program.compile(tmp_path, "float", extra=c_program.SANE if name == "deep" else [])
     got, learned = c_program.run(tmp_path, net, events, labels, every, 0.01)
     assert np.array_equal(got, learn(learner, events, labels, every, 0.01))
     assert (learner.flat("weight") != before).mean() > 0.3
@@ -88,7 +100,7 @@ def test_rehearsal_and_anchor_are_the_twins(tmp_path: Path):
     old, old_labels = c_program.sequences(c_program.dense([8])[0], 7, 12)
     kept = rehearsal.store([each.float().numpy() for each in old], old_labels.tolist())
     net, _, learner, events, labels = written(tmp_path, CASES["variant"][0], "all", kept)
-    c_program.compile(tmp_path, "float")
+    c_program.compile(tmp_path, "float", extra=[])
     events, labels = events[:10], labels[:10]
     got, learned = c_program.run(tmp_path, net, events, labels, None, 0.01)
     said, seed = [], 1
@@ -144,3 +156,10 @@ def test_budgets_of_learning():
     assert bytes_of["int16", "readout"] < bytes_of["float32", "readout"] / 1.5
     assert bytes_of["int16", "layers.0"] <= 160 * 1024
     assert bytes_of["int16", "layers.0"] < 0.6 * bytes_of["float32", "layers.0"]
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")
+@pytest.mark.parametrize("what", ["all", "readout"])
+def test_clang_takes_it_without_a_warning(what: str, tmp_path: Path):
+    written(tmp_path, CASES["deep"][0], what)
+    c_program.compile(tmp_path, "float", "clang", [])
