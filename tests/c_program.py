@@ -32,8 +32,10 @@ static struct learner l;
 #endif
 #if REHEARSED
 #include "rehearse.h"
+#define SHARE FRACTION(0.5)
 #else
 #define REHEARSED 0
+#define SHARE FRACTION(1)
 #endif
 static struct model m;
 static double given[INPUTS];
@@ -45,9 +47,7 @@ int main(int count, char **words)
 {
     int n = atoi(words[1]), steps = atoi(words[2]), every = atoi(words[3]);
     double rate = atof(words[4]), label;
-    const real share = REHEARSED ? R(0.5) : R(1);
     uint32_t seed = 1;
-    (void)share;
     (void)seed;
     (void)count;
     (void)every;
@@ -61,7 +61,7 @@ int main(int count, char **words)
             return 1;
         model_start(&m);
 #if LEARN
-        learn_start(&l, &m, (int)label, share);
+        learn_start(&l, &m, (int)label, SHARE);
 #endif
         for (int t = 1; t <= steps; t++) {
             if (fread(given, 8, INPUTS, stdin) != INPUTS)
@@ -72,7 +72,7 @@ int main(int count, char **words)
             if (rate > 0) {
                 learn_step(&l, &m, x);
                 if (every && t % every == 0 && t < steps)
-                    learn_update(&l, (real)rate);
+                    learn_update(&l, FRACTION(rate));
                 continue;
             }
 #endif
@@ -81,13 +81,13 @@ int main(int count, char **words)
         for (int c = 0; c < CLASSES; c++)
             tell((double)m.logits[c]);
 #if REHEARSED
-        rehearse(&l, &m, &seed, share, x);
+        rehearse(&l, &m, &seed, SHARE, x);
 #endif
 #if LEARN
         if (rate > 0)
-            learn_update(&l, (real)rate);
+            learn_update(&l, FRACTION(rate));
         if (REHEARSED)
-            learn_anchor(&l, R(0.01));
+            learn_anchor(&l, FRACTION(0.01));
 #endif
     }
 #if LEARN
@@ -153,7 +153,7 @@ def write(
     else:
         has = whole.numbers(fixed.types(whole, made))
     learner = rule if learn else None
-    heads, tables, parts = parts_of(net, made, learner, kept, ears, 1.0)
+    heads, tables, parts = parts_of(net, made, learner, kept, ears, 1.0, whole)
     about = {"name": name, "source": "a test", "version": "0", "steps": steps}
     names = [str(c) for c in range(net.classes)]
     files = {

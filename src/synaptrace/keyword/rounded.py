@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.ship.c import fixed, plan
+from synaptrace.ship.c import fixed, plan, stored
 
 ROOM = 2.0
 
@@ -51,13 +51,13 @@ def grids(net: Network, data: ArrayDataset, precision: str) -> list[Grid]:
         raise UserError("--precision: standardised weights (model.standardise) lie on no grid")
     made = plan.plan(net, precision=precision)
     whole = fixed.fix(net, made, fixed.calibrate(data), data.frames.shape[1], ROOM)
-    most, found, pool = 2 ** (fixed.BITS[precision] - 1) - 1, [], 1.0
+    most, found, pool = 2 ** (stored.BITS[precision] - 1) - 1, [], 1.0
     for layer, own in zip(net.layers, whole.layers, strict=True):
-        found.append(Grid(layer.weight, pool / 2.0**own.power, most))
+        found.append(Grid(layer.weight, pool / 2.0**own.scale, most))
         if layer.recurrent is not None:
-            found.append(Grid(layer.recurrent, 2.0**-own.own_power, most))
+            found.append(Grid(layer.recurrent, 2.0**-own.own_scale, most))
         pool = fixed.size_of_pool(layer)
-    found.append(Grid(net.readout.weight, pool / 2.0**whole.readout.power, most))
+    found.append(Grid(net.readout.weight, pool / 2.0**whole.readout.scale, most))
     return found
 
 

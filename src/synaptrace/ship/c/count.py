@@ -18,6 +18,8 @@ LAYER = 13 * INT + 4 * REAL + 2 * POINTER
 NAME = 8
 """A class's, with the pointer to it: short ones."""
 BYTES = {"float32": 4, "int16": 2, "int8": 1}
+POWERS = 2 * 66
+"""Of two, for softmax in whole numbers."""
 STACK = 512
 """The most that a call takes with all that it calls: arrays are in the structs."""
 ROWS = {
@@ -74,15 +76,19 @@ def state(plan: Plan) -> int:
 
 def learning(plan: Plan, found: dict[str, int]) -> None:
     """Of struct learner, and of what it needs in flash."""
-    learned = REAL * plan.learned
-    found |= {"learned": learned, "gradients": learned, "optimizer": learned * (1 + plan.adam)}
-    found["optimizer"] += 2 * REAL * plan.adam
+    whole, size = plan.precision != "float32", BYTES[plan.precision]
+    found["learned"], found["gradients"] = aligned(size * plan.learned), REAL * plan.learned
     numbers = plan.traces + plan.classes + 2  # traces, errors, share and label
+    if whole:  # a gradient is the velocity too
+        found["tables"] += POWERS
+        numbers += 2 * plan.targets + 2
+    else:
+        found["optimizer"] = REAL * (plan.learned * (1 + plan.adam) + 2 * plan.adam)
     if plan.targets:
         first = plan.layers[0]
         label = first.neurons * plan.classes + own(first.neurons, first.recurrent)
-        found["label"] = REAL * label
-        found["tables"] += plan.targets * 6 * REAL + POINTER
+        found["label"] = size * label
+        found["tables"] += plan.targets * (6 + 5 * whole) * REAL + POINTER
         rows = plan.classes * plan.target_neurons
         numbers += 1 + plan.classes + 2 * rows + plan.presynaptic + plan.target_neurons
         found["targets"] = INT * plan.classes * plan.targets + aligned(plan.place * rows)

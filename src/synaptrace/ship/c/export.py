@@ -20,6 +20,7 @@ from synaptrace.ship.c import (
     fixed,
     folder,
     front_end,
+    learning_fixed,
     numbers,
     plan,
     readme,
@@ -90,7 +91,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         "steps": steps,
     }  # fmt: skip
     seconds = float(trained.config.data.get("seconds") or 1.0)
-    heads, tables, names = parts(net, made, rule, kept, ears, seconds)
+    heads, tables, names = parts(net, made, rule, kept, ears, seconds, whole)
     files = {name: source.text(name) for name in [*FILES, *names]}
     files["model.h"] = source.header(made, has, about, heads)
     files["model.c"] = source.constants(
@@ -113,6 +114,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
 def parts(
     net: Network, made: plan.Plan, rule: TracesPropagation | None,
     kept: rehearsal.Stored | None, ears: Features | None, seconds: float,
+    whole: fixed.Fixed | None = None,
 ) -> tuple[list[str], list[str], list[str]]:  # fmt: skip
     """What a program has beyond inference: its parts of model.h and of model.c, and its files.
 
@@ -120,12 +122,21 @@ def parts(
         rule: learns; None: nothing does.
         kept: what is rehearsed.
         ears: the front end, of clips of ``seconds``.
+        whole: the network in whole numbers, if it is exported so.
     """
     heads, tables, names = [], [], []
     if rule is not None:
-        heads.append(source.learning(net, rule, made))
-        tables.append(source.target_tables(net, rule, made))
-        names += ["learn.h", "learn.c"]
+        names += ["learn.h", "learn_parts.h", "learn.c", "blob.c"]
+        if whole is None:
+            heads.append(source.learning(net, rule, made))
+            tables.append(source.target_tables(net, rule, made))
+            names.append("errors.c")
+        else:
+            learns = learning_fixed.learning(net, rule, made, whole)
+            differs = learning_fixed.constants(learns, whole)
+            heads.append(source.learning(net, rule, made, differs))
+            tables.append(learning_fixed.target_tables(learns, whole, made))
+            names.append("errors_fixed.c")
     if kept is not None:
         heads.append(kept.header)
         tables.append(kept.constants)

@@ -7,7 +7,8 @@ inputs of the training set (`calibrate`), and q from the largest membrane that w
 can ever lead to: no sum overflows, whatever is put in.
 
 Decays have 16 bits after the point. Averages of a pool are sums here: the weights above are divided
-by the pool's size.
+by the pool's size. Weights that learn (`learning_fixed`) may grow to `stored.ROOM` times the
+largest, all of them, and still nothing overflows; so their inputs have fewer bits.
 """
 
 from __future__ import annotations
@@ -31,16 +32,11 @@ from synaptrace.seeds import generator
 from synaptrace.ship.c import source, tables
 from synaptrace.ship.c.numbers import LayerNumbers, Numbers
 from synaptrace.ship.c.plan import Plan
+from synaptrace.ship.c.stored import BITS, POINT, Stored, store
 
 Array = NDArray[Any]
-BITS = {"int16": 16, "int8": 8}
-POINT = 16
-"""Bits of a decay after the point."""
-FINEST, LARGEST = 24, 2**31 - 1
-COARSEST = 16
-"""A threshold is at least so many of the membrane's units."""
-LONGER = 4
-"""How many times longer than in training a sequence may be, where something doesn't decay."""
+ENTRY = 2**8 - 1
+"""The largest input of weights that learn."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +53,22 @@ class Input:
         stored: Array = np.clip(rounded, -self.most, self.most).astype(np.int64)
         return stored
 
-
-@dataclass(frozen=True)
-class Stored:
-    """A hidden layer, or the readout, in whole numbers."""
-
-    weight: Array
-    recurrent: Array | None
-    decay: int
-    threshold: int
-    gain: int
-    own_gain: int
-    power: int
-    """The weight's power of two."""
-    own_power: int
-    """The recurrent weight's."""
+    def coarser(self) -> Input:
+        """Within `ENTRY`, and no more than 10 bits after the point: what learning takes."""
+        power = min(self.power, 10, math.floor(math.log2(ENTRY / self.most)) + self.power)
+        return (
+            self
+            if self.power == 0
+            else Input(power, round(self.most * 2.0 ** (power - self.power)))
+        )
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A network in whole numbers."""
+    """A network in whole numbers, for sequences of ``steps``."""
 
     net: Network
+    steps: int
     input: Input
     layers: tuple[Stored, ...]
     readout: Stored
@@ -141,6 +131,7 @@ def fix(net: Network, plan: Plan, entry: Input, steps: int, room: float = 1.0) -
             that are too large.
     """
     bits, made = BITS[plan.precision], []
+    entry = entry.coarser() if 0 in plan.learns else entry
     power, most = entry.power, entry.most / 2.0**entry.power
     divide = 1.0
     for i, layer in enumerate(net.layers):
@@ -154,54 +145,22 @@ def fix(net: Network, plan: Plan, entry: Input, steps: int, room: float = 1.0) -
         threshold = layer.neuron.threshold
         each = store(
             weight, None if own is None else own.astype(np.float64), bits, layer.neuron.beta,
-            threshold, power, most, steps, room, f"layer {i + 1}",
+            threshold, power, most, steps, f"layer {i + 1}", i in plan.learns, room,
         )  # fmt: skip
         made.append(each)
         divide = size_of_pool(layer)
         power, most = 0, divide
     readout = tables.by_input(net.readout).astype(np.float64) / divide
-    top = store(readout, None, bits, net.readout_decay, 0.0, 0, divide, steps, room, "the readout")
-    return Fixed(net, entry, tuple(made), top)
-
-
-def store(
-    weight: Array, own: Array | None, bits: int, decay: float, threshold: float, power: int,
-    most: float, steps: int, room: float, where: str,
-) -> Stored:  # fmt: skip
-    """One layer's numbers. ``most``: the largest input, ``power``: its power of two."""
-    columns = (0,) if weight.ndim == 2 else (0, 1, 2)
-    drive = most * np.abs(weight).sum(columns).max()
-    if own is not None:
-        drive += np.abs(own).sum(0).max()
-    kept = LONGER * steps if decay == 1 else min(LONGER * steps, 1 / (1 - decay))
-    largest = 1.1 * room * (drive * kept + threshold)  # rounded weights are a little larger
-    q = min(FINEST, math.floor(math.log2(LARGEST / max(largest, 1e-9))))
-    k = finest(weight, bits, q - power)
-    k_own = 0 if own is None else finest(own, bits, q)
-    coarse = 0 < threshold * 2.0**q < COARSEST
-    if coarse or min(q - power, k, k_own) < 0:
-        raise UserError(f"--precision: the weights of {where} are too large for whole numbers")
-    gain = 2 ** min(q - power - k, 15)
-    q = int(math.log2(gain)) + power + k
-    k_own = min(k_own, q)
-    return Stored(
-        cut(weight, k, bits), None if own is None else cut(own, k_own, bits),
-        round(decay * 2**POINT), round(threshold * 2.0**q), gain, 2 ** (q - k_own), k, k_own,
+    if plan.readout_learns and divide != 1:
+        raise UserError(
+            "--learn: averages of a pool are sums in whole numbers, from which no readout learns; "
+            "use --precision float32"
+        )
+    top = store(
+        readout, None, bits, net.readout_decay, 0.0, 0, divide, steps, "the readout",
+        plan.readout_learns, room,
     )  # fmt: skip
-
-
-def finest(weight: Array, bits: int, most: int) -> int:
-    """The power of two for weights with the least mean square error, at most ``most``."""
-    largest = float(np.abs(weight).max())
-    fits = math.floor(math.log2((2 ** (bits - 1) - 1) / max(largest, 2.0**-FINEST)))
-    powers = sorted({min(k, most) for k in (fits, fits + 1, fits + 2)})
-    return min(powers, key=lambda k: float(np.square(cut(weight, k, bits) / 2.0**k - weight).sum()))
-
-
-def cut(weight: Array, power: int, bits: int) -> Array:
-    """Weights times 2^power, rounded, within ``bits``."""
-    most = 2 ** (bits - 1) - 1
-    return np.clip(np.rint(weight * 2.0**power), -most, most).astype(np.int64)
+    return Fixed(net, steps, entry, tuple(made), top)
 
 
 def size_of_pool(layer: Layer) -> float:

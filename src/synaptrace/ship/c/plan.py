@@ -64,7 +64,7 @@ class Plan:
         learns: the hidden layers that learn.
         readout_learns: whether the readout does.
         precision: of the weights, one of `PRECISIONS`.
-        adam: Adam, else SGD with momentum.
+        adam: Adam, else SGD with momentum, as always in whole numbers.
     """
 
     layers: tuple[Layer, ...]
@@ -194,7 +194,8 @@ def plan(
     if weights > MOST:
         raise UserError(f"--to c: {weights} weights are more than {MOST}, and than a device has")
     learns, readout = chosen(net, rule, learn, precision)
-    return Plan(tuple(layers), inputs, net.classes, learns, readout, precision)
+    adam = precision == "float32"
+    return Plan(tuple(layers), inputs, net.classes, learns, readout, precision, adam)
 
 
 def chosen(
@@ -212,8 +213,8 @@ def chosen(
         )
     if type(surrogate := net.layers[0].neuron.surrogate) not in SURROGATES.values():
         raise UserError(f"--learn: the surrogate {type(surrogate).__name__} has no form in C")
-    if precision != "float32":
-        raise UserError(f"--learn: weights of {precision} don't learn; use --precision float32")
+    if precision == "int8":
+        raise UserError("--learn: weights of int8 don't learn; use --precision int16 or float32")
     if net.spec["standardise"]:
         raise UserError("--learn: standardised weights (model.standardise) don't learn in C")
     every = frozenset(range(len(net.layers)))

@@ -25,6 +25,8 @@ PROGRAMS: dict[str, tuple[str, str | None, bool]] = {
         for learn, what in (("readout", "the readout learns"), ("all", "all learn"))
         for name, adam in (("SGD", False), ("Adam", True))
     },
+    "the readout learns, int16": ("int16", "readout", False),
+    "all learn, int16": ("int16", "all", False),
 }
 """Each one's precision, what learns, and whether by Adam."""
 

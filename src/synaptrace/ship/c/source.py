@@ -7,6 +7,8 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from numpy.typing import NDArray
+
 from synaptrace.layers import Layer as NetworkLayer
 from synaptrace.names import printed
 from synaptrace.network import Network
@@ -45,21 +47,25 @@ def header(plan: Plan, has: Numbers, about: Mapping[str, Any], parts: Sequence[s
     return fill("model.h", values)
 
 
-def learning(net: Network, rule: TracesPropagation, plan: Plan) -> str:
-    """The part of model.h on learning."""
+def learning(
+    net: Network, rule: TracesPropagation, plan: Plan, whole: Mapping[str, Any] | None = None
+) -> str:
+    """The part of model.h on learning; ``whole``: what differs in whole numbers."""
     surrogate = net.layers[0].neuron.surrogate
     tau = rule.contrast.temperature
     values = {
         "targets": plan.targets, "target_neurons": max(plan.target_neurons, 1),
         "traces": plan.traces, "learned": plan.learned, "readout_at": plan.readout_at,
         "presynaptic": plan.presynaptic, "adam": int(plan.adam),
-        "label_threshold": number(rule.label_threshold),
-        "label_decay": number(net.layers[0].neuron.lam),
-        "readout_trace_decay": number(net.layers[-1].neuron.lam),
-        "temperature": number(0.0 if tau == "auto" else tau),
-        "margin": number(rule.contrast.margin), "scale": number(surrogate.scale),
+        "label_threshold": real(rule.label_threshold), "label_gain": "R(1)",
+        "label_own_gain": "R(1)", "label_decay": real(net.layers[0].neuron.lam), "unit": "R(1)",
+        "input_unit": "R(1)", "readout_trace_decay": real(net.layers[-1].neuron.lam),
+        "scale": real(surrogate.scale),
         "surrogate": [kind is type(surrogate) for kind in SURROGATES.values()].index(True) + 1,
         "identity": tables.identity(tables.weights(net)),
+        "constants": f"#define TEMPERATURE {real(0.0 if tau == 'auto' else tau)} "
+        f"/* 0: it sets itself */\n#define MARGIN {real(rule.contrast.margin)}",
+        **(whole or {}),
     }  # fmt: skip
     return fill("learning.h", values)
 
@@ -82,6 +88,11 @@ def constants(net: Network, plan: Plan, has: Numbers, name: str, classes: Sequen
     return fill(
         "model.c", {"name": remark(name), "tables": "\n".join(made), "rows": "\n".join(rows)}
     )
+
+
+def real(value: float) -> str:
+    """A constant of C's type real."""
+    return f"R({number(value)})"
 
 
 def remark(text: str) -> str:
@@ -113,19 +124,26 @@ def target_tables(net: Network, rule: TracesPropagation, plan: Plan) -> str:
     """The label's weights, and how each layer learns; nothing where only the readout does."""
     if not plan.targets:
         return ""
-    label, made = rule.label, []
+    label = rule.label
     weight = label.forward_weight().detach().float().t().contiguous().numpy()
-    made.append(tables.values(f"const real label_weight[{weight.size}]", weight))
-    own = tables.recurrent(label)
-    if own is not None:
-        made.append(tables.values(f"static const real label_own[{own.size}]", own))
-    pointer = "0" if own is None else "label_own"
-    made.append(f"const real *const label_recurrent = {pointer};\n")
-    made.append("const struct learning learnings[TARGETS] = {")
+    rows = []
     for layer, at in zip(net.layers, plan.places, strict=False):
         beta = layer.neuron.beta if rule.presynaptic.eligibility else 0.0
-        made.append(
-            f"    {{{at.weight}, {at.recurrent}, {at.input_trace}, {at.recurrent_trace}, "
-            f"R({number(beta)}), R({number(layer.neuron.lam)})}},"
-        )
-    return "\n".join([*made, "};\n"])
+        places = [at.weight, at.recurrent, at.input_trace, at.recurrent_trace]
+        rows.append([*map(str, places), real(beta), real(layer.neuron.lam)])
+    return "\n".join([*label_tables(weight, tables.recurrent(label)), learnings(rows)])
+
+
+def label_tables(weight: NDArray[Any], own: NDArray[Any] | None) -> list[str]:
+    """The label's weights (classes, neurons), and those to itself."""
+    made = [tables.values(f"const stored label_weight[{weight.size}]", weight)]
+    if own is not None:
+        made.append(tables.values(f"static const stored label_own[{own.size}]", own))
+    pointer = "0" if own is None else "label_own"
+    return [*made, f"const stored *const label_recurrent = {pointer};\n"]
+
+
+def learnings(rows: Sequence[Sequence[str]]) -> str:
+    """How each layer learns, a row each."""
+    lines = [f"    {{{', '.join(row)}}}," for row in rows]
+    return "\n".join(["const struct learning learnings[TARGETS] = {", *lines, "};\n"])

@@ -18,8 +18,9 @@ from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.tp import TracesPropagation
-from synaptrace.ship.c import fixed, tables, twin
+from synaptrace.ship.c import fixed, learning_fixed, tables, twin
 from synaptrace.ship.c.fixed import Fixed
+from synaptrace.ship.c.learning_twin import Learner
 from synaptrace.ship.c.plan import Plan
 
 MOST, NUMBERS = 3, 60_000
@@ -76,7 +77,7 @@ def header(
         f"static const {kind} vector_logits[VECTORS][CLASSES]", nested(logits, write)
     )  # fmt: skip
     if whole is not None:
-        return text
+        return text + ("" if rule is None else learned_fixed(net, rule, plan, some, whole))
     double, exact = copy.deepcopy(net).double(), []
     for each in some.events:
         with torch.no_grad():
@@ -118,7 +119,25 @@ def nested(rows: list[NDArray[np.generic]], write: Callable[[Any], str]) -> list
 
 def learned(net: Network, rule: TracesPropagation, plan: Plan, some: Sequences) -> str:
     """Weights after an update a sequence, in float64: some of them, evenly spread."""
-    values, gradient = learn(net, rule, plan, some)
+    return probed(*learn(net, rule, plan, some))
+
+
+def learned_fixed(
+    net: Network, rule: TracesPropagation, plan: Plan, some: Sequences, whole: Fixed
+) -> str:
+    """The same in whole numbers."""
+    learner = Learner(whole, plan, learning_fixed.learning(net, rule, plan, whole))
+    first: NDArray[Any] | None = None
+    for each, label in zip(some.events, some.labels, strict=True):
+        learner.sequence(whole.input.store(each), label)
+        first = learner.flat("gradient") if first is None else first
+        learner.update(RATE)
+    assert first is not None
+    return probed(learner.flat("weight"), first)
+
+
+def probed(values: NDArray[Any], gradient: NDArray[Any]) -> str:
+    """Some of the weights and of the first gradients."""
     at = probes(gradient)
     text = f"\n#define LEARNING_RATE {RATE:g}\n#define PROBES {len(at)}\n"
     text += tables.table("static const int32_t probe_at[PROBES]", [str(i) for i in at])
@@ -129,7 +148,7 @@ def learned(net: Network, rule: TracesPropagation, plan: Plan, some: Sequences) 
     return text
 
 
-def probes(gradient: NDArray[np.float64]) -> NDArray[np.int64]:
+def probes(gradient: NDArray[Any]) -> NDArray[np.int64]:
     """Places evenly spread over those where something is learned, and over all."""
     learns = np.flatnonzero(gradient)
     learns = learns if len(learns) else np.arange(len(gradient))

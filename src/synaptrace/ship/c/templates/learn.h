@@ -4,41 +4,63 @@
 
 #include "model.h"
 
+#if FIXED
+typedef int32_t fraction; /* 24 bits after the point */
+#define FRACTION(x) ((fraction)((x) * 16777216 + 0.5))
+#if ADAM
+#error "in whole numbers there is no Adam: SGD with momentum learns (ADAM 0)"
+#endif
+#else
+typedef real fraction;
+#define FRACTION(x) R(x)
+#endif
+
 /* All that learning needs; the caller gives one, beside the model. */
 struct learner {
-    real weight[LEARNED];   /* what is learned: layer by layer W and R, then the readout */
-    real gradient[LEARNED]; /* since the last update */
-    real moment[LEARNED];   /* Adam's first, or SGD's velocity */
+    stored weight[LEARNED];  /* what is learned: layer by layer W and R, then the readout */
+    state gradient[LEARNED]; /* since the last update; in whole numbers SGD's velocity too */
+#if FIXED
+    int32_t room[BLOCKS];    /* how far each block's gradients are from an overflow, at least */
+    uint32_t seed;           /* of the rounding; not 0 */
+#else
+    real moment[LEARNED];    /* Adam's first, or SGD's velocity */
+#endif
 #if ADAM
     real second[LEARNED];
-    real power1, power2;    /* Adam's decays to the power of its updates */
+    real power1, power2;     /* Adam's decays to the power of its updates */
 #endif
-    real trace[TRACES];
-    real error[CLASSES];
+    state trace[TRACES];
+    state error[CLASSES];
 #if TARGETS > 0
-    real label_trace;
-    real distance[CLASSES]; /* from the label's row to every row, a layer below */
-    real target_membrane[CLASSES * TARGET_NEURONS]; /* layer by layer, class by class */
-    real target_trace[CLASSES * TARGET_NEURONS];
+    state label_trace;
+    state distance[CLASSES]; /* from the label's row to every row, a layer below */
+    state target_membrane[CLASSES * TARGET_NEURONS]; /* layer by layer, class by class */
+    state target_trace[CLASSES * TARGET_NEURONS];
     int32_t target_count[CLASSES * TARGETS];
     place target_spikes[CLASSES * TARGET_NEURONS];
-    real presynaptic[PRESYNAPTIC];
-    real local[TARGET_NEURONS]; /* the error of one row's membranes */
+    state presynaptic[PRESYNAPTIC];
+    state local[TARGET_NEURONS]; /* the error of one row's membranes */
 #endif
-    real share; /* of this sequence in the update: 1 / sequences */
+    fraction share; /* of this sequence in the update: 1 / sequences */
     int32_t label;
 };
 
 void learn_init(struct learner *l, struct model *m); /* once: the weights of model.c */
-void learn_start(struct learner *l, struct model *m, int32_t label, real share);
-void learn_step(struct learner *l, struct model *m, const real *x);
-void learn_update(struct learner *l, real rate); /* and the gradient is zero again */
-void learn_anchor(struct learner *l, real share); /* back by a share to the initial weights */
+/* share and rate are a FRACTION(x), x at most 1 and 127; in floating point that is x. */
+void learn_start(struct learner *l, struct model *m, int32_t label, fraction share);
+void learn_step(struct learner *l, struct model *m, const input *x);
+void learn_update(struct learner *l, fraction rate); /* and the gradient is zero again */
+void learn_anchor(struct learner *l, fraction share); /* back by a share to the initial weights */
 
 /* What was learned, as one piece to store: magic, version, identity, number of weights, weights
-   (float32), checksum. Little-endian, whatever the processor. */
+   (float32; or the seed and int16), checksum. Little-endian, whatever the processor. */
+#if FIXED
+#define BLOB_VERSION 2
+#define BLOB_BYTES (24 + 2 * LEARNED)
+#else
 #define BLOB_VERSION 1
 #define BLOB_BYTES (20 + 4 * LEARNED)
+#endif
 void learn_save(const struct learner *l, uint8_t *blob);      /* BLOB_BYTES */
 int learn_load(struct learner *l, const uint8_t *blob, uint32_t bytes); /* 0: it doesn't fit */
 

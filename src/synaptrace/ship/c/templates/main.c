@@ -5,6 +5,7 @@
      LABEL=FILE    learn that it is of class LABEL, before anything is recognised; where sequences
                    of before are stored, with one of them
      epochs:N      so many times, the rate falling to 0 by a cosine (1)
+     rate:X        from this rate on (1e-3; by SGD 3e-4)
      anchor:X      after each, weights go back by this share to what they were (0)
      load:FILE     go on with what was learned before
      save:FILE     keep what was learned
@@ -19,17 +20,17 @@
 #include "model.h"
 #if LEARN
 #include "learn.h"
-#define LEARNING_RATE 1e-3
+#define LEARNING_RATE (ADAM ? 1e-3 : 3e-4)
 #define PI 3.14159265358979323846
 static struct learner learner;
 static double anchor;
 #endif
 #if REHEARSED
 #include "rehearse.h"
-#define SHARE R(0.5)
+#define SHARE FRACTION(0.5)
 static uint32_t seed = 1;
 #else
-#define SHARE R(1)
+#define SHARE FRACTION(1)
 #endif
 #if FRONT_END
 #include "features.h"
@@ -168,9 +169,9 @@ static int hear(const char *name, int label, double rate)
 #if REHEARSED
         rehearse(&learner, &model, &seed, SHARE, x);
 #endif
-        learn_update(&learner, R(rate));
+        learn_update(&learner, FRACTION(rate));
         if (anchor > 0)
-            learn_anchor(&learner, R(anchor));
+            learn_anchor(&learner, FRACTION(anchor));
     }
 #endif
     return answer;
@@ -216,13 +217,14 @@ static int starts(const char *word, const char *with)
 static int is_order(const char *word)
 {
     return starts(word, "load:") || starts(word, "save:") || starts(word, "epochs:")
-           || starts(word, "anchor:");
+           || starts(word, "anchor:") || starts(word, "rate:");
 }
 
 /* What is loaded and learned comes first. */
 static void learn(int count, char **words)
 {
     int epochs = 1;
+    double rate = LEARNING_RATE;
     for (int i = 1; i < count; i++) {
         if (starts(words[i], "load:"))
             keep(words[i] + 5, 0);
@@ -230,13 +232,15 @@ static void learn(int count, char **words)
             epochs = atoi(words[i] + 7);
         if (starts(words[i], "anchor:"))
             anchor = atof(words[i] + 7);
+        if (starts(words[i], "rate:"))
+            rate = atof(words[i] + 5);
     }
     for (int epoch = 0; epoch < epochs; epoch++)
         for (int i = 1; i < count; i++) {
             const char *equals = is_order(words[i]) ? NULL : strchr(words[i], '=');
             if (equals && equals[1] != '=')
                 hear(equals + 1, label_of(words[i], (size_t)(equals - words[i])),
-                     LEARNING_RATE * (1 + cos(PI * epoch / epochs)) / 2);
+                     rate * (1 + cos(PI * epoch / epochs)) / 2);
         }
 }
 #endif
@@ -245,7 +249,7 @@ int main(int count, char **words)
 {
     int right = 0, asked = 0;
     if (count < 2)
-        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, anchor:X, load:, save:FILE",
+        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, rate:X, anchor:X, load:, save:FILE",
              words[0]);
 #if LEARN
     learn_init(&learner, &model);

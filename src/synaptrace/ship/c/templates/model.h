@@ -25,11 +25,10 @@ typedef REAL real;
 #define STEPS $steps     /* of the sequences that it was trained on */
 #define READOUT_DECAY $readout_decay
 #define READOUT_GAIN $readout_gain
-$parts
 #define FIXED $fixed /* whether everything is in whole numbers */
 $types
 typedef $place place; /* of a neuron in its layer */
-
+$parts
 enum pooling { POOL_NONE, POOL_MAX, POOL_AVERAGE, POOL_ADAPTIVE };
 
 struct layer {
