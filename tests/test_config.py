@@ -81,7 +81,7 @@ def test_relative_paths_are_made_absolute() -> None:
         ({"rule.contrast": "none"}, "rule.contrast: 'none' should be 'batch' or 'class'"),
         ({"model.channels": "[]"}, "model.channels: no such setting; model has kind, hidden"),
         ({"model.kind": "vgg", "model.depth": "7"}, "model.depth: 7 should be 6, 9 or 12"),
-        ({"model.kind": "deep"}, "model.kind: 'deep' should be 'mlp', 'conv' or 'vgg'"),
+        ({"model.kind": "deep"}, "model.kind: 'deep' should be 'mlp', 'conv', 'vgg' or 'layers'"),
         ({"neuron.decay": "{"}, "neuron.decay: '{' can't be read as a value"),
         ({"neuron.decay": "[a]"}, "neuron.decay: ['a'] should be a valid number"),
     ],
@@ -122,7 +122,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_defaults_are_those_of_the_signatures_and_no_entry_is_stale() -> None:
-    models = [section_of("model", kind) for kind in ("mlp", "conv", "vgg")]
+    models = [section_of("model", kind) for kind in ("mlp", "conv", "vgg", "layers")]
     made = {section: [section_of(section)] for section in SAID} | {"model": models}
     for section, said in SAID.items():
         assert said.keys() == {key for kind in made[section] for key in kind.model_fields}

@@ -44,7 +44,6 @@ class ATan:
 
     def __call__(self, distance: Tensor) -> Tensor:
         """σ' of v − θ, any shape."""
-        """σ' of v − θ, any shape."""
         one = torch.ones((), dtype=distance.dtype, device=distance.device)
         slope = torch.addcmul(one, distance, distance, value=math.pi**2).reciprocal_()
         return slope if self.scale == 1 else slope.mul_(self.scale)
@@ -64,7 +63,6 @@ class FastSigmoid:
 
     def __call__(self, distance: Tensor) -> Tensor:
         """σ' of v − θ, any shape."""
-        """σ' of v − θ, any shape."""
         return distance.abs().mul_(self.scale).add_(1.0).square_().reciprocal_()
 
 
@@ -81,7 +79,6 @@ class Triangle:
     scale: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """σ' of v − θ, any shape."""
         """σ' of v − θ, any shape."""
         return distance.abs().neg_().add_(1.0).clamp_(min=0.0).mul_(self.scale)
 

@@ -41,10 +41,13 @@ def load(files: Mapping[str, str]) -> None:
         sys.modules[name] = made = module_from_spec(spec)
         try:
             spec.loader.exec_module(made)
+            check(option, file, made)
         except Exception as error:
+            del sys.modules[name]
+            if isinstance(error, UserError):
+                raise
             line, kind = place(error, file), type(error).__name__
             raise UserError(f"{file}{line}: can't be run ({kind}: {reason(error)})") from error
-        check(option, file, made)
 
 
 def check(option: str, file: Path, made: ModuleType) -> None:
