@@ -138,12 +138,13 @@ def run(words: list[str]) -> int:
             verb.description = purpose[0].upper() + purpose[1:] + "."
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
+    given = words
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
     if settings and chosen not in SETTINGS:
         raise UserError(f"--{next(iter(settings))}: synaptrace {chosen} takes no settings")
     options = parser.parse_args(words)
-    options.data_path = moved
+    options.data_path, options.words = moved, given
     if chosen in SETTINGS:
         options.settings = settings
     code: int | None = options.run(options)
