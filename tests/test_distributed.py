@@ -40,6 +40,7 @@ CASES = [
     for every in (None, 3)
 ]  # fmt: skip
 SMALL = ("dense", {"contrast": "batch"}, 3, None)
+SIZES = (2, 3, 4)
 
 
 def make(kind: str, options: dict[str, Any]) -> tuple[Network, Rule]:
@@ -156,10 +157,10 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
-    """What each process of 2 and of 3 found, and where they left their runs."""
+    """What each process of 2, of 3 and of 4 found, and where they left their runs."""
     folder = tmp_path_factory.mktemp("runs")
     outcomes: dict[int, Any] = {0: folder}
-    for size in (2, 3):
+    for size in SIZES:
         cut_off(folder / f"cut-{size}")
         torch.multiprocessing.spawn(work, (size, free_port(), folder), nprocs=size)
         outcomes[size] = [
@@ -176,7 +177,7 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float
         assert off <= tolerance * far, f"{name}: off by {off:.1e}"
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", SIZES)
 def test_updates_are_those_of_one_process(outcomes: Any, size: int) -> None:
     for i, case in enumerate(CASES):
         expected = updated(case, 7, team.Team())
@@ -185,7 +186,7 @@ def test_updates_are_those_of_one_process(outcomes: Any, size: int) -> None:
             same(each["cases"][i], expected)
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", SIZES)
 def test_all_processes_end_with_the_same_bits(outcomes: Any, size: int) -> None:
     first, *others = outcomes[size]
     for other in others:
@@ -196,11 +197,11 @@ def test_all_processes_end_with_the_same_bits(outcomes: Any, size: int) -> None:
 
 
 def test_fewer_samples_than_processes(outcomes: Any) -> None:
-    for each in outcomes[3]:
+    for each in [*outcomes[3], *outcomes[4]]:
         same(each["small"], updated(SMALL, 2, team.Team()))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, *SIZES])
 def test_parts_of_two_samples_are_the_batch(outcomes: Any, size: int) -> None:
     expected = updated(CASES[0], 7, team.Team())
     found = [each["micro"] for each in outcomes[size]] if size > 1 else []
@@ -211,10 +212,10 @@ def test_parts_of_two_samples_are_the_batch(outcomes: Any, size: int) -> None:
 def test_gradients_are_added_up_once_an_update(outcomes: Any) -> None:
     updates = {None: 1, 3: 3, 1: 8}
     expected = sum(updates[every] + 1 for _, _, every, _ in [*CASES, SMALL, CASES[0]])
-    assert {each["sums"] for size in (2, 3) for each in outcomes[size]} == {expected}
+    assert {each["sums"] for size in SIZES for each in outcomes[size]} == {expected}
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", SIZES)
 def test_a_training_is_that_of_one_process(outcomes: Any, size: int, tmp_path: Path) -> None:
     """Also augmented, from draws of the whole batch; and finished, cut off by one process, or
     gone on with by one."""
@@ -230,7 +231,7 @@ def test_a_training_is_that_of_one_process(outcomes: Any, size: int, tmp_path: P
         assert its["summary"]["picked_epoch"] == mine["summary"]["picked_epoch"]
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", SIZES)
 def test_what_cannot_be_is_refused_in_all_processes(outcomes: Any, size: int) -> None:
     for each in outcomes[size]:
         assert "espp, as it is set, can't learn from parts" in each["espp"]

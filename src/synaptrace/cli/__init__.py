@@ -152,6 +152,7 @@ def run(words: list[str]) -> int:
             verb.description = purpose[0].upper() + purpose[1:] + "."
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
+    given = words
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
     files = take_files(settings) if chosen in OWN else {}
@@ -166,7 +167,7 @@ def run(words: list[str]) -> int:
             f"unrecognized arguments: {' '.join(unknown)}"
             + (mistaken(unknown[0], own, keys) or f"; see {own.prog} --help")
         )
-    options.data_path = moved
+    options.data_path, options.words = moved, given
     if chosen in SETTINGS:
         options.settings = settings
     if files:

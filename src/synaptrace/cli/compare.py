@@ -7,6 +7,10 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synaptrace.compare.plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +21,7 @@ espp:train.update=step:rates=3e-5/1e-4/3e-4. Interrupted, the same command goes 
 stopped; --table prints what is finished and trains nothing. Accuracies are the last epoch's.
 Beneath the table each rule stands against the best one: a paired t-test over seeds (Holm's p).
 A rule that was still rising when its epochs ended is noted, with its updates.
+--cells prints a command for every training, for any number of machines that see the same files.
 --tune N lets N trials (synaptrace sweep) choose each rule's rate from 1e-5 to 1e-1, not a grid.
 
 examples:
@@ -24,6 +29,7 @@ examples:
   synaptrace compare --rules tp,eprop --tune 20 --seeds 5
   synaptrace compare --rules all --preset fsdd --data.path DIR --jobs 2 --out runs/rules-fsdd
   synaptrace compare --rules all --preset fsdd --data.path DIR --out runs/rules-fsdd --table
+  synaptrace compare --rules tp,eprop --cells | parallel -j 8
 """
     parser.usage = "synaptrace compare --rules A,B,… [--preset NAME] [--section.key value …]"
     parser.add_argument("--rules", required=True, metavar="A,B,…",
@@ -36,6 +42,9 @@ examples:
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trainings at once (1)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="by default named by the settings")
     parser.add_argument("--table", action="store_true", help="print what is finished, no training")
+    parser.add_argument("--cells", action="store_true",
+                        help="print a command for every training; no training")  # fmt: skip
+    parser.add_argument("--cell", metavar="NAME", help="carry out one of them")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -56,9 +65,13 @@ def run(options: argparse.Namespace) -> int:
     rates = plans.numbers(options.rates, ",", "--rates") if options.rates else plans.RATES
     if options.jobs < 1:
         raise UserError(f"--jobs: {options.jobs} is not a positive number")
-    tune = options.tune
-    if tune is not None and (options.rates or options.table or ":rates=" in options.rules):
-        raise UserError("--tune: chooses the rates; neither rates nor --table go with it")
+    tune, alone = options.tune, options.cells or options.cell is not None
+    if tune is not None and (options.rates or ":rates=" in options.rules):
+        raise UserError("--tune: chooses the rates; no rates go with it")
+    if alone and (options.table or options.json or options.jobs > 1):
+        raise UserError("--cells, --cell: no --table, --json or --jobs goes with them")
+    if options.cells and options.cell is not None:
+        raise UserError("--cell: doesn't go with --cells, which lists them")
     plan = plans.plan(
         names, preset=options.preset, file=options.config, overrides=options.settings,
         rates=rates, seeds=options.seeds, out=options.out if tune is None else None,
@@ -68,10 +81,17 @@ def run(options: argparse.Namespace) -> int:
         plan = replace(plan, out=own)
     if not options.quiet:
         print(f"comparison: {printed(plan.out)}", file=sys.stderr)
+    if options.cells:
+        return list_cells(plan, options)
+    if options.cell is not None:
+        return carry_out(plan, options)
     if tune is not None:
-        from synaptrace.sweep.tune import tuned
+        from synaptrace.sweep.tune import chosen, tuned
 
-        plan = plans.placed(tuned(plan, tune, options.jobs, progress=not options.quiet))
+        if options.table:
+            plan = plans.placed(chosen(plan, tune))
+        else:
+            plan = plans.placed(tuned(plan, tune, options.jobs, progress=not options.quiet))
     try:
         if not options.table:
             runner.train(plan, options.jobs, progress=not options.quiet)
@@ -87,4 +107,44 @@ def run(options: argparse.Namespace) -> int:
             first = next(iter(plan.configs.values()))
             title = f"{first.name}, {first.train['epochs']} epochs, {plan.seeds} seeds"
             attempt(lambda: table.draw(rows, plan.out / "table.png", title))
+    return 0
+
+
+def list_cells(plan: Plan, options: argparse.Namespace) -> int:
+    """Print a command for every cell, once it is known that all can start."""
+    from synaptrace.compare import cells
+    from synaptrace.compare import run as runner
+
+    if options.tune is not None:
+        from synaptrace.sweep.tune import studies
+
+        studies(plan, options.tune)
+    runner.check(plan)
+    print("\n".join(cells.commands(plan, options.words, options.tune is not None)))
+    return 0
+
+
+def carry_out(plan: Plan, options: argparse.Namespace) -> int:
+    """Do what one cell says, with one thread."""
+    import torch
+
+    from synaptrace.compare import cells
+    from synaptrace.compare import plan as plans
+
+    tune, progress = options.tune, not options.quiet
+    cell = cells.find(plan, tune is not None, options.cell)
+    torch.set_num_threads(1)
+    said = "tuned"
+    if tune is not None:
+        from synaptrace.sweep.tune import studies, tuned
+        from synaptrace.sweep.work import finish
+
+        if cell.seed is None:
+            finish(studies(plan, tune)[cell.label], 1, progress)
+        else:
+            plan = plans.placed(tuned(plan, tune, 1, progress))
+    if cell.seed is not None:
+        said = cells.carry_out(plan, cell)
+    if progress:
+        print(f"{options.cell}: {said}", file=sys.stderr)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from synaptrace.names import printed
 from synaptrace.sections import SAID, defaults
 
 if TYPE_CHECKING:
+    from synaptrace.config import Config
     from synaptrace.data.dataset import Dataset
     from synaptrace.network import Network
 
@@ -28,6 +30,7 @@ examples:
   synaptrace train --data.name nmnist --data.path DIR  your copy of a data set
   synaptrace train --rule.contrast class --train.update step --train.lr 1e-4
   synaptrace train --config runs/…/config.yaml --seeds 5
+  synaptrace train --seeds 100 --cells > cells.txt     a command a seed, for as many machines
 
 settings (--section.key value, in a YAML file section: and below it key: value):
 """
@@ -39,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help="start from these settings")
     parser.add_argument("--config", metavar="FILE", type=Path, help="a YAML file of settings")
     parser.add_argument("--seeds", metavar="N", type=int, help="train N seeds, report mean ± s.d.")
+    parser.add_argument("--cells", action="store_true",
+                        help="print a command for every seed; no training")  # fmt: skip
     parser.add_argument("--seed", help="same as --train.seed")
     parser.add_argument("--device", help="same as --train.device")
     parser.add_argument("--paper-protocol", action="store_true",
@@ -84,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
     config = resolve(
         preset=options.preset, file=options.config, overrides=given, seeds=options.seeds
     )
+    if options.cells:
+        return list_cells(config, options)
 
     from synaptrace.training import job
 
@@ -102,6 +109,26 @@ def run(options: argparse.Namespace) -> int:
     )
     if first():
         print_summary(where, summary, options.json)
+    return 0
+
+
+def list_cells(config: Config, options: argparse.Namespace) -> int:
+    """Make the run directory of all seeds, and print a command for each."""
+    if config.seeds < 2 or options.json:
+        raise UserError("--cells: needs --seeds, two at least, and no --json")
+
+    from synaptrace.training import job, team
+
+    if team.present().size > 1:
+        raise UserError("--cells: is asked for in one process, without torchrun")
+    where, _ = job.prepare(config, options.out, options.name)
+    if not options.quiet:
+        told = printed(where)
+        print(f"run: {told} (all seeds: synaptrace resume {told})", file=sys.stderr)
+    quiet = ["--quiet"] if options.quiet else []
+    for seed in job.seeds_of(config):
+        words = ["synaptrace", "resume", str(where), "--seed", str(seed), *quiet]
+        print(shlex.join(words))
     return 0
 
 

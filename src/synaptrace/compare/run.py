@@ -49,8 +49,11 @@ def threads_of(plan: Plan, jobs: int) -> int:
     return stored or (1 if jobs > 1 else torch.get_num_threads())
 
 
-def check(plan: Plan) -> None:
+def check(plan: Plan, labels: Iterable[str] | None = None) -> None:
     """See that every contender can start, and that there is something to choose its rate by.
+
+    Args:
+        labels: the contenders; None: all.
 
     Raises:
         UserError: data that can't be read, a rule that the network doesn't suit, several rates
@@ -58,7 +61,8 @@ def check(plan: Plan) -> None:
     """
     from synaptrace.training import job
 
-    for label, config in plan.configs.items():
+    for label in plan.configs if labels is None else labels:
+        config = plan.configs[label]
         dataset = load_data(json.dumps(job.recorded(config, plan.out).data))
         job.build(config, dataset)
         if not dataset.meta.sizes.get("validation") and len(plan.rates[label]) > 1:
@@ -77,12 +81,15 @@ def train(plan: Plan, jobs: int = 1, progress: bool = True) -> None:
     """
     check(plan)
     with lock.held(plan.out):
-        threads = threads_of(plan, jobs)
-        text = json.dumps(
-            about(plan.configs, plan.rates, plan.seeds) | {"threads": threads}, indent=1
-        )
-        write_atomic(plan.out / ABOUT, text + "\n")
-        work(plan, jobs, threads, progress)
+        work(plan, jobs, noted(plan, jobs), progress)
+
+
+def noted(plan: Plan, jobs: int) -> int:
+    """Write `ABOUT`, while this process holds the directory; returns threads a training."""
+    threads = threads_of(plan, jobs)
+    text = json.dumps(about(plan.configs, plan.rates, plan.seeds) | {"threads": threads}, indent=1)
+    write_atomic(plan.out / ABOUT, text + "\n")
+    return threads
 
 
 def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
@@ -173,7 +180,10 @@ def end_with_parent() -> None:
 
 
 def once(config: Config, run: Path, threads: int) -> None:
-    """One training, in a process of its own, and what its rule keeps (`COSTS`)."""
+    """One training, in a process of its own, and what its rule keeps (`COSTS`).
+
+    One that another process is at work on is waited for.
+    """
     import torch
 
     from synaptrace.training import job
@@ -185,7 +195,7 @@ def once(config: Config, run: Path, threads: int) -> None:
     costs = kept(*job.build(config, dataset), dataset)
     write_atomic(run / COSTS, json.dumps(costs) + "\n")
     try:
-        job.once(config, run, dataset, progress=False)
+        lock.patiently(lambda: job.once(config, run, dataset, progress=False))
     except Diverged as error:
         write_atomic(run / DIVERGED, f"{error}\n")
 

@@ -103,12 +103,7 @@ def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
         UserError: bad settings or data; no directory is left behind unless an epoch was done.
     """
     crew = team.present()
-    dataset = crew.in_turn(lambda: load_data(config))
-    net, rule = build(config, dataset)
-    check(net, dataset, **config.train)
-    every = schedule.every(config.train["update"])
-    parts.check(rule, dataset, crew, config.train.get("micro_batch"), every)
-    run = Path(crew.tell(lambda: str(runs.create(name or config.name, config.model_dump(), root))))
+    run, dataset = prepare(config, root, name)
     if not crew.rank:
         tell(run)
     try:
@@ -121,6 +116,27 @@ def start(config: Config, *, root: str | Path = "runs", progress: bool = True,
         raise
 
 
+def prepare(
+    config: Config, root: str | Path = "runs", name: str | None = None
+) -> tuple[Path, Dataset]:
+    """A fresh run directory below ``root``, in which nothing is trained yet, and its data.
+
+    Args:
+        name: as `start` takes it.
+
+    Raises:
+        UserError: bad settings or data; there is no directory then.
+    """
+    crew = team.present()
+    dataset = crew.in_turn(lambda: load_data(config))
+    net, rule = build(config, dataset)
+    check(net, dataset, **config.train)
+    every = schedule.every(config.train["update"])
+    parts.check(rule, dataset, crew, config.train.get("micro_batch"), every)
+    run = Path(crew.tell(lambda: str(runs.create(name or config.name, config.model_dump(), root))))
+    return run, dataset
+
+
 def moved(config: Config, path: str | None) -> Config:
     """The settings, with the data's files in ``path`` now; None: where they were."""
     if path is None:
@@ -131,16 +147,20 @@ def moved(config: Config, path: str | None) -> Config:
 
 def resume(
     run: str | Path, *, progress: bool = True, data_path: str | None = None,
-    draw: Draw | None = None,
+    draw: Draw | None = None, seed: int | None = None,
 ) -> Summary:  # fmt: skip
     """Go on with a run that was cut off; of a finished one, only the pictures are drawn again.
 
     Args:
         data_path: where the data's files are now, if they have moved.
         draw: as `start` takes it.
+        seed: of several seeds, train this one alone; where it is finished, do nothing.
+
+    Returns:
+        The summary, of the seed where one is named.
 
     Raises:
-        UserError: no run directory, or one whose files can't be read or don't fit.
+        UserError: no run directory, or one whose files can't be read or don't fit; no such seed.
     """
     run = Path(run)
     if not (run / runs.CONFIG).is_file() and (run / runs.LAST).is_file():
@@ -148,7 +168,17 @@ def resume(
     if not (run / runs.CONFIG).is_file():
         raise UserError(f"{run}: no run directory (it has no {runs.CONFIG})")
     config = moved(runs.read_config(run), data_path)
+    if seed is not None:
+        seeds = seeds_of(config)
+        if config.seeds == 1 or seed not in seeds:
+            each = ", ".join(map(str, seeds))
+            raise UserError(f"--seed: {run} has no seed {seed} of its own; it trains {each}")
+        found = runs.read_summary(run / f"seed-{seed}")
+        if found is not None:
+            return found
     dataset = team.present().in_turn(lambda: load_data(recorded(config, run)))
+    if seed is not None:
+        return one_seed(config, seed, run / f"seed-{seed}", dataset, progress, draw)
     return go_on(config, run, dataset, progress, draw)
 
 
@@ -158,18 +188,28 @@ def go_on(
     """Train in ``run`` from wherever it stands: once, or once a seed."""
     if config.seeds == 1:
         return once(config, run, dataset, progress, draw)
-    first = int(config.train["seed"])
 
-    def train(seed: int, directory: Path) -> Summary:
-        own = config.with_train(seed=seed).model_copy(update={"seeds": 1})
-        if not team.present().rank and not (directory / runs.CONFIG).exists():
-            runs.write_config(directory, own.model_dump())
-        return once(own, directory, dataset, progress, draw)
+    def train(seed: int, place: Path) -> Summary:
+        return one_seed(config, seed, place, dataset, progress, draw)
 
-    seeds = range(first, first + config.seeds)
     if team.present().rank:  # all is written by the first process
-        return [train(seed, run / f"seed-{seed}") for seed in seeds][-1]
-    return runs.repeat(run, seeds, train)
+        return [train(seed, run / f"seed-{seed}") for seed in seeds_of(config)][-1]
+    return runs.repeat(run, seeds_of(config), train)
+
+
+def seeds_of(config: Config) -> range:
+    """The seeds that the settings ask for."""
+    return range(int(config.train["seed"]), int(config.train["seed"]) + config.seeds)
+
+
+def one_seed(
+    config: Config, seed: int, place: Path, dataset: Dataset, progress: bool, draw: Draw | None
+) -> Summary:
+    """Train one of several seeds in ``place``, its own directory."""
+    own = config.with_train(seed=seed).model_copy(update={"seeds": 1})
+    if not team.present().rank and not (place / runs.CONFIG).exists():
+        runs.write_config(place, own.model_dump())
+    return once(own, place, dataset, progress, draw)
 
 
 def once(

@@ -5,17 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from synaptrace.errors import UserError
+from synaptrace.names import printed
 
 LOCK = ".lock"
 
 
 class Busy(UserError):
     """Another process, or another training of this one, holds a directory."""
+
+    def __init__(self, run: Path, who: str) -> None:
+        super().__init__(f"{run}: {who} is at work on it; wait for it, or end it")
+        self.run, self.who = run, who
 
 
 def taken(run: Path) -> bool:
@@ -61,7 +67,7 @@ def held(run: Path | None, wait: bool = False) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             who = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-            raise Busy(f"{run}: {who} is at work on it; wait for it, or end it") from None
+            raise Busy(run, who) from None
         except OSError:
             pass
         else:
@@ -70,3 +76,15 @@ def held(run: Path | None, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def patiently(work: Callable[[], object]) -> None:
+    """Call ``work``; where another process holds what it needs, say who, wait, and call it anew."""
+    while True:
+        try:
+            work()
+            return
+        except Busy as busy:
+            print(f"{printed(busy.run)}: waiting for {printed(busy.who)}", file=sys.stderr)
+            with held(busy.run, wait=True):
+                pass
