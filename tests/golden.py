@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import synaptrace as st
-from synaptrace.neuron import SURROGATES
+from synaptrace.surrogate import SURROGATES
 
 FOLDER = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

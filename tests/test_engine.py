@@ -13,8 +13,8 @@ import synaptrace as st
 from synaptrace import inference
 from synaptrace.errors import UserError
 from synaptrace.native import library
-from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp import target_spikes
+from synaptrace.surrogate import SURROGATES
 from synaptrace.training.evaluate import run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "each_level")

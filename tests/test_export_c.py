@@ -13,9 +13,10 @@ from synaptrace.build import conv, mlp
 from synaptrace.data.audio.features import Features, Mel
 from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError
-from synaptrace.neuron import LIF, FastSigmoid, Triangle
+from synaptrace.neuron import LIF
 from synaptrace.seeds import generator
 from synaptrace.ship.c import fixed, front_end, plan, rehearsal, twin, vectors
+from synaptrace.surrogate import FastSigmoid, Triangle
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 

@@ -12,7 +12,6 @@ import torch
 import c_program
 from synaptrace.build import mlp
 from synaptrace.errors import UserError
-from synaptrace.neuron import FastSigmoid, Triangle
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship.c import (
     count,
@@ -23,6 +22,7 @@ from synaptrace.ship.c import (
     rehearsal,
     vectors,
 )
+from synaptrace.surrogate import FastSigmoid, Triangle
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 

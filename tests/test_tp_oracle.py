@@ -13,8 +13,8 @@ import golden
 import spiking
 import synaptrace as st
 from oracle import Oracle
-from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp.contrast import temperature
+from synaptrace.surrogate import SURROGATES
 
 LAX = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

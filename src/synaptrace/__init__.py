@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from synaptrace.data.tensors import TensorData
     from synaptrace.layers import Conv, Dense
     from synaptrace.network import Network
-    from synaptrace.neuron import LIF, ATan, FastSigmoid, Surrogate, Triangle
+    from synaptrace.neuron import LIF
     from synaptrace.rules.tp import TracesPropagation
     from synaptrace.ship.from_nir import from_nir
+    from synaptrace.surrogate import ATan, FastSigmoid, Surrogate, Triangle
     from synaptrace.training.assess import evaluate
     from synaptrace.training.loop import fit
     from synaptrace.training.run import load
@@ -49,10 +50,10 @@ __all__ = [
 
 _HOME = {
     "LIF": "neuron",
-    "ATan": "neuron",
-    "FastSigmoid": "neuron",
-    "Surrogate": "neuron",
-    "Triangle": "neuron",
+    "ATan": "surrogate",
+    "FastSigmoid": "surrogate",
+    "Surrogate": "surrogate",
+    "Triangle": "surrogate",
     "Conv": "layers",
     "Dense": "layers",
     "Network": "network",

@@ -11,8 +11,8 @@ from types import ModuleType
 from synaptrace import data, rules
 from synaptrace.data.inputs import check_file, reason
 from synaptrace.errors import UserError
-from synaptrace.neuron import SURROGATES, Surrogate
 from synaptrace.own import OPTIONS
+from synaptrace.surrogate import SURROGATES, Surrogate
 
 
 def present() -> dict[str, str]:

@@ -91,8 +91,8 @@ SAID: dict[str, dict[str, Any]] = {
 
 def surrogate(name: str) -> str:
     """The name of a surrogate, one that comes along or one of the user's own."""
-    from synaptrace.neuron import SURROGATES, Surrogate
     from synaptrace.own import known
+    from synaptrace.surrogate import SURROGATES, Surrogate
 
     if name not in known(Surrogate) | SURROGATES:
         came = ", ".join(map(repr, SURROGATES))

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from synaptrace.bench.cases import Parts
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.neuron import ATan
+from synaptrace.surrogate import ATan
 
 
 def job(parts: Parts, module: Callable[[Network], nn.Module], rate: float) -> Callable[[], object]:

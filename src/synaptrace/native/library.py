@@ -24,7 +24,7 @@ from synaptrace.native.structures import (
     Spread,
     description,
 )
-from synaptrace.neuron import ATan, FastSigmoid, Triangle
+from synaptrace.surrogate import ATan, FastSigmoid, Triangle
 
 __all__ = [
     "Job",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import torch
 
+from synaptrace import build as networks
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError, short
 from synaptrace.network import Network
@@ -64,3 +66,19 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"train.device: {short(name)} can't be used ({short(reason)})") from error
     return place
+
+
+def afford(spec: dict[str, Any]) -> None:
+    """Raises UserError for a network whose weights this machine's memory can't hold."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with torch.device("meta"):
+            net = networks.build(spec)
+        needed = sum(weight.nbytes for weight in net.parameters())
+    except (RuntimeError, OverflowError) as error:  # more than an address can be
+        raise UserError(f"model: is too large for any machine ({error})") from error
+    if needed > memory:
+        raise UserError(
+            f"model: its weights need {needed / 2**30:.1f} GiB, and this machine has "
+            f"{memory / 2**30:.1f} GiB; make it smaller"
+        )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from synaptrace import build as networks
 from synaptrace import builtin, data, rules
@@ -23,7 +20,7 @@ from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint, parts, rehearsal, schedule, schema, team
 from synaptrace.training import run as runs
-from synaptrace.training.checks import check
+from synaptrace.training.checks import afford, check
 from synaptrace.training.loop import Diverged, fit
 
 Summary = dict[str, Any]
@@ -67,22 +64,6 @@ def build(config: Config, dataset: Dataset) -> tuple[Network, Rule]:
     afford(spec)
     net = networks.build(spec, generator=draws)
     return net, rules.build(net, **config.rule, generator=draws)
-
-
-def afford(spec: dict[str, Any]) -> None:
-    """Raises UserError for a network whose weights this machine's memory can't hold."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with torch.device("meta"):
-            net = networks.build(spec)
-        needed = sum(weight.nbytes for weight in net.parameters())
-    except (RuntimeError, OverflowError) as error:  # more than an address can be
-        raise UserError(f"model: is too large for any machine ({error})") from error
-    if needed > memory:
-        raise UserError(
-            f"model: its weights need {needed / 2**30:.1f} GiB, and this machine has "
-            f"{memory / 2**30:.1f} GiB; make it smaller"
-        )
 
 
 def start(config: Config, *, root: str | Path = "runs", progress: bool = True,

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship.c import source, tables
 from synaptrace.ship.c.fixed import Fixed
 from synaptrace.ship.c.plan import Plan
 from synaptrace.ship.c.stored import POINT, Stored, store
+from synaptrace.surrogate import SURROGATES
 
 UNIT = 10
 """Bits of a trace after the point."""

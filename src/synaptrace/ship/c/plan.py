@@ -13,10 +13,10 @@ from functools import cached_property
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv
 from synaptrace.network import Network
-from synaptrace.neuron import SURROGATES
 from synaptrace.rules.base import Rule
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import alike
+from synaptrace.surrogate import SURROGATES
 
 PRECISIONS = ("float32", "int16", "int8")
 MOST = 2**23

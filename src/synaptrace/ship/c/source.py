@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from synaptrace.layers import Layer as NetworkLayer
 from synaptrace.names import printed
 from synaptrace.network import Network
-from synaptrace.neuron import SURROGATES
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship.c import tables
 from synaptrace.ship.c.numbers import LayerNumbers, Numbers
 from synaptrace.ship.c.plan import Plan
 from synaptrace.ship.c.tables import number
+from synaptrace.surrogate import SURROGATES
 
 POOLS = {"none": "NONE", "max": "MAX", "avg": "AVERAGE", "aavg": "ADAPTIVE"}
 FOLDER = files("synaptrace.ship.c") / "templates"
