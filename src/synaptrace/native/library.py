@@ -22,6 +22,8 @@ from synaptrace.native.structures import (
     Layer,
     Matrix,
     Spread,
+    State,
+    Step,
     description,
 )
 from synaptrace.neuron import ATan, FastSigmoid, Triangle
@@ -30,10 +32,13 @@ __all__ = [
     "Job",
     "Layer",
     "Matrix",
+    "State",
+    "Step",
     "address",
     "find",
     "level",
     "levels",
+    "lies",
     "loaded",
     "run",
     "use",
@@ -105,6 +110,8 @@ def sign(library: ctypes.CDLL) -> None:
         "level_convolves": (c_int64, [c_int64]),
         "bytes": (c_int64, [pointer(Job)]),
         "run": (None, [pointer(Job), c_void_p]),
+        "step_bytes": (c_int64, [pointer(Step)]),
+        "step": (None, [pointer(Step), c_void_p]),
         "fire": (None, [pointer(Fire)]),
         "spread": (None, [pointer(Spread)]),
         "convolution_bytes": (c_int64, [pointer(Convolution), c_int64]),
@@ -216,10 +223,23 @@ def address(
     Raises:
         ValueError: a tensor of another dtype, not on the CPU, or not in this order in memory.
     """
-    lies = tensor.layout == torch.strided and tensor.is_contiguous(memory_format=order)
-    if tensor.dtype != dtype or tensor.device.type != "cpu" or tensor.is_neg() or not lies:
+    if not lies(tensor, dtype, order):
+        strides = tensor.stride() if tensor.layout == torch.strided else "other"
         raise ValueError(
             f"engine: needs {dtype} on the CPU in {order}, got {tensor.dtype} on {tensor.device} "
-            f"of shape {tuple(tensor.shape)}, strides {tensor.stride() if lies else 'other'}"
+            f"of shape {tuple(tensor.shape)}, strides {strides}"
         )
     return tensor.data_ptr()
+
+
+def lies(
+    tensor: Tensor, dtype: torch.dtype, order: torch.memory_format = torch.contiguous_format
+) -> bool:
+    """Whether a tensor lies in memory as the engine reads it."""
+    return (
+        tensor.dtype is dtype
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.is_contiguous(memory_format=order)
+        and not tensor.is_neg()
+    )
