@@ -120,10 +120,9 @@ class Network(nn.Module):
             UserError: a shape that doesn't fit.
         """
         if not torch.is_grad_enabled():
-            fast = stepping.step(self, self.fit(x), state)
+            fast = stepping.step(self, x, None if state is None else state[:3])
             if fast is not None:
-                membrane, spikes, logits = fast
-                return logits, State(membrane, spikes, logits)
+                return fast[2], State(*fast)
         weights = [layer.forward_weight() for layer in self.layers]
         return self._step(x, state, weights, self.readout.forward_weight())
 

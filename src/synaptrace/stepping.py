@@ -14,17 +14,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synaptrace.inference import describe, unfit
 from synaptrace.native import library
-from synaptrace.native.library import Job, State, Step, address, lies
+from synaptrace.native.library import Job, Place, State, Step, address, locate, unmoved
 
 if TYPE_CHECKING:
     from synaptrace.network import Network
 
-Place = tuple[Tensor, int, torch.dtype, torch.Size]
-"""A tensor, and where and how it lay."""
+Spiking = tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]
+"""Membranes and spikes of each hidden layer, (B, *shape), and logits (B, classes)."""
+Slot = tuple[dict[str, Any], str, Any]
+"""An object, and the dictionary and name by which it is found."""
 
 
 class Prepared:
@@ -32,28 +34,30 @@ class Prepared:
 
     Args:
         job: of one step, as `inference.describe` makes it.
-        read: all objects whose place another could take (`reads`).
-        tensors: those of them to whose addresses the structures hold.
+        slots: all objects whose place another could take.
+        owners: dictionaries that would grow by a method of somebody's own.
+        tensors: those to whose addresses the structures hold.
     """
 
-    def __init__(self, job: Job, read: list[Any], tensors: Iterable[Tensor]) -> None:
-        self.job, self.read = job, read
+    def __init__(
+        self, job: Job, slots: list[Slot], owners: list[dict[str, Any]], tensors: Iterable[Tensor]
+    ) -> None:
+        self.job, self.slots = job, slots
+        self.owners = [(owner, len(owner)) for owner in owners]
         self.places: list[Place] = [(t, address(t, t.dtype), t.dtype, t.shape) for t in tensors]
         self.state = (State * job.layers)()
         self.step = Step(job=ctypes.pointer(job), state=self.state)
         self.level, self.work = -1, torch.empty(0, dtype=torch.uint8)
 
-    def fits(self, read: list[Any]) -> bool:
-        """Whether the structures still hold for what is read now."""
-        if len(read) != len(self.read):
-            return False
-        for now, before in zip(read, self.read, strict=True):
-            if now is not before:
+    def fits(self) -> bool:
+        """Whether all that the structures were made from is as it was."""
+        for found, name, before in self.slots:
+            if found.get(name) is not before:
                 return False
-        return all(
-            lies(t, dtype) and t.shape == shape and address(t, dtype) == there
-            for t, there, dtype, shape in self.places
-        )
+        for owner, size in self.owners:
+            if len(owner) != size:
+                return False
+        return all(map(unmoved, self.places))
 
     def run(self) -> None:
         """Do the step."""
@@ -63,6 +67,12 @@ class Prepared:
             self.work = torch.empty(found.synaptrace_step_bytes(self.step) + 64, dtype=torch.uint8)
             self.start = (address(self.work, torch.uint8) + 63) // 64 * 64
         found.synaptrace_step(self.step, self.start)
+
+
+def slots(owner: nn.Module, *names: str) -> list[Slot]:
+    """Where a module has what it calls by these names."""
+    rooms = (vars(owner), owner._parameters, owner._buffers, owner._modules)
+    return [(room, name, room[name]) for name in names for room in rooms if name in room]
 
 
 class Held:
@@ -89,18 +99,14 @@ def unstandardised(net: Network) -> bool:
     return not any(layer.standardise for layer in [*net.layers, net.readout])
 
 
-def reads(net: Network) -> list[Any]:
-    """All that a step reads of a network and that may be another object at the next one. (A method
-    that is put on an instance shows in how much its ``vars`` hold.)"""
-    readout = net.readout
-    found: list[Any] = [readout.weight, readout.compute, readout.standardise, net.readout_decay]
-    found += (len(vars(net)), len(vars(readout)), type(net), net.layers)
-    for layer in net.layers:
-        found += (
-            layer.weight, layer.recurrent, layer.neuron, layer.compute, layer.standardise,
-            len(vars(layer)),
-        )  # fmt: skip
-    return found
+def watch(net: Network) -> tuple[list[Slot], list[dict[str, Any]]]:
+    """All that a step reads of a network, and the dictionaries that hold it."""
+    found = slots(net, "layers", "readout", "readout_decay")
+    found += slots(net.readout, "weight", "recurrent", "compute", "standardise")
+    for name, layer in net.layers.named_children():  # type: ignore[attr-defined]
+        found += slots(net.layers, name)  # type: ignore[arg-type]
+        found += slots(layer, "weight", "recurrent", "neuron", "compute", "standardise")
+    return found, [vars(each) for each in (net, *net.layers, net.readout)]
 
 
 def weights(net: Network) -> list[Tensor]:
@@ -114,46 +120,56 @@ def all_weights(net: Network) -> list[Tensor]:
     return [*weights(net), *own]
 
 
-def prepare(net: Network, x: Tensor) -> Prepared | None:
-    """The structures for a step of the sample stream; None where the engine can't do it."""
-    if unfit(net, x) is not None or not unstandardised(net):
-        return None
-    job = describe(net, weights(net), x[None], learn=False)
-    return Prepared(job, [*reads(net), len(x)], all_weights(net))
+class Stream(Prepared):
+    """A step of the sample stream alone."""
+
+    def __init__(self, net: Network, x: Tensor) -> None:
+        job = describe(net, weights(net), x[None], learn=False)
+        super().__init__(job, *watch(net), all_weights(net))
+        self.shape, self.dtype = x.shape, x.dtype
+        rows = [torch.Size((len(x), *layer.shape)) for layer in net.layers]
+        self.shapes = [*rows, *rows, torch.Size((len(x), net.classes))]
+
+    def advance(self, x: Tensor, before: Spiking) -> Spiking | None:
+        """The state after ``before``; None where that doesn't lie as the engine reads it."""
+        old, n = (*before[0], *before[1], before[2]), len(self.state)
+        new = [torch.empty_like(t) for t in old]
+        found = locate(old, self.dtype, self.shapes) if len(old) == 2 * n + 1 else None
+        places = locate(new, self.dtype, self.shapes)
+        if found is None or places is None:
+            return None
+        for i, there in enumerate(self.state):
+            there.membrane, there.spikes = found[i], found[n + i]
+            there.next_membrane, there.next_spikes = places[i], places[n + i]
+        self.step.before, self.job.logits = found[-1], places[-1]
+        self.job.events = address(x, self.dtype)
+        self.run()
+        return tuple(new[:n]), tuple(new[n:-1]), new[-1]
 
 
-def step(net: Network, x: Tensor, before: Any) -> tuple[Any, ...] | None:
+def step(net: Network, x: Tensor, before: Spiking | None) -> Spiking | None:
     """`Network.step` without a graph; None where the engine can't be used.
 
     Args:
-        x: (B, *in_shape) as `Network.fit` gives it.
-        before: the state before the step, None at the start.
+        x: (B, *in_shape).
+        before: membranes, spikes and logits before the step, None at the start.
 
     Returns:
-        membranes, spikes and logits after it.
+        the same after it.
+
+    Raises:
+        UserError: a shape that doesn't fit.
     """
-    if not len(x) or type(x) is not Tensor or watched() or torch.is_autocast_enabled("cpu"):
+    if type(x) is not Tensor or watched() or torch.is_autocast_enabled("cpu"):
         return None
-    x = x.flatten(1).contiguous()
     here = vars(net.held.here)
-    known: Prepared | None = here.get("prepared")
-    if known is None or before is None or not known.fits([*reads(net), len(x)]):
-        known = here["prepared"] = prepare(net, x)
-        if known is None:
+    known: Stream | None = here.get("stream")
+    if known is None or before is None or x.shape != known.shape or not known.fits():
+        here["stream"] = None
+        x = net.fit(x).flatten(1).contiguous()
+        if not len(x) or unfit(net, x) is not None or not unstandardised(net):
             return None
-    before = net.initial_state(len(x)) if before is None else before
-    dtype, job = x.dtype, known.job
-    if not all(lies(t, dtype) for t in (*before.membrane, *before.spikes, before.logits)):
-        return None
-    job.events = address(x, dtype)
-    membranes, spikes = [], []
-    for there, u, s in zip(known.state, before.membrane, before.spikes, strict=True):
-        next_u, next_s = torch.empty_like(u), torch.empty_like(s)
-        there.membrane, there.spikes = address(u, dtype), address(s, dtype)
-        there.next_membrane, there.next_spikes = address(next_u, dtype), address(next_s, dtype)
-        membranes.append(next_u)
-        spikes.append(next_s)
-    logits = torch.empty_like(before.logits)
-    known.step.before, job.logits = address(before.logits, dtype), address(logits, dtype)
-    known.run()
-    return tuple(membranes), tuple(spikes), logits
+        known = here["stream"] = Stream(net, x)
+    if x.dtype is not known.dtype or not x.is_contiguous():
+        x = x.to(known.dtype).contiguous()
+    return known.advance(x, net.initial_state(len(x))[:3] if before is None else before)

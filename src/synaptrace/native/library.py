@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from ctypes import c_char_p, c_int64, c_void_p
@@ -243,3 +243,30 @@ def lies(
         and tensor.is_contiguous(memory_format=order)
         and not tensor.is_neg()
     )
+
+
+Place = tuple[Tensor, int, torch.dtype, torch.Size]
+"""A tensor, and where and how it lay."""
+
+
+def unmoved(place: Place) -> bool:
+    """Whether a tensor lies where and as it lay."""
+    tensor, at, dtype, shape = place
+    return (
+        tensor.data_ptr() == at
+        and tensor.dtype is dtype
+        and tensor.shape == shape
+        and tensor.is_contiguous()
+    )
+
+
+def locate(
+    tensors: Iterable[Tensor], dtype: torch.dtype, shapes: Iterable[torch.Size]
+) -> list[int] | None:
+    """Addresses of tensors of these shapes; None where one doesn't lie as the engine reads it."""
+    found = []
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        if tensor.shape != shape or not lies(tensor, dtype):
+            return None
+        found.append(tensor.data_ptr())
+    return found

@@ -126,6 +126,34 @@ INLINE void add_back(const T *tile, T *to, idx outputs, idx inputs, idx o, idx g
     }
 }
 
+// Whether the spikes are so few that a group of columns isn't worth turning.
+template <class T>
+bool few(const Lists<T> &x, idx first, idx rows, const Groups &active) {
+    return x.offset[first + rows] - x.offset[first] <= 2 * active.n;
+}
+
+// `gather` of few spikes, number by number.
+template <class T>
+void gather_few(
+    const T *weight, idx outputs, idx inputs, const Lists<T> &x, idx first, idx rows, T *out, idx width
+) {
+    constexpr idx some = 8;  // sums at a time
+    for (idx r = 0; r < rows; ++r) {
+        const idx from = x.offset[first + r], to = x.offset[first + r + 1];
+        for (idx o = 0; o < outputs; o += some) {
+            const T *row[some];
+            T total[some] = {};
+            for (idx k = 0; k < some; ++k) row[k] = weight + std::min(o + k, outputs - 1) * inputs;
+            for (idx i = from; i < to; ++i) {
+                const T value = x.ones ? T(1) : x.value[i];
+                const idx at = x.index[i];
+                for (idx k = 0; k < some; ++k) total[k] += row[k][at] * value;
+            }
+            for (idx k = 0; k < std::min(some, outputs - o); ++k) out[r * width + o + k] += total[k];
+        }
+    }
+}
+
 // out (rows, width) += x Wᵀ for rows first … of x, which are those of `out` from its first on.
 template <class T>
 void gather(
@@ -133,7 +161,8 @@ void gather(
     const Groups &active, T *out, idx width, const Room<T> &room
 ) {
     constexpr idx P = OUT<T>;
-    if (!active.n) return;
+    if (few(x, first, rows, active))
+        return gather_few(weight, outputs, inputs, x, first, rows, out, width);
     for (idx o = 0; o < outputs; o += P) {
         for (idx i = 0; i < active.n; ++i)
             fetch(weight, outputs, inputs, o, active.id[i], room.tile);
@@ -165,9 +194,16 @@ void scatter(
     const Groups &active, const T *g, idx width, const Room<T> &room
 ) {
     constexpr idx P = OUT<T>, L = Vec<T>::lanes;
+    const bool each = few(x, first, rows, active);  // number by number
     for (idx o = 0; o < outputs; o += P) {
         const idx some = std::min(P, outputs - o);
         if (fresh) std::memset(grad + o * inputs, 0, some * inputs * sizeof(T));
+        for (idx r = 0; each && r < rows; ++r)
+            for (idx i = x.offset[first + r]; i < x.offset[first + r + 1]; ++i)
+                for (idx k = 0; k < some; ++k)
+                    grad[(o + k) * inputs + x.index[i]] +=
+                        g[r * width + o + k] * (x.ones ? T(1) : x.value[i]);
+        if (each) continue;
         for (idx i = 0; i < active.n; ++i)
             std::memset(room.tile + active.id[i] * L * P, 0, L * P * sizeof(T));
         for (idx r = 0; r < rows; ++r) {
