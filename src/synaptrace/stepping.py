@@ -49,6 +49,9 @@ class Prepared:
         self.step = Step(job=ctypes.pointer(job), state=self.state)
         self.level, self.work = -1, torch.empty(0, dtype=torch.uint8)
 
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # addresses mean nothing to a copy, which begins without
+
     def fits(self) -> bool:
         """Whether all that the structures were made from is as it was."""
         for found, name, before in self.slots:
