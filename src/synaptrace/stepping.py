@@ -47,7 +47,7 @@ class Prepared:
         self.places: list[Place] = [(t, address(t, t.dtype), t.dtype, t.shape) for t in tensors]
         self.state = (State * job.layers)()
         self.step = Step(job=ctypes.pointer(job), state=self.state)
-        self.level, self.work = -1, torch.empty(0, dtype=torch.uint8)
+        self.level, self.work = -1, torch.zeros(0, dtype=torch.uint8)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()  # addresses mean nothing to a copy, which begins without
@@ -67,7 +67,7 @@ class Prepared:
         found, level = library.loaded()
         if level != self.level:
             self.level = self.job.level = level
-            self.work = torch.empty(found.synaptrace_step_bytes(self.step) + 64, dtype=torch.uint8)
+            self.work = torch.zeros(found.synaptrace_step_bytes(self.step) + 64, dtype=torch.uint8)
             self.start = (address(self.work, torch.uint8) + 63) // 64 * 64
         found.synaptrace_step(self.step, self.start)
 

@@ -29,6 +29,7 @@ struct Groups {
 template <class T>
 struct Room {  // for one product at a time
     T *tile;        // (inputs, OUT<T>)
+    T *sum;         // the same, zeros between two products
     int32_t *id;    // groups
     uint8_t *seen;  // groups
 };
@@ -101,35 +102,42 @@ INLINE void fetch(const T *weight, idx outputs, idx inputs, idx o, idx group, T 
     }
 }
 
-// Adds a group's rows of the tile to the matrix where it lies.
+// Adds a group's rows of the tile to the matrix where it lies, and clears them.
 template <class T>
-INLINE void add_back(const T *tile, T *to, idx outputs, idx inputs, idx o, idx group) {
+INLINE void add_back(T *tile, T *to, idx outputs, idx inputs, idx o, idx group) {
     constexpr int L = Vec<T>::lanes, P = OUT<T>;
     const idx c = group * L, some = std::min<idx>(P, outputs - o);
     if (c + L > inputs) {
         for (idx k = 0; k < some; ++k)
             for (idx j = c; j < inputs; ++j) to[(o + k) * inputs + j] += tile[j * P + k];
+        std::memset(tile + c * P, 0, (inputs - c) * P * sizeof(T));
         return;
     }
-    for (idx h = 0; h < some; h += L) {
+    for (idx h = 0; h < P; h += L) {
         typename Vec<T>::type r[L];
+        T *first = to + (o + h) * inputs + c;
 #pragma GCC unroll 16
-        for (int j = 0; j < L; ++j) r[j] = load(tile + (c + j) * P + h);
+        for (int j = 0; j < L; ++j) {
+            r[j] = load(tile + (c + j) * P + h);
+            store(tile + (c + j) * P + h, typename Vec<T>::type{});
+        }
+        if (h >= some) continue;
         turn<T>(r);
+        if (h + L <= some) {
 #pragma GCC unroll 16
-        for (int k = 0; k < L; ++k)
-            if (h + k < some) {
-                T *at = to + (o + h + k) * inputs + c;
-                const typename Vec<T>::type total = load_anywhere(at) + r[k];
-                std::memcpy(at, &total, sizeof total);
-            }
+            for (int k = 0; k < L; ++k) r[k] += load_anywhere(first + k * inputs);
+#pragma GCC unroll 16
+            for (int k = 0; k < L; ++k) std::memcpy(first + k * inputs, &r[k], sizeof r[k]);
+        } else
+            for (idx k = 0; k < some - h; ++k)
+                for (int j = 0; j < L; ++j) first[k * inputs + j] += r[k][j];
     }
 }
 
 // Whether the spikes are so few that a group of columns isn't worth turning.
 template <class T>
 bool few(const Lists<T> &x, idx first, idx rows, const Groups &active) {
-    return x.offset[first + rows] - x.offset[first] <= 2 * active.n;
+    return 4 * (x.offset[first + rows] - x.offset[first]) <= 5 * active.n;
 }
 
 // `gather` of few spikes, number by number.
@@ -193,7 +201,7 @@ void scatter(
     T *grad, bool fresh, idx outputs, idx inputs, const Lists<T> &x, idx first, idx rows,
     const Groups &active, const T *g, idx width, const Room<T> &room
 ) {
-    constexpr idx P = OUT<T>, L = Vec<T>::lanes;
+    constexpr idx P = OUT<T>;
     const bool each = few(x, first, rows, active);  // number by number
     for (idx o = 0; o < outputs; o += P) {
         const idx some = std::min(P, outputs - o);
@@ -204,18 +212,16 @@ void scatter(
                     grad[(o + k) * inputs + x.index[i]] +=
                         g[r * width + o + k] * (x.ones ? T(1) : x.value[i]);
         if (each) continue;
-        for (idx i = 0; i < active.n; ++i)
-            std::memset(room.tile + active.id[i] * L * P, 0, L * P * sizeof(T));
         for (idx r = 0; r < rows; ++r) {
             const int32_t *index = x.index + x.offset[first + r];
             const idx n = x.count(first + r);
             if (x.ones)
-                scatter_row<T, true>(room.tile, g + r * width + o, index, nullptr, n);
+                scatter_row<T, true>(room.sum, g + r * width + o, index, nullptr, n);
             else
-                scatter_row<T, false>(room.tile, g + r * width + o, index, x.values(first + r), n);
+                scatter_row<T, false>(room.sum, g + r * width + o, index, x.values(first + r), n);
         }
         for (idx i = 0; i < active.n; ++i)
-            add_back(room.tile, grad, outputs, inputs, o, active.id[i]);
+            add_back(room.sum, grad, outputs, inputs, o, active.id[i]);
     }
 }
 

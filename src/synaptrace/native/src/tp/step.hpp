@@ -1,5 +1,5 @@
 // One step of a dense network on weights, gradients and state where PyTorch keeps them. Between two
-// steps nothing remains here: what is in the working memory is made anew.
+// steps nothing remains here: what is in the working memory is made anew (or zero, `Room::sum`).
 //
 // The equations are those of a sequence (learn.hpp), on a block of one step whose trace takes the
 // place of the one before; products with weights are sparse.hpp's. A sample that has ended goes on
@@ -56,6 +56,7 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     now.own = lists<T>(arena, w.all, std::max(spikes, w.batch * w.inputs));
     now.label = lists<T>(arena, w.rows, w.rows);
     now.room.tile = arena.take<T>((most + Vec<T>::lanes) * OUT<T>);
+    now.room.sum = arena.take<T>((most + Vec<T>::lanes) * OUT<T>);
     now.room.id = arena.take<int32_t>(groups), now.room.seen = arena.take<uint8_t>(groups);
     now.current = arena.take<T>(w.all * widest);
     w.logits = arena.take<T>(w.batch * w.classes_width);
