@@ -252,12 +252,8 @@ Place = tuple[Tensor, int, torch.dtype, torch.Size]
 def unmoved(place: Place) -> bool:
     """Whether a tensor lies where and as it lay."""
     tensor, at, dtype, shape = place
-    return (
-        tensor.data_ptr() == at
-        and tensor.dtype is dtype
-        and tensor.shape == shape
-        and tensor.is_contiguous()
-    )
+    same = tensor.data_ptr() == at and tensor.dtype is dtype and tensor.shape == shape
+    return same and tensor.is_contiguous()
 
 
 def locate(

@@ -15,7 +15,7 @@ from torch import Tensor
 from synaptrace import stepping
 from synaptrace.inference import describe
 from synaptrace.native.library import address, lies
-from synaptrace.rules.tp.native import describe_batch, describe_label, find, fits, trained
+from synaptrace.rules.tp.native import describe_batch, describe_label, find, trained
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
@@ -59,7 +59,8 @@ class Learning(stepping.Prepared):
         describe_batch(job, rule, lengths)
         describe_label(job, rule)
         names = [name for name in (*PER_LAYER, *OVERALL, *BATCH) if name in state]
-        self.lists = [(state[name], tuple(state[name])) for name in names]
+        self.lists = [(state[name], len(state[name])) for name in names]
+        self.items = [(kept, i, t) for kept, _ in self.lists for i, t in enumerate(kept)]
         read, owners = stepping.watch(net)
         read += stepping.slots(
             rule, "state", "label", "contrast", "presynaptic", "train_label", "label_threshold"
@@ -67,11 +68,11 @@ class Learning(stepping.Prepared):
         read += stepping.slots(label, "weight", "recurrent", "neuron", "compute", "standardise")
         read += [(state, name, state[name]) for name in names]
         own = [w for w in (label.weight, label.recurrent) if w is not None]
-        tensors = [*stepping.all_weights(net), *own, *(t for _, each in self.lists for t in each)]
+        tensors = [*stepping.all_weights(net), *own, *(t for *_, t in self.items)]
         super().__init__(job, read, [*owners, vars(rule), vars(label), state], tensors)
         self.learns = [(w, w.requires_grad) for w in stepping.all_weights(net) + own]
         self.trained = [(p, find(job, place)) for p, place in trained(rule)]
-        dtype = x.dtype
+        dtype, self.logits = x.dtype, torch.Size((rule.batch, rule.classes))
         for i, there in enumerate(self.state):
             u, s, z = (address(state[name][i], dtype) for name in PER_LAYER[:3])
             there.membrane = there.next_membrane = u
@@ -86,22 +87,29 @@ class Learning(stepping.Prepared):
 
     def fits(self) -> bool:
         """As `Prepared.fits`, the state's lists and what is trained included."""
-        for found, before in self.lists:
-            if len(found) != len(before) or any(map(different, found, before)):
+        for kept, n in self.lists:
+            if len(kept) != n:
                 return False
-        return all(w.requires_grad is flag for w, flag in self.learns) and super().fits()
+        for kept, i, before in self.items:
+            if kept[i] is not before:
+                return False
+        for weight, learns in self.learns:
+            if weight.requires_grad is not learns:
+                return False
+        return super().fits()
 
     def advance(self, rule: TracesPropagation, x: Tensor) -> Tensor | None:
         """The next step on x (B, inputs) contiguous; returns the logits, or None where a gradient or
         the last logits don't lie as the engine reads them, and nothing was done."""
-        dtype, (before,) = x.dtype, rule.state["logits"]
-        gradients = [p.grad for p, _ in self.trained]
-        shape = (rule.batch, rule.classes)
-        if not lies(before, dtype) or before.shape != shape:
+        dtype, before = x.dtype, rule.state["logits"][0]
+        if not lies(before, dtype) or before.shape != self.logits:
             return None
-        if not all(g is None or fits(g, p) for g, (p, _) in zip(gradients, self.trained, strict=True)):
-            return None
-        for (parameter, matrix), gradient in zip(self.trained, gradients, strict=True):
+        for parameter, _ in self.trained:
+            gradient = parameter.grad
+            if gradient is not None and not lies(gradient, dtype):
+                return None
+        for parameter, matrix in self.trained:
+            gradient = parameter.grad
             matrix.has_grad = gradient is not None
             if gradient is None:
                 gradient = parameter.grad = torch.empty_like(parameter)
@@ -111,8 +119,3 @@ class Learning(stepping.Prepared):
         self.job.events, self.step.time = address(x, dtype), rule.time
         self.run()
         return logits
-
-
-def different(one: object, other: object) -> bool:
-    """Whether these are two objects."""
-    return one is not other
