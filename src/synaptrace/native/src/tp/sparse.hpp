@@ -134,6 +134,27 @@ INLINE void add_back(T *tile, T *to, idx outputs, idx inputs, idx o, idx group) 
     }
 }
 
+// out[0:OUT] += Σ value · the tile's row, in sums side by side, as none waits for another.
+template <class T, bool ONES>
+INLINE void gather_row(T *out, const T *tile, const int32_t *index, const T *value, idx n) {
+    constexpr idx L = Vec<T>::lanes, P = OUT<T>, S = 4;
+    typename Vec<T>::type sum[S][P / L] = {};
+    const auto add = [&](idx i, idx s) {
+        const T *row = tile + index[i] * P;
+#pragma GCC unroll 16
+        for (idx v = 0; v < P / L; ++v)
+            sum[s][v] += ONES ? load(row + v * L) : load(row + v * L) * value[i];
+    };
+    idx i = 0;
+    for (; i + S <= n; i += S)
+#pragma GCC unroll 4
+        for (idx s = 0; s < S; ++s) add(i + s, s);
+    for (; i < n; ++i) add(i, 0);
+#pragma GCC unroll 16
+    for (idx v = 0; v < P / L; ++v)
+        store(out + v * L, load(out + v * L) + ((sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v])));
+}
+
 // Whether the spikes are so few that a group of columns isn't worth turning.
 template <class T>
 bool few(const Lists<T> &x, idx first, idx rows, const Groups &active) {
@@ -174,9 +195,14 @@ void gather(
     for (idx o = 0; o < outputs; o += P) {
         for (idx i = 0; i < active.n; ++i)
             fetch(weight, outputs, inputs, o, active.id[i], room.tile);
-        for (idx r = 0; r < rows; ++r)
-            add_rows(out + r * width + o, room.tile, P, P, x.index + x.offset[first + r],
-                     x.values(first + r), x.count(first + r));
+        for (idx r = 0; r < rows; ++r) {
+            const int32_t *index = x.index + x.offset[first + r];
+            const idx n = x.count(first + r);
+            if (x.ones)
+                gather_row<T, true>(out + r * width + o, room.tile, index, nullptr, n);
+            else
+                gather_row<T, false>(out + r * width + o, room.tile, index, x.values(first + r), n);
+        }
     }
 }
 
