@@ -1,4 +1,4 @@
-"""A native step against the plain one: the same state, gradients and logits, whatever changes between."""
+"""A native step against the plain one: one result, whatever changes between two steps."""
 
 import copy
 import pickle
@@ -51,7 +51,9 @@ def twins(hidden: list[int] | None = None, **options: Any) -> tuple[Made, Made]:
 
 def events(steps: int, batch: int, seed: int = 0, density: float = 0.1) -> Tensor:
     g = torch.Generator().manual_seed(seed)
-    return torch.bernoulli(torch.full((steps, batch, 37), density, dtype=torch.float64), generator=g)
+    return torch.bernoulli(
+        torch.full((steps, batch, 37), density, dtype=torch.float64), generator=g
+    )
 
 
 def same(native: Made, plain: Made, tolerance: float = 1e-9) -> None:
@@ -69,9 +71,8 @@ def same(native: Made, plain: Made, tolerance: float = 1e-9) -> None:
         off = (ours[name] - value).abs() / value.abs().clamp(min=1.0)
         off = off.nan_to_num(0.0) if name.startswith("state.log_counts") else off  # −∞ − −∞
         assert not off.numel() or float(off.max()) <= tolerance, name
-    steps = plain[1].time
-    assert (plain[1].rates / steps > 0.01).all(), "a silent network makes every comparison pass"
-    assert (plain[1].rates / steps < 0.9).all()
+    assert (plain[1].rates > 0.01).all(), "a silent network makes every comparison pass"
+    assert (plain[1].rates < 0.95).all(), "so does a saturated one"
 
 
 def walk(made: tuple[Made, Made], x: Tensor, labels: Tensor, **start: Any) -> None:
@@ -90,7 +91,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"eligibility": True, "temperature": "auto", "margin": 0.5, "train_label": True},
     {"temperature": 3.0, "contrast": "class", "neuron": {"reset": "hard"}, "recurrent": False},
     {"hidden": [50], "readout_decay": 1.0, "neuron": {"trace_decay": 1.0, "decay": 1.0,
-                                                      "threshold": 0.8}},
+                                                      "threshold": 0.4}},
 ]  # fmt: skip
 
 
@@ -120,12 +121,13 @@ def test_one_sample_of_any_density(surrogate: str, density: float, runs: list[in
 def test_float32_has_the_same_spikes() -> None:
     made = twins([40, 30], dtype=torch.float32)
     walk(made, events(20, 12).float(), torch.arange(12) % 6)
-    for (_, ours), (_, theirs) in [made]:
-        assert all(map(torch.equal, ours.state["spikes"], theirs.state["spikes"]))
-    for ours, theirs in zip(made[0][0].parameters(), made[1][0].parameters(), strict=True):
-        assert ours.grad is not None
-        assert theirs.grad is not None
-        assert float((ours.grad - theirs.grad).abs().max() / theirs.grad.abs().max()) <= 1e-5
+    (_, ours), (_, theirs) = made
+    assert all(map(torch.equal, ours.state["spikes"], theirs.state["spikes"]))
+    assert (theirs.rates > 0.01).all()
+    for mine, other in zip(made[0][0].parameters(), made[1][0].parameters(), strict=True):
+        assert mine.grad is not None
+        assert other.grad is not None
+        assert float((mine.grad - other.grad).abs().max() / other.grad.abs().max()) <= 1e-5
 
 
 def replace(net: st.Network, rule: st.TracesPropagation) -> None:
@@ -243,7 +245,9 @@ def test_who_counts_operations_sees_them(runs: list[int]) -> None:
     class Count(TorchDispatchMode):
         seen = 0
 
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             self.seen += "mm" in str(function)
             return function(*args, **(kwargs or {}))
 
@@ -256,7 +260,9 @@ def test_who_counts_operations_sees_them(runs: list[int]) -> None:
     assert not runs
 
 
-@pytest.mark.parametrize("options", [{"standardise": True}, {"neuron": {"adaptation": 0.1}}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"standardise": True}, {"neuron": {"adaptation": 0.1}}], ids=str
+)
 def test_what_a_step_has_not_is_left_to_pytorch(options: dict[str, Any], runs: list[int]) -> None:
     net = network([20], **options)
     with torch.no_grad():
@@ -286,7 +292,9 @@ def test_inference_step_by_step(batch: int, reset: str, runs: list[int]) -> None
                 theirs, plain = net.step(each, plain)
             assert torch.allclose(logits, theirs, rtol=1e-9)
             for ours, other in zip(state, plain, strict=True):
-                assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(ours, other, strict=True))
+                assert all(
+                    torch.allclose(a, b, rtol=1e-9) for a, b in zip(ours, other, strict=True)
+                )
             if before is not None and kept is not None:  # the state before is as it was
                 assert torch.equal(before.logits, kept.logits)
                 assert all(map(torch.equal, before.membrane, kept.membrane))
