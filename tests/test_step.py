@@ -227,7 +227,7 @@ def test_steps_of_either_kind_and_sequences_follow_each_other() -> None:
 
 
 def test_copies_and_pickles_go_on_alike() -> None:
-    (net, rule), _ = twins()
+    (_, rule), _ = twins()
     rule.start(torch.arange(9) % 6)
     x = events(8, 9)
     for each in x[:4]:

@@ -1,5 +1,5 @@
-"""`python -m synaptrace.bench step`: one network of `speed`, VGG-9 over batch and length, or loops in
-Python over the steps of the first one (`online`).
+"""`python -m synaptrace.bench step`: one network of `speed`, VGG-9 over batch and length, or
+loops in Python over the steps of the first one (`online`).
 
 VGG-9 (2×48×48, 10 classes, 10 % active) is measured against backpropagation through time on the
 same network, in time and in memory.

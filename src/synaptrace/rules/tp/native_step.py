@@ -99,8 +99,8 @@ class Learning(stepping.Prepared):
         return super().fits()
 
     def advance(self, rule: TracesPropagation, x: Tensor) -> Tensor | None:
-        """The next step on x (B, inputs) contiguous; returns the logits, or None where a gradient or
-        the last logits don't lie as the engine reads them, and nothing was done."""
+        """The next step on x (B, inputs) contiguous; returns the logits, or None where a gradient
+        or the last logits don't lie as the engine reads them, and nothing was done."""
         dtype, before = x.dtype, rule.state["logits"][0]
         if not lies(before, dtype) or before.shape != self.logits:
             return None
