@@ -221,6 +221,7 @@ def test_a_folder_at_hand(home, tmp_path):
         (zipped({"elsewhere": ""}), "holds no toy, which lies in Train/"),
         (b"text", "holds no toy"),
     ],
+    ids=["cut off", "of something else", "none"],
 )
 def test_bad_archives_are_named(home, tmp_path, content, match):
     (tmp_path / "mine.archive").write_bytes(content)
