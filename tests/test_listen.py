@@ -12,7 +12,8 @@ import sounds
 from synaptrace import cli
 from synaptrace.build import mlp
 from synaptrace.data.audio import wav
-from synaptrace.data.audio.features import Features, Mel
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel
 from synaptrace.errors import UserError
 from synaptrace.keyword import listen
 from synaptrace.memory import storage_bytes

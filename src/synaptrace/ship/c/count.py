@@ -48,7 +48,7 @@ def count(plan: Plan, ears: Features | None = None, rehearsed: int = 0) -> dict[
         mel = int((ears.mel.matrix != 0).sum())
         found["tables"] += REAL * (3 * size + mel + 6 * bands) + 3 * INT * bands
         found["features"] = REAL * (3 * size + 2 * bands)
-        found["features"] += REAL * bands + INT if ears.form == "pcen" else 0
+        found["features"] += {"pcen": REAL * bands + INT, "relative": 2 * REAL}.get(ears.form, 0)
     if plan.learning:
         learning(plan, found)
     return found

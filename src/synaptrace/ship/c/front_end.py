@@ -25,8 +25,8 @@ def find(spec: Mapping[str, Any] | None) -> Features:
     made = Features.from_spec(spec)
     if not made.streams or made.encoding != "features":
         raise UserError(
-            f"--front-end: in C there are features of data.form causal and pcen, not {made.form!r} "
-            f"with data.encoding {made.encoding!r}"
+            f"--front-end: in C there are features of data.form causal, pcen and relative, not "
+            f"{made.form!r} with data.encoding {made.encoding!r}"
         )
     if made.mel.size % 2:
         raise UserError(f"--front-end: a frame of {made.mel.size} samples, an odd number")
@@ -51,6 +51,8 @@ def header(features: Features, seconds: float) -> str:
         "bands": mel.bands, "stages": len(factors(mel.size // 2)),
         "mel_weights": sum(len(weights) for _, weights in triangles(features)),
         "floor": number(features.least), "pcen": int(features.form == "pcen"),
+        "relative": int(features.form == "relative"),
+        **{f"level_{name}": number(x) for name, x in features.level.factors(mel.hop).items()},
         **{name: number(value) for name, value in vars(features.pcen).items()},
     }  # fmt: skip
     return source.fill("front_end.h", values)

@@ -7,7 +7,12 @@
 struct features {
     real sound[SIZE];            /* the last frame */
     real work[2][2 * HALF];      /* complex numbers */
+#if RELATIVE
+    real last[BANDS], second[BANDS]; /* the power of the two frames before */
+    real loudness, noise;            /* the level, and what is lowest of late */
+#else
     real last[BANDS], change[BANDS]; /* the levels of the frame before, and their change */
+#endif
 #if PCEN
     real smooth[BANDS]; /* the bands' recent loudness */
     int32_t frames;     /* 0 before the first */
