@@ -44,7 +44,7 @@ class Follower:
 
     fall: float = 20.0
     rise: float = 3.0
-    above: float = 35.0
+    above: float = 30.0
     least: float = -200.0
 
     def __post_init__(self) -> None:
