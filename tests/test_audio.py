@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data.audio.features import Features, Mel, centre
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel, centre
 from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError
 
@@ -103,7 +104,7 @@ def test_differences_of_a_clip_are_central():
 
 
 @pytest.mark.parametrize("encoding", ["features", "delta", "lif"])
-@pytest.mark.parametrize("form", ["clip", "causal", "pcen"])
+@pytest.mark.parametrize("form", ["clip", "causal", "pcen", "relative"])
 def test_silence_stays_finite(form, encoding):
     features = Features(SPEECH, form, encoding)
     power = torch.zeros(50, 2, 40)
@@ -134,7 +135,7 @@ def test_causal_differences_look_back_on_silence():
     torch.testing.assert_close(second[2:], logs[2:] - 2 * logs[1:-1] + logs[:-2])
 
 
-@pytest.mark.parametrize("form", ["causal", "pcen"])
+@pytest.mark.parametrize("form", ["causal", "pcen", "relative"])
 @pytest.mark.parametrize("encoding", ["features", "delta", "lif"])
 @pytest.mark.parametrize("mel", MELS)
 @pytest.mark.parametrize("piece", [1, 77, 160, 4000])

@@ -10,7 +10,8 @@ import torch
 
 import c_program
 from synaptrace.build import conv, mlp
-from synaptrace.data.audio.features import Features, Mel
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel
 from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError
 from synaptrace.neuron import LIF
@@ -206,7 +207,7 @@ MELS = [
 
 @pytest.mark.parametrize("mel", MELS)
 @pytest.mark.parametrize("encoding", ["features", "delta"])
-@pytest.mark.parametrize("form", ["causal", "pcen"])
+@pytest.mark.parametrize("form", ["causal", "pcen", "relative"])
 def test_the_front_end_hears_the_same(form: str, encoding: str, mel: Mel, tmp_path: Path):
     ears = heard(form, mel, encoding)
     net = mlp(ears.channels, [4], 3, generator=generator(0, "weights"))

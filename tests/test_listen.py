@@ -12,7 +12,8 @@ import sounds
 from synaptrace import cli
 from synaptrace.build import mlp
 from synaptrace.data.audio import wav
-from synaptrace.data.audio.features import Features, Mel
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel
 from synaptrace.errors import UserError
 from synaptrace.keyword import listen
 from synaptrace.memory import storage_bytes
@@ -138,7 +139,7 @@ def test_settings_out_of_range_are_named(options, message):
 
 
 def test_features_must_fit(net, features):
-    with pytest.raises(UserError, match="a stream needs 'causal' or 'pcen' features"):
+    with pytest.raises(UserError, match="a stream needs 'causal', 'pcen' or 'relative' features"):
         listen.ready(net, Features(MEL, "clip"), listen.Settings())
     with pytest.raises(UserError, match="inputs, not 120 channels"):
         listen.ready(net, Features(Mel(RATE), "causal"), listen.Settings())

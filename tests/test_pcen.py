@@ -10,7 +10,8 @@ import torch
 
 import sounds
 from synaptrace.data.audio import wav
-from synaptrace.data.audio.features import Features, Mel, centre
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel, centre
 from synaptrace.data.audio.pcen import Pcen
 from synaptrace.data.audio.stream import causal_step
 from synaptrace.errors import UserError

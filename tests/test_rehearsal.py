@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from synaptrace.data.audio.features import Features, Mel
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.training import checkpoint, rehearsal
@@ -30,7 +31,8 @@ def sound(form="causal", floor=-60.0):
 
 
 @pytest.mark.parametrize(
-    ("form", "floor"), [("causal", -60.0), ("causal", -80.0), ("clip", -60.0), ("pcen", -60.0)]
+    ("form", "floor"),
+    [("causal", -60.0), ("causal", -80.0), ("clip", -60.0), ("pcen", -60.0), ("relative", -50.0)],
 )
 def test_features_are_what_they_were(form, floor, tmp_path: Path):
     data = sound(form, floor)

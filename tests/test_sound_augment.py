@@ -12,7 +12,7 @@ from synaptrace import data
 from synaptrace.config import resolve
 from synaptrace.data.audio.augment import RANGE, Augmentation, disturb, stretch, warp
 from synaptrace.data.audio.clips import jitter
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.mel import Mel
 from synaptrace.data.sets import folder, fsdd
 from synaptrace.errors import UserError
 from synaptrace.keyword import own_words

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
-RUN was trained on sound with features that stream, --data.form causal or pcen (as the presets
-fsdd and speechcommands, and your own recordings by default). Prints a line a word: when it was
-known in seconds, the word and its probability; a ? where no word is likely enough. With --json
+RUN was trained on sound with features that stream, --data.form causal, pcen or relative (as the
+presets fsdd and speechcommands, and your own recordings by default). Prints a line a word: when it
+was known in seconds, the word and its probability; a ? where no word is likely enough. With --json
 also where silence and sound begin.
 
 Training and fine-tuning leave a calibration, by which a probability means what it says and what is

@@ -53,7 +53,7 @@ def ready(net: Network, features: Features, settings: Settings) -> Network:
         UserError: features that don't stream, or of another size than the network's input.
     """
     if not features.streams:
-        raise UserError(f"{NO_STREAM}; train with --data.form causal or pcen")
+        raise UserError(f"{NO_STREAM}; train with --data.form causal, pcen or relative")
     if math.prod(net.in_shape) != features.channels:
         raise UserError(f"the network has {net.in_shape} inputs, not {features.channels} channels")
     listening = copy.copy(net)

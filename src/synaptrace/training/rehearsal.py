@@ -65,8 +65,11 @@ def write(run: Path, data: ArrayDataset, rows: Sequence[int], seed: int) -> None
 
 def lowest(features: Features) -> float:
     """The least power that is kept: a tenth of what is added before the logarithm, `LOW` at most.
-    PCEN adds next to nothing, so there it is 100 dB below a full-scale sine."""
-    return 1e-10 if features.form == "pcen" else min(LOW, features.least / 10)
+    Where next to nothing is added, or what counts is the level, it is 100 dB below a full-scale
+    sine."""
+    if features.form in ("pcen", "relative"):
+        return 1e-10
+    return min(LOW, features.least / 10)
 
 
 def coded(power: Tensor, low: float = LOW) -> Tensor:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data.audio.clips import check_jitter, jitter
-from synaptrace.data.audio.features import Mel
+from synaptrace.data.audio.mel import Mel
 from synaptrace.errors import UserError
 from synaptrace.meanings import said
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from synaptrace.data import cache
 from synaptrace.data.audio import wav
-from synaptrace.data.audio.features import Features, Mel, centre
+from synaptrace.data.audio.features import Features
+from synaptrace.data.audio.mel import Mel, centre
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.errors import UserError
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from synaptrace.data.audio.features import Features, differences
+from synaptrace.data.audio.features import Features
 from synaptrace.errors import UserError
 
-NO_STREAM = "data.form: a stream needs 'causal' or 'pcen' features"
+NO_STREAM = "data.form: a stream needs 'causal', 'pcen' or 'relative' features"
 """What is said of features that wait for a clip's end."""
 
 
@@ -20,11 +20,11 @@ class Stream(NamedTuple):
     samples: Tensor
     """The samples of which the next frame still needs something."""
     levels: Tensor
-    """The last two frames' L (2, bands)."""
+    """The last two frames' L (2, bands), or in "relative" their power."""
     spikes: Tensor | None
     """The encoder's state, where there is one."""
     smoother: Tensor | None = None
-    """PCEN's, (bands,), once there was a frame."""
+    """PCEN's, (bands,), or the level and the noise, (2, 1), once there was a frame."""
 
 
 def causal_step(features: Features, state: Stream | None, samples: Tensor) -> tuple[Tensor, Stream]:
@@ -51,7 +51,6 @@ def causal_step(features: Features, state: Stream | None, samples: Tensor) -> tu
     rest = heard[len(power) * mel.stride :].clone()
     if not len(power):
         return samples.new_empty(0, features.channels), state._replace(samples=rest)
-    now, smoother = features.levels(power, state.smoother)
-    levels = torch.cat([state.levels, now])
-    events, spikes = features.spikes(features.scaled(differences(levels)), state.spikes)
-    return events, Stream(rest, levels[-2:].clone(), spikes, smoother)
+    channels, levels, smoother = features.channels_of(power, state.levels, state.smoother)
+    events, spikes = features.spikes(features.scaled(channels), state.spikes)
+    return events, Stream(rest, levels.clone(), spikes, smoother)

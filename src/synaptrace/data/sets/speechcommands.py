@@ -24,7 +24,8 @@ from synaptrace.data.audio import wav
 from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
-from synaptrace.data.audio.features import Form, Mel
+from synaptrace.data.audio.features import Form
+from synaptrace.data.audio.mel import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
@@ -135,10 +136,11 @@ def load(
     "silence".
 
     Args:
-        form: of the features, "clip", "causal" or "pcen" (`audio.features`).
+        form: of the features, "clip", "causal", "pcen" or "relative" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
-        floor: of "causal" features, dB of a full-scale sine below which there is silence.
+        floor: dB of a full-scale sine, "causal", or of the level, "relative", below which there is
+            silence.
         window, hop: milliseconds of a frame, and from one to the next, a step.
         bands: mel bands between 20 and 4,000 Hz.
         shift: training samples move by up to so many frames, either way.

@@ -54,7 +54,7 @@ def count(plan: Plan, ears: Features | None = None, rehearsed: int = 0) -> dict[
         )
         spikes, pcen = ears.encoding == "delta", ears.form == "pcen"
         found["features"] = REAL * (3 * size + (1 if spikes else 2) * bands + pcen * bands)
-        found["features"] += INT * (spikes or pcen)
+        found["features"] += INT * (spikes or pcen) + 2 * REAL * (ears.form == "relative")
     if plan.learning:
         learning(plan, found)
     return found

@@ -38,8 +38,8 @@ def find(spec: Mapping[str, Any] | None) -> Features:
     made = Features.from_spec(spec)
     if not made.streams or made.encoding not in ENCODINGS:
         raise UserError(
-            f"--front-end: in C there are features and delta of data.form causal and pcen, not "
-            f"data.encoding {made.encoding!r} of {made.form!r}"
+            f"--front-end: in C there are features and delta of data.form causal, pcen and "
+            f"relative, not data.encoding {made.encoding!r} of {made.form!r}"
         )
     if made.mel.size % 2:
         raise UserError(f"--front-end: a frame of {made.mel.size} samples, an odd number")
@@ -66,6 +66,8 @@ def header(features: Features, seconds: float) -> str:
         "channels": standardised(features), "crossings": int(features.encoding == "delta"),
         "threshold": number(features.threshold), "floor": number(features.least),
         "pcen": int(features.form == "pcen"),
+        "relative": int(features.form == "relative"),
+        **{f"level_{name}": number(x) for name, x in features.level.factors(mel.hop).items()},
         **{name: number(value) for name, value in vars(features.pcen).items()},
     }  # fmt: skip
     return source.fill("front_end.h", values)

@@ -4,6 +4,9 @@
      L = log(S + FLOOR), or PCEN: (E / (eps + M)^alpha + delta)^root - delta^root, where
          E = scale S and M = (1 - smoothing) M + smoothing E, at the first frame E
      x = (L, L - L', (L - L') - (L' - L'')), standardised
+     RELATIVE: L = log(S / G + FLOOR), L' and L'' of the frames before by the present G; with P
+         the loudest band, N = min(P, LEVEL_RISE N) where P is above LEVEL_LEAST, at first P, and
+         G = max(P, LEVEL_FALL G, LEVEL_ABOVE N, LEVEL_LEAST)
 
    Where inputs are level crossings (delta), of L standardised alone, m its value at the last one and
    at the first frame:
@@ -20,7 +23,7 @@
 void features_start(struct features *f)
 {
     memset(f, 0, sizeof *f);
-#if !PCEN && !CROSSINGS
+#if !PCEN && !RELATIVE && !CROSSINGS
     for (int32_t b = 0; b < BANDS; b++)
         f->last[b] = LOG(FLOOR);
 #endif
@@ -29,7 +32,10 @@ void features_start(struct features *f)
 /* L of band b. */
 static real level(struct features *f, int32_t b, real power)
 {
-#if PCEN
+#if RELATIVE
+    (void)b;
+    return LOG(power / f->loudness + FLOOR);
+#elif PCEN
     real energy = power * PCEN_SCALE, *m = &f->smooth[b];
     *m = f->frames ? (R(1) - PCEN_SMOOTHING) * *m + PCEN_SMOOTHING * energy : energy;
     real relative = energy * EXP(-PCEN_ALPHA * LOG(PCEN_EPS + *m));
@@ -40,6 +46,24 @@ static real level(struct features *f, int32_t b, real power)
     return LOG(power + FLOOR);
 #endif
 }
+
+#if RELATIVE
+/* The level after a frame of power x. */
+static void follow(struct features *f, const real *x)
+{
+    real loudest = x[0];
+    for (int32_t b = 1; b < BANDS; b++)
+        loudest = x[b] > loudest ? x[b] : loudest;
+    if (loudest > LEVEL_LEAST) {
+        real noise = f->noise * LEVEL_RISE;
+        f->noise = f->noise > R(0) && noise < loudest ? noise : loudest;
+    }
+    real level = f->loudness * LEVEL_FALL;
+    level = level < LEVEL_ABOVE * f->noise ? LEVEL_ABOVE * f->noise : level;
+    level = level < loudest ? loudest : level;
+    f->loudness = level < LEVEL_LEAST ? LEVEL_LEAST : level;
+}
+#endif
 
 /* Transforms work[0]; returns which of the two holds the result. */
 static int transform(struct features *f)
@@ -113,16 +137,28 @@ void features_step(struct features *f, const real *sound, real *x)
             int32_t frequency = bands[b].first + k;
             sum += mel[bands[b].weights + k] * (frequency < HALF ? spectrum[frequency] : top);
         }
-        real now = level(f, b, sum);
+        x[b] = sum;
+    }
+#if RELATIVE
+    follow(f, x);
+#endif
+    for (int32_t b = 0; b < BANDS; b++) {
+        real now = level(f, b, x[b]);
 #if CROSSINGS
         cross(f, b, (now - feature_mean[b]) / feature_deviation[b], x);
 #else
-        real change = now - f->last[b];
-        x[b] = now;
-        x[BANDS + b] = change;
-        x[2 * BANDS + b] = change - f->change[b];
+#if RELATIVE
+        real last = level(f, b, f->last[b]), before = last - level(f, b, f->second[b]);
+        f->second[b] = f->last[b];
+        f->last[b] = x[b];
+#else
+        real last = f->last[b], before = f->change[b];
         f->last[b] = now;
-        f->change[b] = change;
+        f->change[b] = now - last;
+#endif
+        x[b] = now;
+        x[BANDS + b] = now - last;
+        x[2 * BANDS + b] = now - last - before;
 #endif
     }
 #if PCEN || CROSSINGS

@@ -7,8 +7,13 @@
 struct features {
     real sound[SIZE];            /* the last frame */
     real work[2][2 * HALF];      /* complex numbers */
+#if RELATIVE
+    real loudness, noise; /* the level, and what is lowest of late */
+#endif
 #if CROSSINGS
     real crossed[BANDS]; /* the levels of the last crossings */
+#elif RELATIVE
+    real last[BANDS], second[BANDS]; /* the power of the two frames before */
 #else
     real last[BANDS], change[BANDS]; /* the levels of the frame before, and their change */
 #endif

@@ -13,6 +13,11 @@
 #define STAGES $stages   /* of the Fourier transform */
 #define MEL_WEIGHTS $mel_weights
 #define FLOOR R($floor)  /* added to the power before the logarithm */
+#define RELATIVE $relative /* power by its own recent level */
+#define LEVEL_FALL R($level_fall)
+#define LEVEL_RISE R($level_rise)
+#define LEVEL_ABOVE R($level_above)
+#define LEVEL_LEAST R($level_least)
 #define PCEN $pcen       /* per-channel energy normalisation in the logarithm's place */
 #define PCEN_SMOOTHING R($smoothing)
 #define PCEN_ALPHA R($alpha)
