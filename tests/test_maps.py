@@ -17,15 +17,6 @@ pytestmark = [
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (4, 70, 6, 5), (2, 16, 9, 9)]
 
 
-@pytest.fixture
-def matrix_unit(each_level) -> None:
-    if "amx" not in library.levels():
-        pytest.skip("this processor has no matrix unit (Intel AMX)")
-    if each_level != "amx":
-        pytest.skip(f"{each_level} has no matrix unit")
-    assert convolve.usable(torch.zeros(1))
-
-
 def drawn(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
     g = torch.Generator().manual_seed(seed)
     return maps.channels_last(torch.randn(shape, generator=g, dtype=dtype))
@@ -63,7 +54,6 @@ def test_the_error_goes_back_through_the_pooling_to_the_first_spike(size, pool, 
     assert torch.equal(layer.membrane_error(delta, spikes, slope, fused=True), expected)
 
 
-@pytest.mark.usefixtures("matrix_unit")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("size", "outputs"),
@@ -88,7 +78,6 @@ def test_a_convolution_of_spikes_is_as_exact_as_float32(size, outputs, threads) 
     assert (gradient - slow).norm() <= 2e-7 * slow.norm()
 
 
-@pytest.mark.usefixtures("matrix_unit")
 def test_many_rows_are_done_some_at_a_time() -> None:
     spikes, g = (drawn(40, 32, 50, 50) > 0.5).float(), drawn(40, 32, 50, 50, seed=2)
     weight = drawn(32, 32, 3, 3, seed=1)
@@ -101,7 +90,6 @@ def test_many_rows_are_done_some_at_a_time() -> None:
     torch.testing.assert_close(gradient, slow, atol=1e-2, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("matrix_unit")
 def test_what_bfloat16_has_no_room_for_is_left_to_the_plain_path() -> None:
     x, weight = torch.full((2, 16, 4, 4), 1 / 3), drawn(8, 16, 3, 3)
     assert convolve.forward(x, convolve.pack(weight)) is None
