@@ -66,7 +66,12 @@ class Conv(DeferredGradient):
         return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
     def current(
-        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.PackedWeight | None = None
+        self,
+        x: Tensor,
+        spikes: Tensor,
+        weight: Tensor,
+        *,
+        packed: convolve.PackedWeight | None = None,
     ) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W)."""
         fast = None if packed is None else convolve.forward(x, packed)
