@@ -20,19 +20,20 @@ MORE = os.environ.get("CXXFLAGS", "").split()  # sanitizers, see tests/sanitize
 AVX512 = [
     "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512",
 ]  # fmt: skip
-BOTH = ("tp/tasks.cpp", "maps/maps.cpp")
+EACH = ("tp/tasks.cpp", "maps/maps.cpp", "sums/convolve.cpp")
 # The instruction sets of dispatch.cpp: what is compiled for each, how, and which it builds upon.
 LEVELS: dict[str, tuple[tuple[str, ...], list[str], str]] = {
-    "plain": (BOTH, [], ""),
-    "avx2": (BOTH, ["-mavx2", "-mfma"], "plain"),
-    "avx512": (BOTH, AVX512, "plain"),
+    "plain": (EACH, [], ""),
+    "avx2": (EACH, ["-mavx2", "-mfma"], "plain"),
+    "avx512": (EACH, AVX512, "plain"),
     "amx": (("amx/convolve.cpp",), [*AVX512, "-mamx-tile", "-mamx-bf16"], "avx512"),
 }
 ONCE = (
-    "abi.cpp", "dispatch.cpp", "threads.cpp", "tp/entry.cpp", "maps/entry.cpp", "amx/entry.cpp",
+    "abi.cpp", "dispatch.cpp", "threads.cpp", "tp/entry.cpp", "maps/entry.cpp",
+    "convolve/entry.cpp",
 )  # fmt: skip
 HEADERS = sorted(str(path) for path in Path(FOLDER).rglob("*.hpp"))
-SOURCES = [f"{FOLDER}/{source}" for source in (*BOTH, "amx/convolve.cpp", *ONCE)]
+SOURCES = [f"{FOLDER}/{source}" for source in (*EACH, "amx/convolve.cpp", *ONCE)]
 
 
 class Build(build_ext):

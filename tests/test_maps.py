@@ -17,15 +17,6 @@ pytestmark = [
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (4, 70, 6, 5), (2, 16, 9, 9)]
 
 
-@pytest.fixture
-def matrix_unit(each_level) -> None:
-    if "amx" not in library.levels():
-        pytest.skip("this processor has no matrix unit (Intel AMX)")
-    if each_level != "amx":
-        pytest.skip(f"{each_level} has no matrix unit")
-    assert convolve.usable(torch.zeros(1))
-
-
 def drawn(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
     g = torch.Generator().manual_seed(seed)
     return maps.channels_last(torch.randn(shape, generator=g, dtype=dtype))
@@ -63,11 +54,17 @@ def test_the_error_goes_back_through_the_pooling_to_the_first_spike(size, pool, 
     assert torch.equal(layer.membrane_error(delta, spikes, slope, fused=True), expected)
 
 
-@pytest.mark.usefixtures("matrix_unit")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("size", "outputs"),
-    [((3, 2, 4, 7), 5), ((5, 40, 1, 1), 33), ((9, 64, 13, 9), 96), ((3, 16, 20, 3), 16)],
+    [
+        ((3, 2, 4, 7), 5),
+        ((5, 40, 1, 1), 33),
+        ((9, 64, 13, 9), 96),
+        ((3, 16, 20, 3), 16),
+        ((2, 7, 70, 19), 40),
+        ((1, 1, 2, 2), 1),
+    ],
 )
 def test_a_convolution_of_spikes_is_as_exact_as_float32(size, outputs, threads) -> None:
     before = torch.get_num_threads()
@@ -88,7 +85,6 @@ def test_a_convolution_of_spikes_is_as_exact_as_float32(size, outputs, threads) 
     assert (gradient - slow).norm() <= 2e-7 * slow.norm()
 
 
-@pytest.mark.usefixtures("matrix_unit")
 def test_many_rows_are_done_some_at_a_time() -> None:
     spikes, g = (drawn(40, 32, 50, 50) > 0.5).float(), drawn(40, 32, 50, 50, seed=2)
     weight = drawn(32, 32, 3, 3, seed=1)
@@ -101,15 +97,43 @@ def test_many_rows_are_done_some_at_a_time() -> None:
     torch.testing.assert_close(gradient, slow, atol=1e-2, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("matrix_unit")
-def test_what_bfloat16_has_no_room_for_is_left_to_the_plain_path() -> None:
-    x, weight = torch.full((2, 16, 4, 4), 1 / 3), drawn(8, 16, 3, 3)
+@pytest.mark.parametrize("value", [1 / 3, 1 + 2**-20, float("nan")])
+def test_what_is_no_spike_is_left_to_the_plain_path(value: float) -> None:
+    x, weight = (drawn(2, 16, 4, 4) > 0).float(), drawn(8, 16, 3, 3)
+    x[1, 9, 2, 3] = value
     assert convolve.forward(x, convolve.pack(weight)) is None
     assert convolve.gradient(drawn(2, 8, 4, 4), x) is None
     layer = layers.Conv((16, 4, 4), 8, neuron=st.LIF())
     weight = layer.forward_weight().detach()
     current = layer.current(x, x, weight, packed=layer.pack(weight))
-    torch.testing.assert_close(current, layer.current(x, x, weight))
+    assert convolve.usable(weight, 16)
+    torch.testing.assert_close(current, layer.current(x, x, weight), equal_nan=True)
+
+
+def test_a_packed_weight_keeps_to_its_instruction_set(each_level: str) -> None:
+    spikes, weight = (drawn(2, 16, 5, 4) > 0).float(), drawn(40, 16, 3, 3, seed=1)
+    packed = convolve.pack(weight)
+    expected = convolve.forward(spikes, packed)
+    assert expected is not None
+    for name in library.levels():
+        with library.use(name):
+            assert torch.equal(convolve.forward(spikes, packed), expected)
+
+
+def test_threads_change_no_bit_of_a_convolution() -> None:
+    spikes, g = (drawn(9, 20, 17, 9) > 0.5).float(), drawn(9, 70, 17, 9, seed=2)
+    weight, found, before = drawn(70, 20, 3, 3, seed=1), [], torch.get_num_threads()
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        try:
+            found.append(
+                (convolve.forward(spikes, convolve.pack(weight)), convolve.gradient(g, spikes))
+            )
+        finally:
+            torch.set_num_threads(before)
+    for forward, gradient in found[1:]:
+        assert torch.equal(forward, found[0][0])
+        assert torch.equal(gradient, found[0][1])
 
 
 def trained(engine_name: str, dtype: torch.dtype, contrast: str, sequences: int, pool: str):

@@ -156,7 +156,7 @@ class Network(nn.Module):
 
     def _step(
         self, x: Tensor, state: State | None, weights: Sequence[Tensor], readout: Tensor,
-        packed: Sequence[convolve.AmxWeight | None] = (),
+        packed: Sequence[convolve.PackedWeight | None] = (),
     ) -> tuple[Tensor, State]:  # fmt: skip
         x = self.fit(x)
         state = self.initial_state(len(x)) if state is None else state
@@ -215,7 +215,7 @@ class Network(nn.Module):
             return fast.logits
         weights = [layer.forward_weight() for layer in self.layers]
         readout = self.readout.forward_weight()
-        packed: list[convolve.AmxWeight | None] = []
+        packed: list[convolve.PackedWeight | None] = []
         if not torch.is_grad_enabled() and maps.obstacle(self) is None:
             packed = [layer.pack(k) for layer, k in zip(self.layers, weights, strict=True)]
         state = self.initial_state(events.shape[1])

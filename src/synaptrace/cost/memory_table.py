@@ -1,8 +1,8 @@
 """The table of memory: each rule's bytes by purpose, counted and measured.
 
 Rules run on PyTorch, TP too (``engine="torch"``). Compiled, a convolution of TP also keeps its
-weights in parts, six bytes each, where there is a matrix unit, and for its work at most 16 MiB and
-a gradient.
+weights packed, four bytes each, and for its work takes a sixteenth of its padded input
+and a gradient; on a matrix unit six bytes each, and at most 16 MiB and a gradient.
 """
 
 from __future__ import annotations

@@ -68,7 +68,12 @@ class Conv(DeferredGradient):
         return weight.to(self.compute or weight.dtype, memory_format=torch.channels_last)
 
     def current(
-        self, x: Tensor, spikes: Tensor, weight: Tensor, *, packed: convolve.AmxWeight | None = None
+        self,
+        x: Tensor,
+        spikes: Tensor,
+        weight: Tensor,
+        *,
+        packed: convolve.PackedWeight | None = None,
     ) -> Tensor:
         """Input current (rows, channels, H, W) from x (rows, C, H, W), or flat."""
         x = self._map(x)
@@ -81,13 +86,13 @@ class Conv(DeferredGradient):
         """x as maps, where the layer below has none."""
         return x if x.dim() == 4 else x.reshape(-1, *self.in_shape)
 
-    def pack(self, weight: Tensor) -> convolve.AmxWeight | None:
-        """The forward weight for the matrix unit, where there is one that pays."""
-        return convolve.pack(weight) if self._matrix_unit(weight) else None
+    def pack(self, weight: Tensor) -> convolve.PackedWeight | None:
+        """The forward weight as the engine's convolution takes it, where that can be used."""
+        return convolve.pack(weight) if self._natively(weight) else None
 
-    def _matrix_unit(self, like: Tensor) -> bool:
-        """Whether there is a matrix unit, and inputs enough to fill it."""
-        return self.compute is None and self.weight.shape[1] >= 16 and convolve.usable(like)
+    def _natively(self, like: Tensor) -> bool:
+        """Whether the engine convolves spikes of the layer's inputs."""
+        return self.compute is None and convolve.usable(like, self.weight.shape[1])
 
     def pool(self, spikes: Tensor) -> Tensor:
         """The layer's output: its spikes, pooled."""
@@ -138,7 +143,7 @@ class Conv(DeferredGradient):
         if not self.weight.requires_grad:
             return
         x = self._map(x)
-        if fused and self._matrix_unit(x):
+        if fused and self._natively(x):
             gradient = convolve.gradient(g, x)
             if gradient is not None:
                 return self.add_gradient(gradient)

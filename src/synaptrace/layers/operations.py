@@ -6,8 +6,8 @@
     accumulate       ∂W += gᵀ x,  ∂R += gᵀ s'
 
 `Plain` is any layer on PyTorch; `Native` is a convolution whose work between two convolutions is
-one pass, and whose products of spikes run on a matrix unit where the processor has one. Both hold
-the weight as the forward pass uses it, and are made anew when it has changed.
+one pass, and whose products of spikes are the engine's (native/convolve.py). Both hold the weight
+as the forward pass uses it, and are made anew when it has changed.
 """
 
 from __future__ import annotations

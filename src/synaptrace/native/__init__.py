@@ -1,5 +1,5 @@
 """The compiled library: sequences of dense networks (`library`), work on maps (`maps`) and
-convolutions on a matrix unit (`convolve`), all of which know tensors and neurons, never a network.
+convolutions of spikes (`convolve`), all of which know tensors and neurons, never a network.
 
 `why` says what is missing where it can't be used, `level` which instruction set it uses. How it is
 built up: README.md beside this file.

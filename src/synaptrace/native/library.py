@@ -107,7 +107,7 @@ def sign(library: ctypes.CDLL) -> None:
         "levels": (c_int64, []),
         "level_name": (c_char_p, [c_int64]),
         "level_usable": (c_int64, [c_int64]),
-        "level_convolves": (c_int64, [c_int64]),
+        "level_convolves": (c_int64, [c_int64, c_int64]),
         "bytes": (c_int64, [pointer(Job)]),
         "run": (None, [pointer(Job), c_void_p]),
         "step_bytes": (c_int64, [pointer(Step)]),

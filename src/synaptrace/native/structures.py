@@ -1,5 +1,5 @@
 """The library's structures as Python sees them, field by field: tp/job.hpp, maps/maps.hpp and
-amx/convolve.hpp say what each is."""
+convolve/convolve.hpp say what each is."""
 
 from __future__ import annotations
 

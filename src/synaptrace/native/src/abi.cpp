@@ -4,7 +4,7 @@
 #include <string>
 #include <type_traits>
 
-#include "amx/convolve.hpp"
+#include "convolve/convolve.hpp"
 #include "maps/maps.hpp"
 #include "tp/job.hpp"
 

@@ -7,14 +7,15 @@
 #include <unistd.h>
 #endif
 
-#include "amx/convolve.hpp"
+#include "convolve/convolve.hpp"
 #include "maps/maps.hpp"
 #include "tp/job.hpp"
 
-// Tables of one instruction set, as tp/tasks.cpp and maps/maps.cpp name them.
-#define DECLARE(level)                     \
+// Tables of one instruction set, as the sources that are compiled for each name them.
+#define DECLARE(level)                       \
     extern const Kernels kernels_##level[2]; \
-    extern const Maps maps_##level;
+    extern const Maps maps_##level;          \
+    extern const Convolutions convolutions_##level;
 
 DECLARE(plain)
 #if defined(WITH_AVX2)
@@ -59,12 +60,12 @@ bool has_amx() {
 
 // From the plainest on, which every processor has.
 const Target targets[] = {
-    {"plain", always, kernels_plain, &maps_plain, nullptr},
+    {"plain", always, kernels_plain, &maps_plain, &convolutions_plain},
 #if defined(WITH_AVX2)
-    {"avx2", has_avx2, kernels_avx2, &maps_avx2, nullptr},
+    {"avx2", has_avx2, kernels_avx2, &maps_avx2, &convolutions_avx2},
 #endif
 #if defined(WITH_AVX512)
-    {"avx512", has_avx512, kernels_avx512, &maps_avx512, nullptr},
+    {"avx512", has_avx512, kernels_avx512, &maps_avx512, &convolutions_avx512},
 #endif
 #if defined(WITH_AMX)  // a matrix unit for convolutions; the rest is AVX-512's
     {"amx", has_amx, kernels_avx512, &maps_avx512, &convolutions_amx},
@@ -83,6 +84,6 @@ EXPORT const char *synaptrace_level_name(int64_t level) { return targets[level].
 
 EXPORT int64_t synaptrace_level_usable(int64_t level) { return targets[level].usable(); }
 
-EXPORT int64_t synaptrace_level_convolves(int64_t level) {
-    return targets[level].convolutions != nullptr;
+EXPORT int64_t synaptrace_level_convolves(int64_t level, int64_t inputs) {
+    return inputs >= targets[level].convolutions->least;
 }

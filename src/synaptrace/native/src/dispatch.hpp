@@ -12,7 +12,7 @@ struct Target {
     bool (*usable)();         // whether this processor has it
     const Kernels *kernels;   // [2], for float32 and float64: sequences of dense networks
     const Maps *maps;
-    const Convolutions *convolutions;  // null: none, PyTorch's are quicker
+    const Convolutions *convolutions;
 };
 
 const Target &target(int64_t level);

@@ -53,7 +53,7 @@ Locality: local in space and time; no feedback or auxiliary matrices but S; no w
 not update-locked; "batch" needs a batch, "class" does not.
 Memory between steps: u, s, z of B + C rows a layer, and with eligibility x̄ and s̄; during a step,
 beyond that, at most five tensors of the largest layer's B + C rows and what one convolution call
-takes (on a matrix unit, native/convolve.py, also six bytes a weight for its parts). With more than
+takes (native/convolve.py also four bytes a weight, packed, or six on a matrix unit). With more than
 512 class rows a step goes over them in blocks of 512 (blocks.py), and beside A, P, E and D, which
 are B×C, its work space no longer grows with C. None grows with T.
 """

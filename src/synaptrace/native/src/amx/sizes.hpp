@@ -4,11 +4,12 @@
 #pragma once
 #include <algorithm>
 
-#include "convolve.hpp"
+#include "../convolve/convolve.hpp"
 
 namespace {
 
 typedef int64_t idx;
+constexpr idx SIDE = 16, DEEP = 32, PAIR = 32, PARTS = 3;
 typedef uint16_t bf16;
 constexpr idx MOST_BYTES = idx(16) << 20;
 // Positions in a task, and of a gradient those whose errors stay in the first cache.

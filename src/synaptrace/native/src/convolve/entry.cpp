@@ -1,4 +1,4 @@
-// Entry points of the convolutions; they are there only where a level convolves.
+// Entry points of the convolutions.
 #include "../dispatch.hpp"
 #include "convolve.hpp"
 
@@ -10,8 +10,8 @@ const Convolutions &of(const Convolution *job) { return *target(job->level).conv
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-EXPORT int64_t synaptrace_convolution_bytes(const Convolution *job, int64_t gradient) {
-    return of(job).bytes(*job, gradient);
+EXPORT int64_t synaptrace_convolution_bytes(const Convolution *job, int64_t need) {
+    return of(job).bytes(*job, static_cast<Need>(need));
 }
 
 EXPORT void synaptrace_convolution_pack(const Convolution *job, const float *weight, void *parts) {

@@ -1,6 +1,5 @@
-// A 3×3 convolution, padding 1, whose input is exact in bfloat16 as spikes are; maps are
-// channels last. The float32 operand is cut into three bfloat16 parts, which hold all its bits, so
-// the products are exact and the sums those of float32, on the matrix unit of recent processors.
+// A 3×3 convolution, padding 1, whose input is spikes; maps are channels last. amx/ and sums/ are two
+// ways to do it, both with the sums of float32.
 #pragma once
 #include <cstdint>
 
@@ -14,11 +13,15 @@ struct Convolution {  // mirrored field by field in structures.py
     int64_t threads, level;  // level: number of the instruction set, see dispatch.hpp
 };
 
-struct Convolutions {  // what one instruction set does; 1: x isn't exact in bfloat16, nothing is done
-    int64_t (*bytes)(const Convolution &job, bool gradient);
+// What needs memory, and how it is numbered in convolve.py.
+enum Need : int64_t { FORWARD, GRADIENT, PARTS_OF_WEIGHT };
+
+struct Convolutions {  // what one instruction set does; 1: x isn't spikes, and nothing is to be used
+    int64_t least;     // inputs, with fewer of which it doesn't pay
+    int64_t (*bytes)(const Convolution &job, Need need);
     void (*pack)(const Convolution &job, const float *weight, void *parts);
     int64_t (*forward)(const Convolution &job);
     int64_t (*gradient)(const Convolution &job);
 };
 
-constexpr int64_t SIDE = 16, DEEP = 32, PAIR = 32, PARTS = 3, TAPS = 9;
+constexpr int64_t TAPS = 9;
