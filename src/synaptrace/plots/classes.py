@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import Dataset
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import COLOURS, LINES, figure, plain, save
 from synaptrace.errors import UserError
 from synaptrace.network import Network, mask
+from synaptrace.plots.sample import shown_split
 
 EMBEDDING = "embedding.png"
 MOST = 600
 """Samples in an embedding: enough to see classes, few enough to see points."""
+MARKS = "osD^vP"
+"""Of classes beyond the colours, in turn."""
 
 
 @torch.no_grad()
@@ -41,31 +46,54 @@ def traces(net: Network, dataset: Dataset, split: str, most: int = MOST) -> tupl
     return torch.cat(found)[:most], torch.cat(labels)[:most]
 
 
-def embedding(net: Network, dataset: Dataset, path: Path) -> Path | None:
-    """The last layer's traces in a plane (t-SNE), coloured by class; None where too few samples.
+@dataclass(frozen=True)
+class Plane:
+    """Samples in a plane, those with like traces beside one another."""
+
+    points: Any
+    """(N, 2), NumPy."""
+    labels: list[int]
+    split: str
+
+
+def plane(net: Network, dataset: Dataset) -> Plane | None:
+    """The last layer's traces in a plane (t-SNE); None where too few samples, or silent ones.
 
     Validation samples, or training samples where there are none.
     """
-    from sklearn.manifold import TSNE
-
-    split = "validation" if dataset.meta.sizes.get("validation") else "train"
+    split = shown_split(dataset.meta)
     points, labels = traces(net, dataset, split)
     if len(points) < 8 or not points.std(0).any():
         return None
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, (len(points) - 1) / 3)
-    plane = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points.numpy())
+    made = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points.numpy())
+    return Plane(made, labels.tolist(), split)
+
+
+def embedding(net: Network, dataset: Dataset, path: Path) -> Path | None:
+    """The picture of `plane`, classes by colour and mark, each named in its midst; None as it."""
+    found = plane(net, dataset)
+    if found is None:
+        return None
     picture = figure(5.5, 4.8)
     axis = picture.subplots()
-    classes = dataset.meta.classes
-    shown = axis.scatter(plane[:, 0], plane[:, 1], c=labels, cmap="tab20", s=10,
-                         vmin=-0.5, vmax=max(len(classes), 2) - 0.5)  # fmt: skip
-    if len(classes) <= 40:
-        for name, mark in zip(
-            classes, shown.to_rgba(torch.arange(len(classes)).numpy()), strict=True
-        ):
-            axis.scatter([], [], color=mark, label=plain(name), s=14)
-        axis.legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    axis.set(xticks=[], yticks=[], title=f"traces of {len(points)} {split} samples (t-SNE)")
+    labels = torch.tensor(found.labels)
+    for index, name in enumerate(dataset.meta.classes):
+        own = found.points[(labels == index).numpy()]
+        if not len(own):
+            continue
+        colour, mark = COLOURS[index % LINES], MARKS[index // LINES % len(MARKS)]
+        axis.scatter(own[:, 0], own[:, 1], color=colour, marker=mark, s=10)
+        if len(dataset.meta.classes) <= 40:
+            axis.annotate(
+                plain(name), [float(torch.tensor(own[:, i]).median()) for i in (0, 1)], fontsize=8,
+                ha="center", va="center", weight="bold",
+                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": colour, "alpha": 0.85},
+            )  # fmt: skip
+    title = f"traces of {len(labels)} {found.split} samples (t-SNE)"
+    axis.set(xticks=[], yticks=[], title=title)
     return save(picture, path)
 
 

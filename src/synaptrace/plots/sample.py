@@ -8,27 +8,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synaptrace.data.dataset import Dataset
+from synaptrace.data.dataset import Dataset, Meta
 from synaptrace.drawing import figure, save
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv
 from synaptrace.network import Network
 
 
-def sample(dataset: Dataset, number: int) -> Tensor:
-    """Events (T, *shape) of the validation sample ``number``, of a training sample without any.
+def shown_split(meta: Meta) -> str:
+    """What pictures show: validation samples, training samples where there are none."""
+    return "validation" if meta.sizes.get("validation") else "train"
+
+
+def labelled(dataset: Dataset, number: int) -> tuple[Tensor, int]:
+    """Events (T, *shape) of the sample ``number`` of `shown_split`, and its label.
 
     Raises:
         UserError: there is no such sample.
     """
-    split = "validation" if dataset.meta.sizes.get("validation") else "train"
+    split = shown_split(dataset.meta)
     first = 0
     for events, labels, lengths in dataset.batches(split):
         if 0 <= number - first < len(labels):
             steps = None if lengths is None else int(lengths[number - first])
-            return events[:steps, number - first]
+            return events[:steps, number - first], int(labels[number - first])
         first += len(labels)
     raise UserError(f"--sample: {number} is not one of the {first} {split} samples, from 0")
+
+
+def sample(dataset: Dataset, number: int) -> Tensor:
+    """The events of `labelled`, which raises as it does."""
+    return labelled(dataset, number)[0]
 
 
 @torch.no_grad()
