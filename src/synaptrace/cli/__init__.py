@@ -168,7 +168,7 @@ def run(words: list[str]) -> int:
             f"unrecognized arguments: {' '.join(unknown)}"
             + (mistaken(unknown[0], own, keys) or f"; see {own.prog} --help")
         )
-    options.data_path, options.words = moved, given
+    options.data_path, options.command = moved, given
     if chosen in SETTINGS:
         options.settings = settings
     if files:

@@ -38,7 +38,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 def layout(height: int, **more: Any) -> dict[str, Any]:
     """A layout of that many pixels, without a legend."""
     return {
-        "height": height, "showlegend": False, "margin": {"l": 50, "r": 12, "t": 12, "b": 42},
+        "height": height, "showlegend": False, "margin": {"l": 50, "r": 12, "t": 30, "b": 42},
         **more,
     }  # fmt: skip
 
@@ -84,7 +84,7 @@ def panel(title: str, named: Lines, x: str, y: str, note: str) -> Chart:
     }  # fmt: skip
     return Chart(title, data, layout(
         320, xaxis=axis(x, **whole), yaxis=axis(y, range=[low, high]), annotations=ends,
-        margin={"l": 50, "r": right, "t": 12, "b": 42},
+        margin={"l": 50, "r": right, "t": 30, "b": 42},
     ), note)  # fmt: skip
 
 
@@ -105,11 +105,11 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
     """Counts (classes, classes), rows labels and columns predictions; coloured by share."""
     counts = torch.tensor(matrix, dtype=torch.float64)
     share = (counts / counts.sum(1, keepdim=True).clamp(min=1)).tolist()
-    names = [f"{said(name)}" for name in classes]
+    names = [said(name) for name in classes]
     places = list(range(len(names)))  # two names may look alike, and categories may not
     data: list[dict[str, Any]] = [{
         "type": "heatmap", "z": share, "zmin": 0, "zmax": 1, "x": places, "y": places,
-        "colorscale": "Blues", "reversescale": False, "xgap": 1, "ygap": 1,
+        "colorscale": [[0, "#f7fbff"], [0.5, "#6baed6"], [1, "#08306b"]], "xgap": 1, "ygap": 1,
         "customdata": [[[names[r], names[c], n] for c, n in enumerate(row)]
                        for r, row in enumerate(matrix)],
         "hovertemplate": "label %{customdata[0]}<br>predicted %{customdata[1]}<br>"
@@ -154,7 +154,7 @@ def plane(points: Tensor, labels: Sequence[int], classes: Sequence[str], title: 
 def raster(layers: Mapping[str, Tensor], title: str) -> Chart:
     """Spikes (T, N) of each layer below one another, the input's events first."""
     data: list[dict[str, Any]] = []
-    made, notes = layout(130 * len(layers) + 60, margin={"l": 60, "r": 12, "t": 22, "b": 42}), []
+    made, notes = layout(130 * len(layers) + 60, margin={"l": 60, "r": 12, "t": 34, "b": 42}), []
     steps = max(len(spikes) for spikes in layers.values())
     made["xaxis"] = axis("step", range=[-0.5, steps - 0.5], anchor=f"y{len(layers)}")
     made["annotations"] = []
@@ -218,7 +218,7 @@ def trials(title: str, finished: Mapping[int, float], pruned: Mapping[int, float
                  "hovertemplate": "best so far: %{y:.2f} %<extra></extra>"})  # fmt: skip
     return Chart(title, data, layout(
         340, xaxis=axis("trial", tickformat="d"), yaxis=axis("validation accuracy [%]"),
-        showlegend=True, legend={"orientation": "h", "y": 1.12},
+        showlegend=True, legend={"orientation": "h", "y": -0.25},
     ))  # fmt: skip
 
 

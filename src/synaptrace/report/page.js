@@ -48,6 +48,7 @@
       tab.tabIndex = i === number ? 0 : -1;
     });
     sections.forEach((section, i) => { section.hidden = i !== number; });
+    tabs[number].scrollIntoView({ block: "nearest", inline: "center" });
     draw(sections[number]);
   };
   tabs.forEach((tab, i) => {

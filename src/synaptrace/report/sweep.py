@@ -113,7 +113,7 @@ def parallel(plan: Plan, trials: list[FrozenTrial]) -> list[Chart]:
               "xshift": 5, "font": {"size": 10}} for at, v in ((0, low), (1, high))]  # fmt: skip
     names = [charts.said(each) for each in [*keys, "validation [%]"]]
     layout = charts.layout(
-        360, annotations=ends, margin={"l": 24, "r": 48, "t": 12, "b": 42},
+        360, annotations=ends, margin={"l": 24, "r": 48, "t": 30, "b": 42},
         xaxis={"tickvals": list(range(len(names))), "ticktext": names, "automargin": True,
                "range": [-0.2, len(keys) + 0.35], "showgrid": True},
         yaxis={"showticklabels": False, "range": [-0.06, 1.06], "showgrid": False,
