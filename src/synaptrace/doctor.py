@@ -27,6 +27,7 @@ Kind = Literal["fine", "could be better", "broken"]
 EXTRAS = {
     "datasets": ("h5py", "tonic", "soundfile"), "audio": ("sounddevice",),
     "tensorboard": ("tensorboard",), "nir": ("nir",), "sweep": ("optuna",),
+    "report": ("plotly",),
     "bench": ("snntorch", "spikingjelly", "braintrace"),
 }  # fmt: skip
 """The modules of the optional dependencies in pyproject.toml."""

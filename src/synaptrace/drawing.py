@@ -1,26 +1,42 @@
 """Pictures, drawn off screen: the same whatever backend, settings or names the user has.
 
+One style for all of them: colours that the colour-blind can tell apart (Okabe and Ito, 2008), at
+most seven lines a panel, each named at its end, and whole numbers where epochs are counted.
+
 Nothing here touches pyplot or any other global state. Where a picture comes along with something
 else, as a training's does, it costs no more than a warning that it can't be drawn (`attempt`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from synaptrace.errors import UserError
 from synaptrace.files import replace_atomic
 from synaptrace.names import printed
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+V = TypeVar("V")
+
 BACKEND = "MPLBACKEND"
+BLUE, RED, GREEN, PURPLE, ORANGE, SKY, GREY = COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777",
+)  # fmt: skip
+"""Of lines and classes, in turn; grey stands for Okabe and Ito's black, legible on dark too. Their
+yellow is left out, which is not on white."""
+ON, OFF = RED, BLUE
+"""The polarities of an event camera."""
+LINES = len(COLOURS)
+"""Lines of one panel at most."""
 
 
 def figure(width: float, height: float) -> Figure:
@@ -48,6 +64,56 @@ def save(picture: Figure, path: Path) -> Path:
 
     replace_atomic(path, write)
     return path
+
+
+def panels(named: Mapping[str, V]) -> list[dict[str, V]]:
+    """What is drawn in each panel: `LINES` at most, evenly shared; one panel without any."""
+    items, count = list(named.items()), max(1, -(-len(named) // LINES))
+    each = -(-len(items) // count)
+    return [dict(items[i * each : (i + 1) * each]) for i in range(count)]
+
+
+def apart(places: Sequence[float], least: float) -> list[float]:
+    """``places`` moved as little as neighbours need to be ``least`` apart, in their own order."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    groups: list[list[float]] = []  # the sum of where its members would begin, and their number
+    for rank, i in enumerate(order):  # pooled adjacent violators of a rising order
+        groups.append([places[i] - rank * least, 1])
+        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
+            total, count = groups.pop()
+            groups[-1] = [groups[-1][0] + total, groups[-1][1] + count]
+    starts = [total / count for total, count in groups for _ in range(int(count))]
+    found = [0.0] * len(places)
+    for rank, i in enumerate(order):
+        found[i] = starts[rank] + rank * least
+    return found
+
+
+def lines(axis: Axes, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    """Lines (xs, ys) in the colours of the house, each named at its end; whole numbers along x."""
+    from matplotlib.ticker import MaxNLocator
+
+    told = {name: line for name, line in named.items() if len(line[0])}
+    for index, (xs, ys) in enumerate(told.values()):
+        axis.plot(xs, ys, color=COLOURS[index % LINES], marker="." if len(xs) < 3 else "")
+    axis.grid(alpha=0.3)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    name_ends(axis, told)
+
+
+def name_ends(axis: Axes, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    """Name the lines that an axis has, in the order that they were drawn, at their last points."""
+    if not named:
+        return
+    low, high = axis.get_ylim()
+    log = axis.get_yscale() == "log"
+    to = math.log if log else float
+    share = [(to(ys[-1]) - to(low)) / ((to(high) - to(low)) or 1.0) for _, ys in named.values()]
+    drawn = axis.get_lines()[-len(named):]  # fmt: skip
+    for name, at, line in zip(named, apart(share, 0.075), drawn, strict=True):
+        axis.annotate(plain(name), (1, at), xycoords="axes fraction", xytext=(4, 0),
+                      textcoords="offset points", va="center", fontsize=7,
+                      color=line.get_color(), annotation_clip=False)  # fmt: skip
 
 
 def plain(name: object) -> str:

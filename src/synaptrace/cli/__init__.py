@@ -34,6 +34,7 @@ VERBS = {
     "sweep": "the best settings of a search, chosen by validation",
     "memory": "bytes of each rule by purpose, counted and measured",
     "plot": "pictures of a run: curve, embedding, filters, feature maps",
+    "report": "one HTML file of a run, a comparison, a sweep or a fine-tuning",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",
     "options": "every setting: its type, default and meaning, and the presets that set it",
@@ -41,7 +42,7 @@ VERBS = {
 }
 SETTINGS = ("train", "data", "compare", "sweep", "finetune", "memory")
 """Verbs that take --section.key value."""
-MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot")
+MOVED = ("resume", "evaluate", "predict", "listen", "export", "plot", "report")
 """Verbs that take --data.path alone, where a run's data have moved since."""
 OWN = (*SETTINGS, *MOVED)
 """Verbs that take --rule.file and --data.file, Python files with parts of the user's own."""

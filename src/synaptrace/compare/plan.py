@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synaptrace.config import Config, nested, resolve, validate
+from synaptrace.config import Config, check, nested, resolve, validate
 from synaptrace.errors import UserError
-from synaptrace.sections import section_of
+from synaptrace.sections import SAID, section_of
 from synaptrace.training import run as runs
 from synaptrace.training import schema
 
@@ -153,6 +153,21 @@ def placed(plan: Plan) -> Plan:
     if file.exists() and without_threads(file) != about(plan.configs, plan.rates, plan.seeds):
         raise UserError(f"{file}: holds a comparison of other settings; choose another --out")
     return plan
+
+
+def read(out: Path) -> Plan:
+    """The plan of the comparison in ``out``. Raises UserError where there is none."""
+    if not (out / ABOUT).is_file():
+        raise UserError(f"{out}: no comparison lies there (it has no {ABOUT})")
+    found = schema.read(schema.Comparison, out / ABOUT)
+    configs = {
+        label: check(given["name"], {key: given[key] for key in SAID}, 1)
+        for label, given in found["settings"].items()
+    }
+    if not configs or configs.keys() != found["rates"].keys():
+        raise UserError(f"{out / ABOUT}: is damaged (its rates are of other rules)")
+    rates = {label: tuple(grid) for label, grid in found["rates"].items()}
+    return Plan(configs, rates, found["seeds"], out)
 
 
 def without_threads(file: Path) -> dict[str, Any]:
