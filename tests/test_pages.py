@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 import synaptrace
+from synaptrace import rules
+from synaptrace.config import resolve
 
 ROOT = Path(__file__).parents[1]
 CODE = ROOT / "src" / "synaptrace"
@@ -80,3 +82,22 @@ def test_terms_of_the_glossary_stand_where_it_says() -> None:
                 assert re.search(rf"\b{name.split('.')[-1]}\b", file), row
                 checked += 1
     assert checked > 30
+
+
+def test_the_table_of_rules_says_what_the_rules_say() -> None:
+    text = (DOCS / "rules.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text[: text.index("## ")].splitlines()
+        if line.startswith("| `")
+    ]
+    assert sorted(row[0].strip("`") for row in rows) == sorted(rules.NAMES)
+    for name, _, _, space, time, module, command in rows:
+        rule = rules.find(name.strip("`"))
+        assert [space == "yes", time == "yes"] == [rule.locality.space, rule.locality.time], name
+        assert rule.__module__.replace(".", "/").endswith(module.strip("`").removesuffix(".py"))
+        words = command.strip("`").split() if command.startswith("`") else []
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        overrides = {key.removeprefix("--"): value for key, value in given.items()}
+        config = resolve(preset="digits", overrides={"rule.name": rule.name, **overrides})
+        assert config.rule["name"] == rule.name
