@@ -61,6 +61,19 @@ def test_the_readme_trains_on_the_digits(tmp_path: Path, monkeypatch: pytest.Mon
     assert "Network: 512 → 10 classes" in said
 
 
+@pytest.mark.parametrize("page", ["migrate", "gpu", "few-data"])
+def test_the_pages_of_how_to(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of other libraries, which have a file's name, are written and not run."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    said = run(ROOT / "docs" / "howto" / f"{page}.md")
+    assert sorted(each.name for each in tmp_path.glob("*.py")) == (
+        ["jelly.py", "theirs.py"] if page == "migrate" else []
+    )
+    if page == "few-data":
+        assert float(said) > 0.7
+
+
 def test_parts_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
