@@ -66,9 +66,9 @@ def save(picture: Figure, path: Path) -> Path:
     return path
 
 
-def panels(named: Mapping[str, V]) -> list[dict[str, V]]:
-    """What is drawn in each panel: `LINES` at most, evenly shared; one panel without any."""
-    items, count = list(named.items()), max(1, -(-len(named) // LINES))
+def panels(named: Mapping[str, V], most: int = LINES) -> list[dict[str, V]]:
+    """What is drawn in each panel: ``most`` lines, evenly shared; one panel without any."""
+    items, count = list(named.items()), max(1, -(-len(named) // most))
     each = -(-len(items) // count)
     return [dict(items[i * each : (i + 1) * each]) for i in range(count)]
 
@@ -119,9 +119,11 @@ def name_ends(axis: Axes, named: Lines) -> None:
     ends = zip(named.items(), drawn, strict=True)
     told = [(name, line, ys[-1]) for (name, (_, ys)), line in ends if len(ys)]
     shares = [(to(y) - to(low)) / ((to(high) - to(low)) or 1.0) for _, _, y in told]
-    for (name, line, _), at in zip(told, apart(shares, 0.075), strict=True):
+    places = apart(shares, 0.075)
+    lift = max(0.02 - min(places), 0.0) if places else 0.0  # names of low lines stay inside
+    for (name, line, _), at in zip(told, places, strict=True):
         axis.annotate(
-            plain(name), (1, at), xycoords="axes fraction", xytext=(4, 0), va="center",
+            plain(name), (1, at + lift), xycoords="axes fraction", xytext=(4, 0), va="center",
             textcoords="offset points", fontsize=7, color=line.get_color(), annotation_clip=False,
         )  # fmt: skip
 

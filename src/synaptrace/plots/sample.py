@@ -62,7 +62,7 @@ def feature_maps(
         drawn: Any = None
         for index, axis in enumerate(axes):
             axis.set(xticks=[], yticks=[], frame_on=False)
-            drawn = axis.imshow(total[index], cmap="cividis", vmin=0,
+            drawn = axis.imshow(total[index].numpy(), cmap="cividis", vmin=0,
                                 vmax=float(total.max()) or 1, interpolation="nearest",
                                 aspect="auto" if strip else "equal")  # fmt: skip
             if named:
@@ -88,7 +88,7 @@ def raster(net: Network, events: Tensor, path: Path, title: str = "") -> Path:
     picture = figure(7, 1.5 * len(layers) + 0.8)
     grid = picture.subplots(len(layers), 1, sharex=True)
     for index, (axis, (name, spikes)) in enumerate(zip(grid, reversed(layers), strict=True)):
-        steps, neurons = spikes.nonzero(as_tuple=True)
+        steps, neurons = spikes.numpy().nonzero()
         colour = GREY if index == len(layers) - 1 else BLUE
         axis.scatter(steps, neurons, s=max(0.5, min(12, 1500 / spikes.shape[1])), color=colour,
                      marker="|" if len(events) < 200 else ".", linewidths=0.8)  # fmt: skip
@@ -120,9 +120,11 @@ def membrane(net: Network, events: Tensor, path: Path, layer: int = 0, title: st
     picture = figure(7, 0.9 * len(order) + 1)
     grid = picture.subplots(len(order), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, neuron, colour in zip(grid, order, COLOURS, strict=False):
-        axis.plot(range(len(values)), values[:, neuron], color=colour, drawstyle="steps-post")
-        at = spikes[:, neuron].nonzero()[:, 0]
-        axis.plot(at, values[at, neuron], "|", color="black", markersize=9)
+        axis.plot(
+            range(len(values)), values[:, neuron].numpy(), color=colour, drawstyle="steps-post"
+        )
+        at = spikes[:, neuron].nonzero()[:, 0].numpy()
+        axis.plot(at, values[:, neuron].numpy()[at], "|", color="black", markersize=9)
         whole(axis)
         axis.annotate(f"neuron {neuron}\n{len(at)} spikes", (1, 0.5), xycoords="axes fraction",
                       xytext=(4, 0), textcoords="offset points", va="center", fontsize=7,

@@ -42,7 +42,8 @@ def filters(net: Network, path: Path, shape: tuple[int, ...] | None = None) -> P
             place = (row, column * channels + channel) if beside else (row * tall + channel, column)
             axis = grid[place]
             flat = weight.shape[2] == 1
-            drawn = axis.imshow(weight[unit, channel], cmap="RdBu_r", vmin=-bound, vmax=bound,
+            one = weight[unit, channel].numpy()
+            drawn = axis.imshow(one, cmap="RdBu_r", vmin=-bound, vmax=bound,
                                 aspect="auto" if flat else "equal")  # fmt: skip
             if row == 0 and names[channel]:
                 axis.set_title(names[channel], fontsize=6, pad=2)
