@@ -87,13 +87,18 @@ def test_predict_pictures_and_events(
 
 
 def test_pictures_of_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for what in ("curve", "embedding"):
+    for what in ("curve", "embedding", "spikes", "filters", "features", "raster", "membrane"):
         out = tmp_path / f"{what}.png"
         assert cli.main(["plot", what, str(run), "--out", str(out)]) == 0
         assert out.read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
-    assert cli.main(["plot", "filters", str(run)]) == 2
-    assert "dense" in capsys.readouterr().err
+    for words, why in (
+        (["membrane", str(run), "--layer", "1"], "--layer: 1 is not one of the 1 layers"),
+        (["raster", str(run), "--layer", "0"], "--layer: goes with membrane"),
+        (["raster", str(run), "--sample", "-1"], "--sample: -1 is not one of"),
+    ):
+        assert cli.main(["plot", *words]) == 2
+        assert why in capsys.readouterr().err
 
 
 def test_curves_of_several_runs(

@@ -156,7 +156,8 @@ def test_what_is_recorded_is_what_the_network_does(make: Any) -> None:
     }  # fmt: skip
     assert not any(each.requires_grad for each in found.values())
     for t, frame in enumerate(x):
-        logits, state = net.step(frame, state)
+        with torch.no_grad():
+            logits, state = net.step(frame, state)
         assert torch.equal(found["readout"][t], logits)
         for i in range(len(net.layers)):
             assert torch.equal(found[f"layers.{i}.spikes"][t], state.spikes[i])

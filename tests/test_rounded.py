@@ -64,9 +64,9 @@ def test_it_runs_with_the_weights_that_are_exported(
     assert len(seen) >= epochs * 6 * (8 if update == "step" else 1)
     assert on_grid(places)
     whole = exported(net, precision)
-    stored = [(whole.layers[0].weight, whole.layers[0].power, net.layers[0].weight),
-              (whole.layers[0].recurrent, whole.layers[0].own_power, net.layers[0].recurrent),
-              (whole.readout.weight, whole.readout.power, net.readout.weight)]  # fmt: skip
+    stored = [(whole.layers[0].weight, whole.layers[0].scale, net.layers[0].weight),
+              (whole.layers[0].recurrent, whole.layers[0].own_scale, net.layers[0].recurrent),
+              (whole.readout.weight, whole.readout.scale, net.readout.weight)]  # fmt: skip
     for numbers, power, weight in stored:
         shipped = torch.from_numpy(numbers).t().double() / 2.0**power
         assert torch.equal(shipped, weight.detach().double())

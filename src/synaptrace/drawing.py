@@ -66,9 +66,9 @@ def save(picture: Figure, path: Path) -> Path:
     return path
 
 
-def panels(named: Mapping[str, V]) -> list[dict[str, V]]:
-    """What is drawn in each panel: `LINES` at most, evenly shared; one panel without any."""
-    items, count = list(named.items()), max(1, -(-len(named) // LINES))
+def panels(named: Mapping[str, V], most: int = LINES) -> list[dict[str, V]]:
+    """What is drawn in each panel: ``most`` lines, evenly shared; one panel without any."""
+    items, count = list(named.items()), max(1, -(-len(named) // most))
     each = -(-len(items) // count)
     return [dict(items[i * each : (i + 1) * each]) for i in range(count)]
 
@@ -89,31 +89,43 @@ def apart(places: Sequence[float], least: float) -> list[float]:
     return found
 
 
-def lines(axis: Axes, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """Lines (xs, ys) in the colours of the house, each named at its end; whole numbers along x."""
+Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""Each line's name, its xs and its ys."""
+
+
+def lines_of(axis: Axes, named: Lines) -> None:
+    """Draw lines in the colours of the house, xs being whole numbers; `name_ends` names them."""
+    for index, (xs, ys) in enumerate(named.values()):
+        axis.plot(xs, ys, color=COLOURS[index % LINES], marker="." if len(xs) < 3 else "")
+    whole(axis)
+
+
+def whole(axis: Axes) -> None:
+    """A grid, and whole numbers along x: epochs and trials are counted."""
     from matplotlib.ticker import MaxNLocator
 
-    told = {name: line for name, line in named.items() if len(line[0])}
-    for index, (xs, ys) in enumerate(told.values()):
-        axis.plot(xs, ys, color=COLOURS[index % LINES], marker="." if len(xs) < 3 else "")
     axis.grid(alpha=0.3)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    name_ends(axis, told)
 
 
-def name_ends(axis: Axes, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """Name the lines that an axis has, in the order that they were drawn, at their last points."""
-    if not named:
-        return
+def name_ends(axis: Axes, named: Lines) -> None:
+    """Name the lines last drawn, in their order, beside their last points instead of in a legend.
+
+    To be called when limits and scale of the axis are final.
+    """
     low, high = axis.get_ylim()
-    log = axis.get_yscale() == "log"
-    to = math.log if log else float
-    share = [(to(ys[-1]) - to(low)) / ((to(high) - to(low)) or 1.0) for _, ys in named.values()]
-    drawn = axis.get_lines()[-len(named):]  # fmt: skip
-    for name, at, line in zip(named, apart(share, 0.075), drawn, strict=True):
-        axis.annotate(plain(name), (1, at), xycoords="axes fraction", xytext=(4, 0),
-                      textcoords="offset points", va="center", fontsize=7,
-                      color=line.get_color(), annotation_clip=False)  # fmt: skip
+    to = math.log if axis.get_yscale() == "log" else float
+    drawn = axis.get_lines()[-len(named) :] if named else []
+    ends = zip(named.items(), drawn, strict=True)
+    told = [(name, line, ys[-1]) for (name, (_, ys)), line in ends if len(ys)]
+    shares = [(to(y) - to(low)) / ((to(high) - to(low)) or 1.0) for _, _, y in told]
+    places = apart(shares, 0.075)
+    lift = max(0.02 - min(places), 0.0) if places else 0.0  # names of low lines stay inside
+    for (name, line, _), at in zip(told, places, strict=True):
+        axis.annotate(
+            plain(name), (1, at + lift), xycoords="axes fraction", xytext=(4, 0), va="center",
+            textcoords="offset points", fontsize=7, color=line.get_color(), annotation_clip=False,
+        )  # fmt: skip
 
 
 def plain(name: object) -> str:

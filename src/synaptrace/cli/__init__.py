@@ -33,7 +33,7 @@ VERBS = {
     "compare": "learning rules side by side on the same network, data and budget",
     "sweep": "the best settings of a search, chosen by validation",
     "memory": "bytes of each rule by purpose, counted and measured",
-    "plot": "pictures of a run: curve, embedding, filters, feature maps",
+    "plot": "pictures of a run: curve, embedding, spikes, filters, feature maps, raster, membranes",
     "report": "one HTML file of a run, a comparison, a sweep or a fine-tuning",
     "data": "data sets: list, fetch, prepare, inspect",
     "presets": "ready settings, and the published figures beside them",

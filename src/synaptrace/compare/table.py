@@ -11,7 +11,7 @@ from typing import Any
 
 from synaptrace import text_table
 from synaptrace.compare.judge import hint, lines, pairs
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import BLUE, GREY, ORANGE, figure, plain, save
 
 COLUMNS = (
     "rule", "test %", "± s.d.", "seeds", "picked validation %", "lr", "s/epoch", "state KiB",
@@ -131,13 +131,13 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, title: str) -> Path | None:
     picture = figure(9, 0.3 * len(known) + 1.4)
     accuracy, memory = picture.subplots(1, 2, sharey=True, width_ratios=[2, 1])
     for place, (row, values) in zip(places, known, strict=True):
-        colour = "#0072B2" if row["rule"].startswith("tp") else "#777777"
+        colour = BLUE if row["rule"].startswith("tp") else GREY
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         accuracy.errorbar(statistics.fmean(values), place, xerr=spread, fmt="o", color=colour)
         accuracy.plot(values, [place] * len(values), "|", color=colour, alpha=0.6)
         state, auxiliary = (row[key] / 1024 for key in ("state_bytes", "auxiliary_bytes"))
         memory.barh(place, state, color=colour)
-        memory.barh(place, auxiliary, left=state, color="#E69F00")
+        memory.barh(place, auxiliary, left=state, color=ORANGE)
     accuracy.set_yticks(places, names, fontsize=8)
     accuracy.set(xlabel="test accuracy at the last epoch [%]", title=plain(title))
     memory.set(xlabel="training state, auxiliary [KiB]", xscale="log", xlim=(10, None))

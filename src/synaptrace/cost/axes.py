@@ -16,7 +16,7 @@ from synaptrace import text_table
 from synaptrace.compare.rule_variants import Contender
 from synaptrace.cost import count
 from synaptrace.cost.workload import Workload
-from synaptrace.drawing import figure, save
+from synaptrace.drawing import COLOURS, LINES, figure, name_ends, panels, save
 from synaptrace.errors import UserError
 
 GRIDS = {
@@ -155,27 +155,36 @@ def draw(
     axis: str, curves: dict[str, list[dict[str, int]]], crossed: Sequence[Crossing],
     path: Path, title: str,
 ) -> Path:  # fmt: skip
-    """Both quantities against the axis, TP in blue, its crossings as crosses on its curve."""
-    grid, picture = GRIDS[axis], figure(12, 5.2)
-    panels = picture.subplots(1, 2, sharey=True)
-    named = {"own": "beyond weights, gradients and moments", "kept": "kept between steps"}
-    marks = "osD^v<>Pp*hX"
-    for panel, quantity in zip(panels, named, strict=True):
-        for index, (rule, curve) in enumerate(curves.items()):
-            values = [point[quantity] / 1024 for point in curve]
-            own = rule.startswith("tp")
-            style = {"color": {"tp": "#0072B2", "tp:contrast=class": "#56B4E9"}.get(
-                rule, "#CC79A7" if own else f"C{index % 10}")}  # fmt: skip
-            panel.plot(grid, values, label=rule, linewidth=2.2 if own else 0.9, markersize=3.5,
-                       marker=marks[index % len(marks)], **style)  # fmt: skip
-        for each in crossed:
-            if each.quantity == quantity:
-                height = interpolate(grid, [p[quantity] for p in curves[REFERENCE]], each.at) / 1024
-                panel.plot(each.at, height, "x", color="black", markersize=9, markeredgewidth=2)
-        panel.set(xscale="log", yscale="log", xlabel=NAMES[axis], title=named[quantity])
-        panel.grid(alpha=0.3)
-    panels[0].set_ylabel("KiB, by count")
-    panels[1].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    """Both quantities against the axis, a row of panels every few rules, TP in each of them, blue;
+    where another crosses it, there is a cross on its curve."""
+    grid, named = GRIDS[axis], {"own": "beyond weights, gradients and moments",
+                                "kept": "kept between steps"}  # fmt: skip
+    others = {rule: curve for rule, curve in curves.items() if rule != REFERENCE}
+    rows = panels(others, LINES - 1)  # TP stands in every one
+    picture = figure(12, 4.2 * len(rows) + 0.4)
+    axes = picture.subplots(len(rows), 2, sharex=True, sharey=True, squeeze=False)
+    for row, some in zip(axes, rows, strict=True):
+        told = {REFERENCE: curves[REFERENCE], **some} if REFERENCE in curves else some
+        for panel, quantity in zip(row, named, strict=True):
+            drawn = {rule: (grid, [p[quantity] / 1024 for p in c]) for rule, c in told.items()}
+            for (rule, line), colour in zip(drawn.items(), COLOURS, strict=False):
+                own = rule.startswith("tp")
+                panel.plot(*line, linewidth=2.2 if own else 1.2, markersize=3, marker="o",
+                           color=colour)  # fmt: skip
+            panel.set(xscale="log", yscale="log", title=named[quantity])
+            panel.grid(alpha=0.3)
+    for row, some in zip(axes, rows, strict=True):  # now that all limits are known
+        told = {REFERENCE: curves[REFERENCE], **some} if REFERENCE in curves else some
+        for panel, quantity in zip(row, named, strict=True):
+            name_ends(panel, {r: (grid, [p[quantity] / 1024 for p in c]) for r, c in told.items()})
+            for each in crossed:
+                if each.quantity == quantity and each.rule in told:
+                    whole = [p[quantity] for p in curves[REFERENCE]]
+                    panel.plot(each.at, interpolate(grid, whole, each.at) / 1024, "x",
+                               color="black", markersize=9, markeredgewidth=2)  # fmt: skip
+        row[0].set_ylabel("KiB, by count")
+    for panel in axes[-1]:
+        panel.set_xlabel(NAMES[axis])
     picture.suptitle(f"{title} (× : TP's curve is crossed)", fontsize=9)
     return save(picture, path)
 

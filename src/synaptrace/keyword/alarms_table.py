@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import COLOURS, figure, name_ends, save
 from synaptrace.keyword.alarms import Curve, said_rate
 from synaptrace.text_table import shown
 
@@ -45,18 +45,19 @@ def draw(curves: dict[str, Curve], path: Path) -> Path:
     Raises:
         UserError: it can't be drawn or written.
     """
-    picture = figure(6, 4)
+    picture = figure(7.5, 4)
     axis = picture.subplots()
-    for name, curve in curves.items():
+    for hours in {curve.hours for curve in curves.values() if curve.hours}:
+        axis.axvline(3 / hours, color="grey", linestyle=":", linewidth=0.8)
+    named = {}
+    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
         rows = [(rate, 100 * share) for _, rate, share in curve.rows()]
-        label = f"{plain(name)}: {len(curve.words)} words, {curve.hours:.2f} h"
         rates, shares = zip(*rows, strict=True)
-        axis.plot(rates, shares, drawstyle="steps-pre", label=label)
-        if curve.hours:
-            axis.axvline(3 / curve.hours, color="grey", linestyle=":", linewidth=0.8)
+        named[f"{name}: {len(curve.words)} words, {curve.hours:.2f} h"] = rates, shares
+        axis.plot(rates, shares, drawstyle="steps-pre", color=colour)
     axis.set_xscale("symlog", linthresh=1)
     axis.set(xlabel="false alarms an hour (dotted: what the hours can't resolve)",
              ylabel="words rejected or mistaken [%]", xlim=(0, None), ylim=(0, 100))  # fmt: skip
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    name_ends(axis, named)
     return save(picture, path)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from synaptrace import text_table
-from synaptrace.drawing import figure, save
+from synaptrace.drawing import BLUE, GREY, RED, figure, name_ends, save
 from synaptrace.keyword.tuned import Cell
 
 Row = tuple[Cell, list[dict[str, Any]]]
 """A cell, and the summaries of its fine-tunings that are finished."""
+Ends = dict[str, tuple[list[float], list[float]]]
+"""Lines by name, in the order that they were drawn."""
 
 # pooled: of all queries of all runs together; users ± s.e.: over the speakers' means after;
 # state: what the rule keeps from step to step; learning: that, its fixed matrices, gradients and
@@ -25,7 +27,7 @@ COLUMNS = (
     "validation before %", "validation after %", "lr", "epochs",
 )  # fmt: skip
 
-COLOURS = {"class": "#0072B2", "batch": "#D55E00", None: "#777777"}
+COLOURS = {"class": BLUE, "batch": RED, None: GREY}
 
 
 def cells(row: Row) -> list[str]:
@@ -151,6 +153,7 @@ def draw(rows: Sequence[Row], path: Path) -> Path | None:
         return None
     picture = figure(10, 4)
     over_shots, over_batch = picture.subplots(1, 2, sharey=True)
+    ends: tuple[Ends, Ends] = {}, {}
     for contrast in dict.fromkeys(cell.contrast for cell, _ in known):
         own = [(cell, found) for cell, found in known if cell.contrast == contrast]
         name, colour = contrast or "as trained", COLOURS[contrast]
@@ -158,10 +161,12 @@ def draw(rows: Sequence[Row], path: Path) -> Path | None:
         for place, batch in enumerate(batches):
             same = [(words(f), values(f, "after", "query")) for c, f in own if c.batch == batch]
             before = (0.5, values(own[0][1], "before", "query"))
-            curve(over_shots, [before, *same], f"{name}, batch {batch}", colour, place)
+            label = f"{name}, batch {batch}"
+            ends[0][label] = curve(over_shots, [before, *same], colour, place)
         for place, shots in enumerate(dict.fromkeys(cell.shots for cell, _ in own)):
             same = [(c.batch, values(f, "after", "query")) for c, f in own if c.shots == shots]
-            curve(over_batch, same, f"{name}, {shots or 'all'} shots", colour, place)
+            label = f"{name}, {shots or 'all'} shots"
+            ends[1][label] = curve(over_batch, same, colour, place)
     over_shots.set(xlabel="utterances of each word", xscale="log",
                    ylabel="query accuracy [%], mean ± s.e.")  # fmt: skip
     over_batch.set(xlabel="utterances a batch", xscale="log")
@@ -169,10 +174,10 @@ def draw(rows: Sequence[Row], path: Path) -> Path | None:
     over_shots.set_xticks([0.5, *places], ["before", *(f"{place:g}" for place in places)])
     sizes = sorted({cell.batch for cell, _ in known})
     over_batch.set_xticks(sizes, [str(size) for size in sizes])
-    for axis in (over_shots, over_batch):
+    for axis, named in zip((over_shots, over_batch), ends, strict=True):
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=6)
+        name_ends(axis, named)
     return save(picture, path)
 
 
@@ -182,11 +187,13 @@ def words(found: Sequence[dict[str, Any]]) -> float:
 
 
 def curve(
-    axis: Any, points: Sequence[tuple[float, list[float]]], label: str, colour: str, place: int
-) -> None:
-    """Means with standard errors; the further a line's ``place``, the paler."""
+    axis: Any, points: Sequence[tuple[float, list[float]]], colour: str, place: int
+) -> tuple[list[float], list[float]]:
+    """Means with standard errors, which are returned; the further a line's ``place``, the paler."""
     points = sorted(point for point in points if point[1])
     means = [statistics.fmean(each) for _, each in points]
     errors = [deviation(each) / math.sqrt(len(each)) for _, each in points]
-    axis.errorbar([x for x, _ in points], means, yerr=errors, fmt="o-", markersize=3,
-                  label=label, color=colour, alpha=1 / (1 + 0.6 * place))  # fmt: skip
+    xs = [x for x, _ in points]
+    axis.errorbar(xs, means, yerr=errors, fmt="o-", markersize=3, color=colour,
+                  alpha=1 / (1 + 0.6 * place))  # fmt: skip
+    return xs, means

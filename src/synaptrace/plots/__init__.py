@@ -9,13 +9,14 @@ from synaptrace.drawing import attempt
 from synaptrace.files import sweep
 from synaptrace.network import Network
 from synaptrace.plots.classes import EMBEDDING, confusion, embedding, traces
-from synaptrace.plots.curves import CURVE, LATE, learning_curve, learning_curves
-from synaptrace.plots.sample import feature_maps, sample
+from synaptrace.plots.curves import CURVE, LATE, SPIKES, learning_curve, learning_curves, spikes
+from synaptrace.plots.sample import feature_maps, labelled, membrane, raster, sample
 from synaptrace.plots.weights import filters
 
 __all__ = [
-    "CURVE", "EMBEDDING", "LATE", "after_training", "confusion", "embedding", "feature_maps",
-    "filters", "learning_curve", "learning_curves", "sample", "traces",
+    "CURVE", "EMBEDDING", "LATE", "SPIKES", "after_training", "confusion", "embedding",
+    "feature_maps", "filters", "labelled", "learning_curve", "learning_curves", "membrane",
+    "raster", "sample", "spikes", "traces",
 ]  # fmt: skip
 
 

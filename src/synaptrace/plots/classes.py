@@ -87,8 +87,9 @@ def embedding(net: Network, dataset: Dataset, path: Path) -> Path | None:
         colour, mark = COLOURS[index % LINES], MARKS[index // LINES % len(MARKS)]
         axis.scatter(own[:, 0], own[:, 1], color=colour, marker=mark, s=10)
         if len(dataset.meta.classes) <= 40:
+            x, y = torch.tensor(own).median(0).values.tolist()
             axis.annotate(
-                plain(name), [float(torch.tensor(own[:, i]).median()) for i in (0, 1)], fontsize=8,
+                plain(name), (x, y), fontsize=8,
                 ha="center", va="center", weight="bold",
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": colour, "alpha": 0.85},
             )  # fmt: skip

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import figure, lines_of, name_ends, panels, save
 from synaptrace.errors import UserError
-from synaptrace.training.run import CONFIG, read_config, read_metrics
+from synaptrace.training.run import CONFIG, METRICS, read_config, read_metrics
 
-CURVE = "curve.png"
+CURVE, SPIKES = "curve.png", "spikes.png"
 LATE = 10
 """Epochs at the end over whose accuracies `learning_curves` takes mean and standard deviation."""
 
@@ -24,31 +25,64 @@ def learning_curve(run: Path, path: Path | None = None) -> Path:
     lines = read_metrics(run)
     if not lines:
         raise UserError(f"{run}: no epoch is finished yet")
-    epochs = [line["epoch"] for line in lines]
-    told = [key for key in ("losses", "rates") if all(key in line for line in lines)]
-    picture = figure(11, 3.4)  # fine-tuning tells of accuracy alone
-    accuracy, losses, rates = picture.subplots(1, 3)
-    for key, label in (
-        ("train_accuracy", "training"),
-        ("validation_accuracy", "validation"),
-        ("test_accuracy_paper_protocol", "test (paper protocol)"),
-    ):
-        values = [100 * line[key] for line in lines if line.get(key) is not None]
-        if len(values) == len(lines):
-            accuracy.plot(epochs, values, label=label)
-    for axis, key in ((losses, "losses"), (rates, "rates")):
-        for name in lines[0][key] if key in told else ():
-            axis.plot(epochs, [line[key][name] for line in lines], label=name)
-    accuracy.set(xlabel="epoch", ylabel="accuracy [%]", title="accuracy")
-    losses.set(xlabel="epoch", ylabel="cross-entropy [nats]", title="loss of each layer")
-    rates.set(
-        xlabel="epoch", ylabel="spikes per neuron and step", title="spike rates", ylim=(0, None)
-    )
-    for axis in (accuracy, losses, rates):
-        axis.grid(alpha=0.3)
-        if axis.get_legend_handles_labels()[1]:
-            axis.legend(fontsize=7)
+    accuracy = {
+        label: over(lines, key, 100)
+        for key, label in (
+            ("train_accuracy", "training"),
+            ("validation_accuracy", "validation"),
+            ("test_accuracy_paper_protocol", "test"),
+        )
+    }
+    losses, rates = by_layer(lines, "losses"), by_layer(lines, "rates")
+    shown = [("accuracy", "accuracy [%]", accuracy)]
+    shown += [("loss of each layer", "cross-entropy [nats]", each) for each in panels(losses)]
+    shown += [("spike rates", "spikes per neuron and step", each) for each in panels(rates)]
+    picture = figure(4.1 * len(shown), 3.4)
+    for axis, (title, unit, named) in zip(picture.subplots(1, len(shown)), shown, strict=True):
+        lines_of(axis, named)
+        axis.set(xlabel="epoch", ylabel=unit, title=title)
+        if title == "spike rates":
+            axis.set_ylim(0, None)
+        name_ends(axis, named)
     return save(picture, path or run / CURVE)
+
+
+def spikes(run: Path, path: Path | None = None) -> Path:
+    """Spike rate of each layer, epoch by epoch; by default as ``run/spikes.png``.
+
+    Raises:
+        UserError: the run has no finished epoch, or its epochs don't say how often neurons spike.
+    """
+    named = by_layer(read_metrics(run), "rates")
+    if not named:
+        raise UserError(
+            f"{run / METRICS}: says of no epoch how often neurons spike; "
+            "a fine-tuning doesn't, and of several seeds each has its own (RUN/seed-0)"
+        )
+    shown = panels(named)
+    picture = figure(5.5 * len(shown), 3.6)
+    for axis, each in zip(picture.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        lines_of(axis, each)
+        axis.set(xlabel="epoch", ylabel="spikes per neuron and step", ylim=(0, None))
+        name_ends(axis, each)
+    return save(picture, path or run / SPIKES)
+
+
+def over(
+    lines: Sequence[Mapping[str, Any]], key: str, times: float = 1.0
+) -> tuple[list[float], list[float]]:
+    """The epochs that have a value, and the values."""
+    found = [(line["epoch"], times * line[key]) for line in lines if line.get(key) is not None]
+    return [epoch for epoch, _ in found], [value for _, value in found]
+
+
+def by_layer(
+    lines: Sequence[Mapping[str, Any]], key: str
+) -> dict[str, tuple[list[float], list[float]]]:
+    """`over`, of each layer in ``key``; none where the epochs leave it out."""
+    layers = list(lines[0][key]) if lines else []
+    epochs = [line["epoch"] for line in lines]
+    return {layer: (epochs, [line[key][layer] for line in lines]) for layer in layers}
 
 
 def learning_curves(runs: Sequence[Path], path: Path) -> list[tuple[Path, float, float]]:
@@ -56,14 +90,13 @@ def learning_curves(runs: Sequence[Path], path: Path) -> list[tuple[Path, float,
 
     Returns:
         Each run with the mean and the sample standard deviation of its validation accuracy over
-        the last `LATE` epochs, shares of 1; the legend has them too.
+        the last `LATE` epochs, shares of 1; the lines' names have them too.
 
     Raises:
         UserError: a run of fewer than two epochs, or without validation.
     """
     found = []
-    picture = figure(7, 4)
-    axis = picture.subplots()
+    named = dict[str, tuple[list[float], list[float]]]()
     for run in runs:
         lines = read_metrics(run)
         values = [v for line in lines if (v := line.get("validation_accuracy")) is not None]
@@ -73,10 +106,14 @@ def learning_curves(runs: Sequence[Path], path: Path) -> list[tuple[Path, float,
         mean, spread = fmean(late), stdev(late)
         found.append((run, mean, spread))
         name = read_config(run).name if (run / CONFIG).exists() else run.name
-        label = f"{plain(name)}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
-        axis.plot([line["epoch"] for line in lines], [100 * v for v in values], label=label)
-    axis.set(xlabel="epoch", ylabel="validation accuracy [%]")
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="lower right")
+        label = f"{name}: last {len(late)} {mean:.2%} ± {100 * spread:.2f}"
+        twice = sum(other.partition(" #")[0] == label for other in named)
+        named[f"{label} #{twice + 1}" if twice else label] = over(lines, "validation_accuracy", 100)
+    shown = panels(named)
+    picture = figure(9 * len(shown), 4)
+    for axis, each in zip(picture.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        lines_of(axis, each)
+        axis.set(xlabel="epoch", ylabel="validation accuracy [%]")
+        name_ends(axis, each)
     save(picture, path)
     return found

@@ -16,6 +16,7 @@ from synaptrace.cost import count, energy
 from synaptrace.cost.profiling import PURPOSES
 from synaptrace.cost.workload import Workload
 from synaptrace.data.dataset import Dataset
+from synaptrace.drawing import LINES
 from synaptrace.errors import UserError
 from synaptrace.keyword import reopen
 from synaptrace.plots.classes import plane
@@ -81,7 +82,7 @@ def spikes(trained: job.Trained, data: Dataset, sample: int, kind: str) -> Itera
     names = {name: f"hidden layer {i}" for i, name in enumerate(found, 1)}
     shown |= {names[name]: layer[:, 0].flatten(1) for name, layer in found.items()}
     yield charts.raster(shown, "Events and spikes")
-    top = logits[-1].argsort(descending=True)[: charts.LINES].tolist()
+    top = logits[-1].argsort(descending=True)[:LINES].tolist()
     steps = list(range(len(logits)))
     lines = {classes[i]: (steps, charts.rounded(logits[:, i])) for i in top}
     yield from charts.curves("Readout of the classes that end highest", lines, "step", "logit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synaptrace.drawing import LINES
+from synaptrace.drawing import BLUE, LINES, RED
 from synaptrace.errors import UserError
 from synaptrace.report import charts, facts, network
 from synaptrace.report.page import Chart, Part, Section, Table, Text
@@ -98,7 +98,7 @@ def parallel(plan: Plan, trials: list[FrozenTrial]) -> list[Chart]:
         data.append({
             "type": "scatter", "mode": "lines+markers", "x": list(range(len(keys) + 1)),
             "y": [*(height(plan, key, trial.params[key]) for key in keys), share],
-            "line": {"color": charts.COLOURS[0 if rank else 1], "width": 1.5 if rank else 3},
+            "line": {"color": BLUE if rank else RED, "width": 1.5 if rank else 3},
             "opacity": 1.0 if not rank else 0.25 + 0.5 * share,
             "text": [charts.said(t) for t in [*told, f"validation {value:.2f} %"]],
             "hovertemplate": f"trial {trial.number}: %{{text}}<extra></extra>",

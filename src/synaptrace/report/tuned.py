@@ -80,7 +80,7 @@ def outcome(summary: Mapping[str, Any] | None) -> Iterator[Part]:
 def how(record: Record) -> Table:
     """The way of fine-tuning."""
     cell = record.cell
-    rows = [
+    rows: list[list[object]] = [
         ["shots", "all" if cell.shots is None else cell.shots], ["batch", cell.batch],
         ["contrast", cell.contrast or "as trained"], ["against forgetting", cell.keep],
         ["learning rate", f"{cell.lr:g}"], ["epochs", cell.epochs],

@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import BLUE, GREY, RED, figure, plain, save, whole
 from synaptrace.sweep.plan import Plan
 from synaptrace.sweep.space import Choices
 from synaptrace.sweep.study import best
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import optuna
 
 HISTORY, IMPORTANCE, PARALLEL = "history.png", "importance.png", "parallel.png"
-FINISHED, PRUNED, BEST = "#0072B2", "#BBBBBB", "#D55E00"
+FINISHED, PRUNED, BEST = BLUE, GREY, RED
 
 
 def draw(plan: Plan, study: optuna.Study) -> list[Path]:
@@ -33,8 +33,6 @@ def draw(plan: Plan, study: optuna.Study) -> list[Path]:
 
 def history(plan: Plan, trials: list[optuna.trial.FrozenTrial], path: Path) -> Path:
     """Validation accuracy trial by trial, and the best so far."""
-    from matplotlib.ticker import MaxNLocator
-
     picture = figure(7, 4)
     axis = picture.subplots()
     for state, colour, label in (("COMPLETE", FINISHED, "finished"), ("PRUNED", PRUNED, "pruned")):
@@ -51,8 +49,7 @@ def history(plan: Plan, trials: list[optuna.trial.FrozenTrial], path: Path) -> P
     axis.step([each.number for each in done], list(so_far), where="post", color=BEST,
               label="best so far")  # fmt: skip
     axis.set(xlabel="trial", ylabel="validation accuracy [%]", title=plain(plan.base.name))
-    axis.grid(alpha=0.3)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole(axis)
     axis.legend(fontsize=8)
     return save(picture, path)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import Dataset
-from synaptrace.drawing import figure, plain, save
+from synaptrace.drawing import OFF, ON, figure, plain, save
 
 SAMPLES = 4
 """Rows of the picture, each of another class where there are so many."""
@@ -17,15 +17,15 @@ SAMPLES = 4
 COLUMNS = 6
 """Parts into which a sample's steps are summed up."""
 
-ON, OFF = (0.84, 0.15, 0.16), (0.12, 0.47, 0.71)
-"""Red and blue, on white; both at once make a dark violet."""
+RGB = tuple(tuple(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)) for c in (OFF, ON))
+"""Blue and vermilion, on white; both at once are dark."""
 
 
 def draw(data: Dataset, path: Path, split: str = "train") -> None:
     """Draw some samples of a split, as they are without augmentation, into a PNG.
 
-    A map's steps are summed up in six parts, one beside the other, ON red and OFF blue; a line of
-    channels is a raster, time to the right.
+    A map's steps are summed up in six parts, one beside the other, ON vermilion and OFF blue; a
+    line of channels is a raster, time to the right.
 
     Raises:
         UserError: the file can't be written.
@@ -38,10 +38,13 @@ def draw(data: Dataset, path: Path, split: str = "train") -> None:
     axes = picture.subplots(len(chosen), columns, squeeze=False)
     for row, (label, events) in zip(axes, chosen, strict=True):
         (_maps if maps else _raster)(row, events)
-        row[0].set_ylabel(plain(data.meta.classes[label]))
+        name = plain(data.meta.classes[label])
+        what = "band" if data.meta.features else "channel"
+        row[0].set_ylabel(name if maps else f"{name}\n{what}")
     if not maps:
         axes[-1][0].set_xlabel("step")
-    picture.suptitle(plain(f"{data.meta.name}, {split}"), fontsize="medium")
+    polarity = " (ON vermilion, OFF blue)" if maps and data.meta.shape[0] % 2 == 0 else ""
+    picture.suptitle(plain(f"{data.meta.name}, {split}{polarity}"), fontsize="medium")
     save(picture, path)
 
 
@@ -71,7 +74,7 @@ def _maps(row: Any, events: Tensor) -> None:
     edges = torch.tensor_split(torch.arange(len(events)), len(row))
     for axis, part, steps in zip(row, parts, edges, strict=True):
         image = torch.ones(*part.shape[1:], 3)
-        for channel, colour in zip(part, (OFF, ON), strict=True):
+        for channel, colour in zip(part, RGB, strict=True):
             image *= 1 - (channel / top).sqrt()[..., None] * (1 - torch.tensor(colour))
         axis.imshow(image.clamp(0, 1).numpy())
         if len(steps):
@@ -82,9 +85,11 @@ def _maps(row: Any, events: Tensor) -> None:
 
 def _raster(row: Any, events: Tensor) -> None:
     """A sample (T, channels) in one axis."""
+    from matplotlib.ticker import MaxNLocator
+
     top = float(events.abs().max()) or 1.0
     signed = bool((events < 0).any())
-    row[0].imshow(
+    drawn = row[0].imshow(
         events.t().numpy(),
         aspect="auto",
         origin="lower",
@@ -93,3 +98,5 @@ def _raster(row: Any, events: Tensor) -> None:
         vmin=-top if signed else 0,
         vmax=top,
     )
+    row[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    row[0].figure.colorbar(drawn, ax=row[0], pad=0.01, label="value a step")
