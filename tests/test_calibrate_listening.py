@@ -206,8 +206,15 @@ def test_evaluate_tells_of_streams(run, tmp_path, capsys):
     assert (run / "alarms.png").stat().st_size > 1000
     sounds.write(tmp_path / "strange" / "a.wav", sounds.tone(4000, 0.5, RATE), RATE)
     words = ["evaluate", str(run), "--streams", "--json", "--others", str(tmp_path)]
-    assert cli.main(words) == 0
-    assert len(json.loads(capsys.readouterr().out)["alarms"]) <= 2
+    assert cli.main([*words, "--false-alarms-per-hour", "0"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["alarms"]) <= 2
+    calibration = calibrated.read(run, job.trained(run).net)
+    assert calibration is not None
+    assert found["confidence"] == calibration.curve.confidence(0) != calibrate.CONFIDENCE
+    assert cli.main([*words, "--false-alarms-per-hour", "-1"]) == 2
+    assert cli.main(["evaluate", str(run), "--false-alarms-per-hour", "6"]) == 2
+    assert "--false-alarms-per-hour: goes with --streams" in capsys.readouterr().err
     assert cli.main(["evaluate", str(run), "--streams", "--neurobench"]) == 2
     assert "--neurobench" in capsys.readouterr().err
     assert cli.main(["evaluate", str(run), "--others", str(tmp_path)]) == 2

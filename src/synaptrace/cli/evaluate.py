@@ -24,7 +24,8 @@ the matrix as a picture into the run directory. Of a fine-tuned run, the test is
 --streams, of a run on sound: false rejections over false alarms an hour, as it listens. The
 split's recordings come one after another; strangers are each word in turn as if it had never been
 learned, and noise, or --others DIR, recordings of what is none of the words, in folders. Writes
-alarms.png and alarms.csv. A run of an earlier version is calibrated first.
+alarms.png and alarms.csv. A run of an earlier version is calibrated first. One line is of the
+confidence that listen takes, which --false-alarms-per-hour X chooses here as there.
 
 examples:
   synaptrace evaluate runs/20260131-120000-fsdd --streams --others speech_commands
@@ -46,6 +47,8 @@ examples:
     parser.add_argument("--streams", action="store_true",
                         help="false rejections over false alarms instead")  # fmt: skip
     parser.add_argument("--others", metavar="DIR", type=Path, help="of --streams: other words")
+    parser.add_argument("--false-alarms-per-hour", metavar="X", type=float, dest="alarms",
+                        help="of --streams: as it listens with this option")  # fmt: skip
     parser.add_argument("--gain", metavar="DB", type=float,
                         help="as if the sound had been so many dB louder, or quieter")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -69,8 +72,9 @@ def run(options: argparse.Namespace) -> int:
         if options.gain is not None:
             raise UserError("--gain: doesn't go with --streams")
         return streams(options, trained)
-    if options.others is not None:
-        raise UserError("--others: goes with --streams")
+    for name, given in (("others", options.others), ("false-alarms-per-hour", options.alarms)):
+        if given is not None:
+            raise UserError(f"--{name}: goes with --streams")
     data = reopen.load_data(trained)
     if options.gain is not None:
         data = spoken.louder(data, options.gain)
@@ -104,15 +108,16 @@ def streams(options: argparse.Namespace, trained: Trained) -> int:
     from synaptrace.files import write_atomic
     from synaptrace.keyword import alarms_table as table
     from synaptrace.keyword import calibrated
-    from synaptrace.keyword.calibrate import CONFIDENCE
     from synaptrace.names import printed
 
     calibration = calibrated.read(trained.run, trained.net) or calibrated.make(trained)
+    confidence = calibrated.confident(calibration, options.alarms)
     found = calibrated.evaluate(trained, calibration, options.split, options.others)
     if options.json:
-        print(json.dumps({"split": options.split, **found.as_dict()}))
+        about = {"split": options.split, "confidence": confidence}
+        print(json.dumps({**about, **found.as_dict()}))
     else:
-        print("\n".join(table.lines(found, CONFIDENCE)))
+        print("\n".join(table.lines(found, confidence)))
     run = builtin.beside(trained.run)
     write_atomic(run / table.TABLE, table.as_csv(found))
     curves = {options.split: found, calibration.basis: calibration.curve}

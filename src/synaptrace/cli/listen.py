@@ -114,8 +114,7 @@ def chosen(options: argparse.Namespace, calibration: Calibration | None) -> tupl
         UserError: a rate is asked for of a run that isn't calibrated, or isn't a rate.
     """
     from synaptrace.errors import UserError
-    from synaptrace.keyword.calibrate import CONFIDENCE
-    from synaptrace.keyword.calibrated import said
+    from synaptrace.keyword.calibrated import confident, said
     from synaptrace.keyword.decide import Settings
 
     rate = options.alarms
@@ -126,11 +125,5 @@ def chosen(options: argparse.Namespace, calibration: Calibration | None) -> tupl
                 "synaptrace evaluate RUN --streams does it, or give --confidence"
             )
         return Settings().confidence, ""
-    curve = calibration.curve
-    if rate is None:
-        confidence = CONFIDENCE
-    elif not 0 <= rate < float("inf"):
-        raise UserError(f"--false-alarms-per-hour: {rate} is not a rate of 0 or more")
-    else:
-        confidence = curve.confidence(rate)
+    confidence = confident(calibration, rate)
     return confidence, said(calibration, confidence)

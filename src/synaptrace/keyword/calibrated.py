@@ -128,6 +128,19 @@ def told(run: Path) -> str | None:
     return None if found is None else said(found, CONFIDENCE)
 
 
+def confident(found: Calibration, rate: float | None) -> float:
+    """The confidence from which a word is reported: at ``rate`` false alarms an hour, by the curve.
+
+    Raises:
+        UserError: not a rate.
+    """
+    if rate is None:
+        return CONFIDENCE
+    if not 0 <= rate < float("inf"):
+        raise UserError(f"--false-alarms-per-hour: {rate} is not a rate of 0 or more")
+    return found.curve.confidence(rate)
+
+
 def said(found: Calibration, confidence: float) -> str:
     """What ``confidence`` stands for, and how much sound that stands on."""
     curve = found.curve
