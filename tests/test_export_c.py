@@ -44,13 +44,11 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_whole_fine_tuning_gives_the_same_weights(name: str, tmp_path: Path):
-    """Weights to 1e-8, not 1e-9: the largest difference is 6e-9 (second layer), and remains.
+    """Weights to 1e-8, not 1e-9: differences up to 6.4e-9 were measured (second layer).
 
-    Roundings of 1e-15 in a gradient count rate / eps = 1e5 times as much in Adam where the gradient
-    is below eps, and add up over 50 updates. They don't come from the order of sums in C alone:
-    PyTorch's exp, its sums of softmax and its products (BLAS, with fused multiply-adds) round
-    otherwise than C's math library. Only a second rule in C's order would agree further, and then
-    the rule itself wouldn't be what is tested. With SGD it agrees to 1e-12.
+    The likely cause: roundings of 1e-15 in a gradient count rate / eps = 1e5 times as much in Adam
+    where the gradient is below eps, and add up over 50 updates; PyTorch's exp, softmax and products
+    (BLAS, with fused multiply-adds) may round otherwise than C's. With SGD it agrees to 1e-12.
     """
     options, learn, every = CASES[name]
     net, rule = c_program.dense(**options)

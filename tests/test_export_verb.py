@@ -145,6 +145,7 @@ def test_a_broken_network_fails_its_test(made, tmp_path: Path):
         (model, "READOUT_DECAY R(1.0)", "READOUT_DECAY R(0.99999)"),
         (errors, "* l->share / tau", "* l->share * R(1.1) / tau"),
         (blob, "crc >> 1 ^ (crc & 1u", "crc >> 1 ^ (0u"),
+        (blob, "!sound(blob + 16)", "sound(blob + 16) > 1"),
     ):
         text = file.read_text()
         assert old in text

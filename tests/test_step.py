@@ -309,3 +309,21 @@ def test_a_state_of_another_batch_is_refused_as_ever() -> None:
         _, state = net.step(events(1, 3)[0])
         with pytest.raises(RuntimeError):
             net.step(events(1, 4)[0], state)
+
+
+def test_states_that_are_kept_stay_as_they_were(runs: list[int]) -> None:
+    """Each step's state is tensors of its own: two futures can begin from one past."""
+    net, x = network([33, 20]), events(6, 3)
+    kept, state = [], None
+    with torch.no_grad():
+        for each in x:
+            _, state = net.step(each, state)
+            kept.append((state, copy.deepcopy(state)))
+        again = [net.step(x[4], kept[3][0])[1] for _ in range(2)]
+    assert len(runs) == len(x) + 2
+    assert max(float(s.sum()) for s in state.spikes) > 0
+    places = [t.data_ptr() for s, _ in kept for t in (*s.membranes, *s.spikes, s.logits)]
+    assert len(set(places)) == len(places)
+    for now, before in [*kept, (again[0], kept[4][1]), (again[1], kept[4][1])]:
+        same_now = (*now.membranes, *now.spikes, now.logits)
+        assert all(map(torch.equal, same_now, (*before.membranes, *before.spikes, before.logits)))

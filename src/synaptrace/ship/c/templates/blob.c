@@ -28,14 +28,45 @@ static void put_weights(const struct learner *l, uint8_t *at)
     }
 }
 
+static int32_t weight_at(const uint8_t *at, int32_t i)
+{
+    int32_t value = at[4 + 2 * i] | at[5 + 2 * i] << 8;
+    return value < 32768 ? value : value - 65536;
+}
+
+static int bounded(const uint8_t *at, int32_t from, int32_t n, int32_t most)
+{
+    for (int32_t i = from; i < from + n; i++)
+        if (weight_at(at, i) > most || weight_at(at, i) < -most)
+            return 0;
+    return 1;
+}
+
+/* A checksum is no proof: weights beyond their bounds overflow sums, and seed 0 draws only 0. */
+static int sound(const uint8_t *at)
+{
+    int right = get(at) != 0;
+#if TARGETS > 0
+    for (int32_t i = 0; i < TARGETS; i++) {
+        const struct learning *k = &learnings[i];
+        int32_t inputs = layers[i].inputs, n = layers[i].neurons;
+        if (k->weight >= 0)
+            right = right && bounded(at, k->weight, inputs * n, k->most);
+        if (k->recurrent >= 0)
+            right = right && bounded(at, k->recurrent, n * n, k->own_most);
+    }
+#endif
+#if LEARNED_READOUT >= 0
+    right = right && bounded(at, LEARNED_READOUT, OUTPUTS * CLASSES, READOUT_MOST);
+#endif
+    return right;
+}
+
 static void get_weights(struct learner *l, const uint8_t *at)
 {
     l->seed = get(at);
-    at += 4;
-    for (int32_t i = 0; i < LEARNED; i++, at += 2) {
-        int32_t value = at[0] | at[1] << 8;
-        l->weight[i] = (stored)(value < 32768 ? value : value - 65536);
-    }
+    for (int32_t i = 0; i < LEARNED; i++)
+        l->weight[i] = (stored)weight_at(at, i);
 }
 #else
 static void put_weights(const struct learner *l, uint8_t *at)
@@ -46,6 +77,14 @@ static void put_weights(const struct learner *l, uint8_t *at)
         memcpy(&bits, &value, 4);
         put(at, bits);
     }
+}
+
+static int sound(const uint8_t *at) /* no infinities and nothing that is no number */
+{
+    for (int32_t i = 0; i < LEARNED; i++)
+        if ((get(at + 4 * i) >> 23 & 255u) == 255u)
+            return 0;
+    return 1;
 }
 
 static void get_weights(struct learner *l, const uint8_t *at)
@@ -87,7 +126,8 @@ int learn_load(struct learner *l, const uint8_t *blob, uint32_t bytes)
 {
     if (bytes != BLOB_BYTES || get(blob) != MAGIC || get(blob + 4) != BLOB_VERSION
         || get(blob + 8) != IDENTITY || get(blob + 12) != LEARNED
-        || get(blob + BLOB_BYTES - 4) != checksum(blob, BLOB_BYTES - 4))
+        || get(blob + BLOB_BYTES - 4) != checksum(blob, BLOB_BYTES - 4)
+        || !sound(blob + 16))
         return 0;
     get_weights(l, blob + 16);
     learn_forget(l);

@@ -62,6 +62,7 @@ void learn_anchor(struct learner *l, fraction share); /* back by a share to the 
 #define BLOB_BYTES (20 + 4 * LEARNED)
 #endif
 void learn_save(const struct learner *l, uint8_t *blob);      /* BLOB_BYTES */
-int learn_load(struct learner *l, const uint8_t *blob, uint32_t bytes); /* 0: it doesn't fit */
+int learn_load(struct learner *l, const uint8_t *blob, uint32_t bytes); /* 0: it doesn't fit,
+                                            or has weights beyond their bounds; all stays */
 
 #endif

@@ -130,6 +130,23 @@ static void learn(void)
     blob[BLOB_BYTES / 2] ^= 1;
     expect(learn_load(&learner, blob, BLOB_BYTES) == 0, "a damaged blob was loaded");
     expect(learn_load(&learner, blob, BLOB_BYTES - 1) == 0, "a short blob was loaded");
+
+    stored before = learner.weight[LEARNED - 1];
+#if FIXED
+    learner.weight[LEARNED - 1] = -32768;
+#else
+    learner.weight[LEARNED - 1] = (stored)HUGE_VAL;
+#endif
+    learn_save(&learner, blob); /* its checksum is right */
+    learner.weight[LEARNED - 1] = before;
+    expect(learn_load(&learner, blob, BLOB_BYTES) == 0, "weights out of bounds were loaded");
+    expect(learner.weight[LEARNED - 1] == before, "what was refused changed the weights");
+#if FIXED
+    learner.seed = 0;
+    learn_save(&learner, blob);
+    expect(learn_load(&learner, blob, BLOB_BYTES) == 0, "a seed that never changes was loaded");
+    learner.seed = 1;
+#endif
 }
 #endif
 
