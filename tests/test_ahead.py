@@ -194,3 +194,20 @@ def test_a_checkpoint_amid_an_epoch_knows_nothing_of_the_batch_ahead(
     again = trained(data(ahead=later), tmp_path / "cut", config={}, resume=True)
     assert alike(whole, again)
     assert count[0] == 8 + 3
+
+
+def test_one_trains_while_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, learned = [threading.Event() for _ in range(5)], []
+
+    def seen(x: Tensor, draws: torch.Generator) -> Tensor:
+        begun[sum(each.is_set() for each in begun)].set()
+        return x
+
+    def waiting(*given: Any) -> Any:
+        learned.append(begun[min(len(learned) + 1, 4)].wait(10))
+        return learn(*given)
+
+    learn = loop.learn
+    monkeypatch.setattr(loop, "learn", waiting)
+    trained(data(seen), epochs=1)
+    assert learned == [True] * 5
