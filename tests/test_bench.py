@@ -13,7 +13,18 @@ import torch
 import synaptrace as st
 from synaptrace import rules
 from synaptrace.bench import __main__ as command
-from synaptrace.bench import cases, online, peers, roofline, scaling, speed, torch_peers
+from synaptrace.bench import (
+    cases,
+    check,
+    energy,
+    online,
+    peers,
+    published,
+    roofline,
+    scaling,
+    speed,
+    torch_peers,
+)
 from synaptrace.bench.cases import Case
 from synaptrace.cost import process
 from synaptrace.errors import UserError
@@ -191,6 +202,71 @@ def test_loops_in_python_are_measured_beside_the_transcription() -> None:
         assert float(median) > 0
         assert bool(transcription) == ("net.step" not in name)
         assert plain
+
+
+def test_a_ratio_below_two_thirds_of_its_record_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    if not library.levels():
+        pytest.skip("the engine isn't built")
+    found = check.ratios(FORWARD, 3, repeats=1)
+    assert found.keys() == set(library.levels())
+    assert all(each.keys() == set(check.CONTENDERS) for each in found.values())
+    assert min(ratio for each in found.values() for ratio in each.values()) > 0
+    monkeypatch.setattr(check, "ratios", lambda repeats: {"plain": {"A": 6.1}, "other": {"A": 1.0}})
+    monkeypatch.setattr(published, "figures", lambda: {"ratios": {"plain": {"A": 9.0}}})
+    monkeypatch.setattr(sys, "argv", ["bench", "check", "--json", str(tmp_path / "a.json")])
+    command.main()
+    assert "plain\tA\t6.1\t9.0\t\nother\tA\t1.0\tnone\t\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "a.json").read_text())["ratios"]["plain"] == {"A": 6.1}
+    monkeypatch.setattr(check, "ratios", lambda repeats: {"plain": {"A": 5.9}})
+    with pytest.raises(SystemExit) as error:
+        command.main()
+    assert error.value.code == 2
+    assert "TOO SLOW" in capsys.readouterr().out
+
+
+def test_the_records_are_of_what_is_checked() -> None:
+    kept = published.figures()
+    assert kept["documentation"].keys() == {"processor", "engine"}
+    assert kept["ratios"].keys() >= {"plain", "avx2"}
+    assert all(each.keys() == set(check.CONTENDERS) for each in kept["ratios"].values())
+
+
+def figures(ratio: float, processor: str) -> dict[str, Any]:
+    row = {"case": "shd", "batch": 8, "contender": "BPTT", "ratios": {"transcription": ratio}}
+    alone = {"case": "shd", "batch": ratio, "contender": "TP", "ratios": {"transcription": 1.0}}
+    machine = {"processor": processor, "engine": "plain"}
+    return {"machine": machine, "rows": [row, alone, {**row, "ratios": {}}]}
+
+
+def test_figures_are_compared_by_their_ratios(tmp_path: Path) -> None:
+    file = tmp_path / "earlier.json"
+    file.write_text(json.dumps(figures(2.0, "old")))
+    lines = list(published.compare(figures(3.0, "new"), published.read(file)))
+    assert lines[:2] == ["earlier: old, engine plain", "now: new, engine plain"]
+    assert lines[-1] == "| shd | 8 | BPTT | 3.00 | 2.00 | 1.50 |"
+    assert sum("BPTT" in line or "TP" in line for line in lines) == 1  # the other had no earlier
+    for wrong in ("[]", "{", '{"rows": []}', '{"rows": [{}]}'):
+        file.write_text(wrong)
+        with pytest.raises(UserError, match="is no file of"):
+            published.read(file)
+
+
+def test_energy_is_what_the_packages_counters_say(tmp_path: Path) -> None:
+    assert energy.joules(lambda: None, 0.0, tmp_path / "none") is None
+    for name, used in (("intel-rapl:0", 990), ("intel-rapl:1", 5), ("intel-rapl:0:0", 1)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{used}\n")
+        (tmp_path / name / "max_energy_range_uj").write_text("1000\n")
+
+    def job() -> None:
+        (tmp_path / "intel-rapl:0" / "energy_uj").write_text("10")  # it went past its range
+        (tmp_path / "intel-rapl:1" / "energy_uj").write_text("35")
+
+    assert energy.joules(job, 0.0, tmp_path) == pytest.approx((20 + 30) / 1e6)
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("secret")
+    assert energy.joules(job, 0.0, tmp_path) is None
 
 
 def test_bad_numbers_are_refused(

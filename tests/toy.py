@@ -79,7 +79,9 @@ def train(
 
 @dataclass
 class Deadly(Toy):
-    """The same data, in a process that is killed at the asked moment."""
+    """The same data, drawn a batch ahead, in a process that is killed at the asked moment."""
+
+    ahead = True
 
     death: str = ""
     seen: Counter[str] = field(default_factory=Counter)

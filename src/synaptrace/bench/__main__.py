@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from synaptrace.bench import data, listen, scale, speed, step
+from synaptrace.bench import check, data, listen, scale, speed, step
 from synaptrace.data.simulate import beside_real
 from synaptrace.errors import UserError
 
@@ -20,6 +20,9 @@ def main() -> None:
     verb = verbs.add_parser("step", help="the first of them, or VGG-9 over batch and length")
     step.add_arguments(verb)
     verb.set_defaults(run=step.main)
+    verb = verbs.add_parser("check", help="the engine's speed beside what was recorded, in seconds")
+    check.add_arguments(verb)
+    verb.set_defaults(run=check.main)
     verb = verbs.add_parser("data", help="samples per second, loaded beside trained")
     data.add_arguments(verb)
     verb.set_defaults(run=data.main)

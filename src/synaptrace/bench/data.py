@@ -1,9 +1,10 @@
-"""`python -m synaptrace.bench data`: samples per second, loaded and trained, one run.
+"""`python -m synaptrace.bench data`: samples per second, loaded, trained, and both at once.
 
 Loading is what an epoch does before a batch reaches the network: shuffle, read the cache, augment,
 make frames. Training is the preset's rule on batches that lie in memory already, one update a
-sequence. Both run in turn in one process on the same threads; the medians are of whole passes over
-the same batches.
+sequence. The third is an epoch of `fit`: each batch is loaded while the one before trains. They run
+in turn in one process on the same threads; the medians are of whole passes over the same batches.
+The epoch is compared with the longer of the two in each turn, as other work disturbs all three.
 
 Without a copy of the data, recordings are drawn at random with the rates of the real ones, in the
 official formats: N-MNIST (4,133 events each, 1,489 of them in the first saccade, as 1,000 real
@@ -15,8 +16,10 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,8 @@ import synaptrace as st
 from synaptrace import data
 from synaptrace.bench import measure
 from synaptrace.config import resolve
-from synaptrace.data.dataset import Batch
+from synaptrace.data.ahead import one_ahead
+from synaptrace.data.dataset import Batch, Dataset
 from synaptrace.errors import UserError
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
@@ -46,8 +50,11 @@ def main(options: argparse.Namespace) -> None:
         jobs = {
             "load": lambda: sum(1 for _ in loaded.batches("train", generator(0, "order"))),
             "train": lambda: train(net, rule, batches),
+            "both at once": lambda: epoch(net, rule, loaded),
         }
-        taken = measure.interleaved(jobs, options.repeats)
+        worked: dict[str, list[float]] = {name: [] for name in jobs}
+        counted = {name: partial(count, job, worked[name]) for name, job in jobs.items()}
+        taken = measure.interleaved(counted, options.repeats)
     what = "drawn at random" if options.path is None else "real"
     steps, size = max(len(events) for events, _, _ in batches), len(batches[0][1])
     print(
@@ -60,9 +67,32 @@ def main(options: argparse.Namespace) -> None:
         print(f"{kind}\t{np.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})")
     ratio = measure.spread(taken["train"])[0] / measure.spread(taken["load"])[0]
     print(f"loading is {ratio:.1f} times as fast as training")
+    parts = zip(taken["both at once"], taken["load"], taken["train"], strict=True)
+    over = [100 * (both / max(load, alone) - 1) for both, load, alone in parts]
+    median, low, high = measure.spread(over)
+    print(
+        f"both at once take {median:+.1f} % ({low:+.1f} to {high:+.1f}) beside the longer of them"
+    )
+    load, alone, both = (measure.spread(worked[name][1:])[0] for name in jobs)
+    print(
+        f"processor time: {load:.2f} s to load, {alone:.2f} s to train, {both:.2f} s for both at "
+        f"once ({100 * (both / (load + alone) - 1):+.1f} % beside their sum)"
+    )
 
 
-def train(net: st.Network, rule: Rule, batches: list[Batch]) -> None:
+def count(job: Callable[[], object], seconds: list[float]) -> None:
+    """Do a job, and add the processor time of all threads that it took."""
+    began = time.process_time()
+    job()
+    seconds.append(time.process_time() - began)
+
+
+def epoch(net: st.Network, rule: Rule, loaded: Dataset) -> None:
+    with closing(one_ahead(loaded.batches("train", generator(0, "order")))) as batches:
+        train(net, rule, batches)
+
+
+def train(net: st.Network, rule: Rule, batches: Iterable[Batch]) -> None:
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
     for events, labels, lengths in batches:
         rule.sequence(events, labels, lengths=lengths, optimizer=optimizer)

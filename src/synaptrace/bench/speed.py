@@ -21,7 +21,7 @@ import torch
 
 import synaptrace as st
 from synaptrace import native
-from synaptrace.bench import measure, peers, roofline, scaling
+from synaptrace.bench import energy, measure, peers, published, roofline, scaling
 from synaptrace.bench.cases import CASES, Case, Parts, make
 from synaptrace.cost import process
 from synaptrace.errors import UserError
@@ -48,6 +48,8 @@ class Row:
     ratios: dict[str, float] = field(default_factory=dict)
     """How many times faster than each peer."""
     peak_bytes: int | None = None
+    joules: float | None = None
+    """Of the processor's packages, where they can be read."""
     of_gemm: float | None = None
     of_bandwidth: float | None = None
 
@@ -63,11 +65,13 @@ def measure_case(
     parts = make(case, batch)
     rates = spike_rates(parts)
     names = peers.chosen(case, batch)
-    taken = measure.interleaved({n: peers.build(n, case, batch) for n in names}, repeats)
+    jobs = {name: peers.build(name, case, batch) for name in names}
+    taken = measure.interleaved(jobs, repeats)
     rows = [Row(case.name, batch, name, taken[name], rates) for name in names]
     medians = {row.contender: row.median for row in rows}
     for row in rows:
         row.ratios = {k: medians[v] / row.median for k, v in AGAINST.items() if v in medians}
+        row.joules = energy.joules(jobs[row.contender])
         if memory:
             row.peak_bytes = process.peak_memory(
                 peers.build, row.contender, case, batch, threads=torch.get_num_threads()
@@ -94,6 +98,8 @@ def table(rows: Sequence[Row]) -> Iterable[str]:
     """Lines of Markdown."""
     columns = [name for name in AGAINST if any(name in row.ratios for row in rows)]
     head = ["contender", "ms a batch", "min-max", *columns, "MiB", "% GEMM", "% memory"]
+    powered = any(row.joules is not None for row in rows)
+    head += ["J a batch"] if powered else []
     yield "| " + " | ".join(head) + " |"
     yield "|---|" + "---:|" * (len(head) - 1)
     for row in rows:
@@ -103,6 +109,8 @@ def table(rows: Sequence[Row]) -> Iterable[str]:
         cells.append("" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f}")
         for part in (row.of_gemm, row.of_bandwidth):
             cells.append("" if part is None else f"{100 * part:.1f}")
+        if powered:
+            cells.append("" if row.joules is None else f"{row.joules:.2f}")
         yield "| " + " | ".join(cells) + " |"
 
 
@@ -136,6 +144,10 @@ def run(
     about = machine(limits)
     say(f"{about['processor']}, {about['cores']} cores, {about['threads']} threads, "
         f"engine {about['engine'] or native.why()}")  # fmt: skip
+    documented = published.figures()["documentation"]
+    if any(about[key] != documented[key] for key in documented):
+        say(f"docs/performance.md is from another one: {documented['processor']}, engine "
+            f"{documented['engine']}; compare ratios, not times")  # fmt: skip
     say(", ".join(f"{name} {number}" for name, number in about["versions"].items()))
     say(f"measured limits: {about['gemm_gflops']:.0f} Gflop/s in a float32 product, "
         f"{about['bandwidth_gb_s']:.1f} GB/s in a copy")  # fmt: skip
@@ -178,6 +190,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes")
     parser.add_argument("--repeats", type=int, help="repetitions, of which the median")
     parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument(
+        "--against", type=Path, help="figures of an earlier --json, compared by their ratios"
+    )
     parser.add_argument("--plots", type=Path, help="folder for the scaling plots")
 
 
@@ -185,7 +200,10 @@ def main(options: argparse.Namespace) -> None:
     if min([*(options.batch or []), options.repeats or 1]) < 1:
         raise UserError("bench: batch sizes and repeats must be positive")
     cases = [CASES[name] for name in options.case or CASES]
+    earlier = None if options.against is None else published.read(options.against)
     result = run(cases, options.batch, options.repeats)
+    if earlier is not None:
+        print("\n".join(published.compare(result, earlier)))
     if options.plots:
         points = list(scaling.measure_all())
         result["scaling"] = [asdict(point) for point in points]

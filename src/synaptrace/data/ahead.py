@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event
 from typing import TypeVar
 
@@ -20,24 +21,57 @@ def ahead(
 ) -> Generator[Made, None, None]:
     """What ``work`` makes of each item, in their order, by as many threads as ``workers``.
 
-    Reading files, NumPy and PyTorch let other threads run meanwhile. In each thread PyTorch has one
-    core, as several cores for a small tensor cost more than they give. To be closed
+    Reading files, NumPy and PyTorch let other threads run meanwhile. To be closed
     (`contextlib.closing`) where it may end early; that waits for what has begun, and sets the event
     that ``work`` is given, so that it may end early, too.
     """
+    stop = Event()
+    waiting: deque[Future[Made]] = deque()
+    with threads(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item, stop))
+                if len(waiting) >= workers + SPARE:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            stop.set()
+
+
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """The same items, each made by a thread while the one before is in use.
+
+    No more than the one is made ahead. What making it raises is raised where it is asked for. To be
+    closed (`contextlib.closing`) where it may end early; that waits for the item being made.
+    """
+    with threads(1) as pool:
+        coming = pool.submit(_following, items)
+        while item := coming.result():
+            coming = pool.submit(_following, items)
+            yield item.pop()
+
+
+def _following(items: Iterator[Item]) -> list[Item]:
+    """The next item in a list, to be taken out of it; an empty one after the last."""
+    for item in items:
+        return [item]
+    return []
+
+
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that end with the context.
+
+    In each PyTorch has one core, as several cores for a small tensor cost more than they give; and
+    the one that made them, which must know its own number before, keeps it.
+    """
     import torch
 
-    stop, before = Event(), torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, "prepare", torch.set_num_threads, (1,))
-    waiting: deque[Future[Made]] = deque()
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "prepare", torch.set_num_threads, (1,))
     try:
-        for item in items:
-            waiting.append(pool.submit(work, item, stop))
-            if len(waiting) >= workers + SPARE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield pool
     finally:
-        stop.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

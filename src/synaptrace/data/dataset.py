@@ -56,7 +56,12 @@ class Meta:
 
 
 class Dataset(Protocol):
-    """Anything with ``meta`` and ``batches`` can be trained on."""
+    """Anything with ``meta`` and ``batches`` can be trained on.
+
+    One that has an attribute ``ahead``, and it is true, is asked for its next batch in a thread of
+    its own while the present one trains: nothing that `batches` uses may belong to one thread or be
+    shared with what trains, such as PyTorch's default generator.
+    """
 
     @property
     def meta(self) -> Meta:
@@ -103,6 +108,8 @@ class ArrayDataset:
         UserError: no samples, NaN or infinite values, labels or lengths out of range, shapes
             that don't fit, an index beyond the samples, a batch size below one.
     """
+
+    ahead = True
 
     def __init__(
         self,

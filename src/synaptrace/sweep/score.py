@@ -39,6 +39,11 @@ class Untested:
         sizes = {split: size for split, size in meta.sizes.items() if split != "test"}
         return replace(meta, sizes=sizes, test_split=None)
 
+    @property
+    def ahead(self) -> bool:
+        """As the whole."""
+        return getattr(self.whole, "ahead", False)
+
     def batches(self, split: str, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Batches of any split but the test set's, which has none."""
         return iter(()) if split == "test" else self.whole.batches(split, generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -150,7 +151,8 @@ def fit(
         size = dataset.meta.sizes.get("train", 0)
         began, saved, earlier = monotonic(), monotonic(), state.at.seconds
         with tqdm(
-            total=epochs * size or None, initial=state.at.epoch * size, unit=" samples",
+            total=epochs * size or None, initial=state.at.epoch * size + state.at.samples,
+            unit=" samples",
             dynamic_ncols=True, disable=None if progress else True, file=sys.stderr,
         ) as bar:  # fmt: skip
             while state.at.epoch < epochs:
@@ -161,37 +163,35 @@ def fit(
                     group["lr"] = own
 
                 order = generator(seed, "order", at.epoch)
-                for index, batch in enumerate(parts.batches(dataset, order, crew, micro_batch)):
-                    samples = len(batch.labels)
-                    bar.update(samples)
-                    if index < at.batch:
-                        continue  # resumed: it is done, and the generator has passed it
-                    draws = generator(seed, "rule", at.epoch, index)
-                    *means, norm = learn(state, batch, every, draws, crew)
-                    if ema is not None:
-                        schedule.average(state.averaged, net, ema, at.updates)
-                    if not all(map(math.isfinite, [*means, norm])):
-                        raise Diverged(
-                            f"train.lr: the loss or a weight is infinite or NaN after epoch "
-                            f"{at.epoch + 1}, batch {index + 1}; try a lower rate than {lr:g}"
-                            + (f" ({run / LAST} holds the last good weights)" if run else "")
+                stream = parts.stream(dataset, order, crew, micro_batch, at.batch)
+                with closing(stream) as batches:
+                    for index, batch in enumerate(batches, at.batch):
+                        samples = len(batch.labels)
+                        bar.update(samples)
+                        draws = generator(seed, "rule", at.epoch, index)
+                        *means, norm = learn(state, batch, every, draws, crew)
+                        if ema is not None:
+                            schedule.average(state.averaged, net, ema, at.updates)
+                        if not all(map(math.isfinite, [*means, norm])):
+                            raise Diverged(
+                                f"train.lr: the loss or a weight is infinite or NaN after epoch "
+                                f"{at.epoch + 1}, batch {index + 1}; try a lower rate than {lr:g}"
+                                + (f" ({run / LAST} holds the last good weights)" if run else "")
+                            )
+                        at.add(samples, means)
+                        accuracy, *means = at.means
+                        loss = means[len(names)]
+                        bar.set_postfix_str(
+                            f"epoch {at.epoch + 1}, loss {loss:.3f}, {accuracy:.1%}", False
                         )
-                    at.add(samples, means)
-                    accuracy, *means = at.means
-                    loss = means[len(names)]
-                    bar.set_postfix_str(
-                        f"epoch {at.epoch + 1}, loss {loss:.3f}, {accuracy:.1%}", False
-                    )
-                    if monotonic() - saved >= checkpoint_seconds:
-                        at.seconds = earlier + monotonic() - began
-                        at.peak_memory_bytes = max(at.peak_memory_bytes, peak_memory(place))
-                        state.save(LAST)
-                        saved = monotonic()
+                        if monotonic() - saved >= checkpoint_seconds:
+                            at.seconds = earlier + monotonic() - began
+                            at.peak_memory_bytes = max(at.peak_memory_bytes, peak_memory(place))
+                            state.save(LAST)
+                            saved = monotonic()
                 if not at.samples:
-                    name = dataset.meta.name
-                    raise UserError(
-                        f"data: {name} gave no training samples in epoch {at.epoch + 1}"
-                    )
+                    name, epoch = dataset.meta.name, at.epoch + 1
+                    raise UserError(f"data: {name} gave no training samples in epoch {epoch}")
 
                 accuracy, *means = at.means
                 line = {

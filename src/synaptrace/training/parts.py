@@ -9,12 +9,15 @@ they are in; else the whole batch is read, and cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
 
+from synaptrace.data.ahead import one_ahead
 from synaptrace.data.dataset import ArrayDataset, Batch, Dataset
 from synaptrace.errors import UserError
 from synaptrace.rules.base import Rule
@@ -67,6 +70,45 @@ def batches(
         return
     for events, labels, lengths in dataset.batches("train", order):
         yield Parts(labels, lengths, len(events), cut(team, len(labels), most), cutter(events))
+
+
+def stream(
+    dataset: Dataset, order: torch.Generator, team: Team, most: int | None, done: int = 0
+) -> Generator[Parts, None, None]:
+    """`batches` without the first ``done``; where the data allow it, made ahead (`Dataset`).
+
+    What is made while one part is learned from is the next part, be it of the same batch or of
+    the next. Each part of a batch must be read once, in their order, before the next batch.
+    """
+    found = islice(batches(dataset, order, team, most), done, None)
+    if not getattr(dataset, "ahead", False):
+        yield from found
+        return
+    with closing(one_ahead(_read(found))) as made:
+        for batch, *first in made:
+            yield replace(batch, read=_taker(first, made))
+
+
+def _read(found: Iterator[Parts]) -> Iterator[tuple[Parts, Tensor | None]]:
+    """Each batch with each of its parts; with none where it has none."""
+    for batch in found:
+        if not batch.cuts:
+            yield batch, None
+        for part in batch.cuts:
+            yield batch, batch.read(part)
+
+
+def _taker(
+    first: list[Tensor | None], made: Iterator[tuple[Parts, Tensor | None]]
+) -> Callable[[slice], Tensor]:
+    """What gives one part after the other, and holds none that it has given."""
+
+    def take(_: slice) -> Tensor:
+        part = first.pop() if first else next(made)[1]
+        assert part is not None
+        return part
+
+    return take
 
 
 def cutter(events: Tensor) -> Callable[[slice], Tensor]:

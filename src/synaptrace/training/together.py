@@ -4,10 +4,12 @@ where there is but one."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from synaptrace.data.ahead import one_ahead
 from synaptrace.data.dataset import Dataset
 from synaptrace.network import Network
 from synaptrace.training import checkpoint
@@ -74,7 +76,12 @@ def copy(crew: Team, state: State) -> None:
 
 def score(crew: Team, net: Network, dataset: Dataset, split: str) -> Score:
     """What ``net`` does on a split, each process evaluating its share of the batches."""
-    own = evaluate(net, crew.mine(dataset.batches(split)))
+    batches = crew.mine(dataset.batches(split))
+    if getattr(dataset, "ahead", False):
+        with closing(one_ahead(batches)) as made:
+            own = evaluate(net, made)
+    else:
+        own = evaluate(net, batches)
     return Score(crew.sum(own.confusion), crew.sum(own.spikes), crew.sum(own.chances))
 
 

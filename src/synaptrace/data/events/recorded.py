@@ -41,6 +41,8 @@ class EventDataset:
         UserError: labels, index or options out of range.
     """
 
+    ahead = True
+
     def __init__(
         self,
         cache: Cache,
@@ -157,6 +159,8 @@ class FrameDataset:
     Raises:
         UserError: labels or windows out of range.
     """
+
+    ahead = True
 
     def __init__(
         self,

@@ -75,6 +75,8 @@ class SimToReal:
         real: with the split test, its frames alike; None: there is no test.
     """
 
+    ahead = True
+
     def __init__(self, simulated: EventDataset, real: EventDataset | None) -> None:
         self.simulated, self.real = simulated, real
         self.cache, self.dt, self.meta = simulated.cache, simulated.dt, simulated.meta
