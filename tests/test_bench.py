@@ -13,7 +13,7 @@ import torch
 import synaptrace as st
 from synaptrace import rules
 from synaptrace.bench import __main__ as command
-from synaptrace.bench import cases, peers, roofline, scaling, speed, torch_peers
+from synaptrace.bench import cases, online, peers, roofline, scaling, speed, torch_peers
 from synaptrace.bench.cases import Case
 from synaptrace.cost import process
 from synaptrace.errors import UserError
@@ -180,6 +180,17 @@ def test_the_command_writes_figures_and_plots(
         assert (row["of_gemm"] is not None) == row["contender"].startswith("TP")
     for name in ("bench-scaling.png", "bench-batch.png"):
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_loops_in_python_are_measured_beside_the_transcription() -> None:
+    lines: list[str] = []
+    online.run([1, 3], 1, FORWARD, lines.append)
+    assert len(lines) == 3 + 2 * 8
+    for line in lines[3:]:
+        name, _, median, _, transcription, plain = (c.strip() for c in line.strip("|").split("|"))
+        assert float(median) > 0
+        assert bool(transcription) == ("net.step" not in name)
+        assert plain
 
 
 def test_bad_numbers_are_refused(

@@ -370,18 +370,19 @@ def test_what_an_earlier_backward_left_takes_part_in_the_first_update() -> None:
     ("make", "reason"),
     [
         (lambda p: torch.optim.SGD(p, lr=0.1), "SGD"),
-        (lambda p: torch.optim.AdamW(p), "AdamW"),
-        (lambda p: torch.optim.Adam(p, weight_decay=0.1), "weight_decay"),
-        (lambda p: torch.optim.Adam(p, amsgrad=True), "amsgrad"),
+        # A large epsilon, as Adam magnifies rounding where a gradient is nearly zero.
+        (lambda p: torch.optim.AdamW(p, eps=1e-3), "AdamW"),
+        (lambda p: torch.optim.Adam(p, weight_decay=0.1, eps=1e-3), "weight_decay"),
+        (lambda p: torch.optim.Adam(p, amsgrad=True, eps=1e-3), "amsgrad"),
     ],
 )
-def test_other_optimizers_step_on_the_plain_path(make: Any, reason: str) -> None:
+def test_other_optimizers_step_themselves(make: Any, reason: str) -> None:
     native, plain = plain_twins()
     native[1].engine = "auto"
     for net, rule in (native, plain):
         optimizer = make(net.parameters())
         rule.sequence(spikes(6, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
-    compare(native, plain, 0.0)
+    compare(native, plain, 1e-9)
     native[1].engine = "native"
     optimizer = make(native[0].parameters())
     with pytest.raises(UserError, match=reason):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace import inference, probe
+from synaptrace import inference, probe, stepping
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense, Layer, Shape, stack
 from synaptrace.native import convolve, maps
@@ -87,11 +87,16 @@ class Network(nn.Module):
         self.in_shape, self.spec = in_shape, spec
         self.readout_decay: float = spec["readout_decay"]
         self.gain: float = spec.get("gain", 1.0)
+        self.held = stepping.Held()
 
     @property
     def classes(self) -> int:
         """Classes, the readout's outputs."""
         return self.readout.weight.shape[0]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        vars(self).setdefault("held", stepping.Held())  # of earlier versions
 
     def add_class(self) -> int:
         """Take on one more class, the last; returns its number.
@@ -129,6 +134,8 @@ class Network(nn.Module):
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One time step.
 
+        Without autograd the native engine does it where it can, the same up to rounding.
+
         Args:
             x: (B, *in_shape); a dense network flattens maps itself.
             state: what the last step returned, None at the start.
@@ -140,6 +147,10 @@ class Network(nn.Module):
         Raises:
             UserError: a shape that doesn't fit.
         """
+        if not torch.is_grad_enabled():
+            fast = stepping.step(self, x, None if state is None else state[:3])
+            if fast is not None:
+                return fast[2], State(*fast)
         weights = [layer.forward_weight() for layer in self.layers]
         return self._step(x, state, weights, self.readout.forward_weight())
 

@@ -1,4 +1,5 @@
-"""`python -m synaptrace.bench step`: one network of `speed`, or VGG-9 over batch and length.
+"""`python -m synaptrace.bench step`: one network of `speed`, VGG-9 over batch and length, or
+loops in Python over the steps of the first one (`online`).
 
 VGG-9 (2×48×48, 10 classes, 10 % active) is measured against backpropagation through time on the
 same network, in time and in memory.
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from synaptrace import rules
-from synaptrace.bench import measure, speed
+from synaptrace.bench import measure, online, speed
 from synaptrace.bench.cases import SHD, VGG9, make
 from synaptrace.bench.peers import adam
 from synaptrace.cost import process
@@ -32,6 +33,10 @@ def vgg(name: str, batch: int, steps: int) -> Job:
 
 def run_dense(options: argparse.Namespace) -> None:
     speed.run([SHD], options.batch or [128, 8], options.repeats)
+
+
+def run_online(options: argparse.Namespace) -> None:
+    online.run(options.batch or [1, 8, 128], options.repeats)
 
 
 def run_vgg(options: argparse.Namespace) -> None:
@@ -82,7 +87,7 @@ def draw_vgg(rows: list[tuple[int, int, float, float, float, float]], path: Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", choices=["shd", "vgg9"], default="shd")
+    parser.add_argument("--model", choices=["shd", "vgg9", "online"], default="shd")
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes")
     parser.add_argument("--steps", type=int, nargs="+", help="sequence lengths (vgg9)")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions, of which the median")
@@ -91,4 +96,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    (run_vgg if options.model == "vgg9" else run_dense)(options)
+    kinds = {"vgg9": run_vgg, "shd": run_dense, "online": run_online}
+    kinds[options.model](options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from ctypes import c_char_p, c_int64, c_void_p
@@ -22,6 +22,8 @@ from synaptrace.native.structures import (
     Layer,
     Matrix,
     Spread,
+    State,
+    Step,
     description,
 )
 from synaptrace.neuron import ATan, FastSigmoid, Triangle
@@ -30,10 +32,13 @@ __all__ = [
     "Job",
     "Layer",
     "Matrix",
+    "State",
+    "Step",
     "address",
     "find",
     "level",
     "levels",
+    "lies",
     "loaded",
     "run",
     "use",
@@ -105,6 +110,8 @@ def sign(library: ctypes.CDLL) -> None:
         "level_convolves": (c_int64, [c_int64]),
         "bytes": (c_int64, [pointer(Job)]),
         "run": (None, [pointer(Job), c_void_p]),
+        "step_bytes": (c_int64, [pointer(Step)]),
+        "step": (None, [pointer(Step), c_void_p]),
         "fire": (None, [pointer(Fire)]),
         "spread": (None, [pointer(Spread)]),
         "convolution_bytes": (c_int64, [pointer(Convolution), c_int64]),
@@ -216,10 +223,46 @@ def address(
     Raises:
         ValueError: a tensor of another dtype, not on the CPU, or not in this order in memory.
     """
-    lies = tensor.layout == torch.strided and tensor.is_contiguous(memory_format=order)
-    if tensor.dtype != dtype or tensor.device.type != "cpu" or tensor.is_neg() or not lies:
+    if not lies(tensor, dtype, order):
+        strides = tensor.stride() if tensor.layout == torch.strided else "other"
         raise ValueError(
             f"engine: needs {dtype} on the CPU in {order}, got {tensor.dtype} on {tensor.device} "
-            f"of shape {tuple(tensor.shape)}, strides {tensor.stride() if lies else 'other'}"
+            f"of shape {tuple(tensor.shape)}, strides {strides}"
         )
     return tensor.data_ptr()
+
+
+def lies(
+    tensor: Tensor, dtype: torch.dtype, order: torch.memory_format = torch.contiguous_format
+) -> bool:
+    """Whether a tensor lies in memory as the engine reads it."""
+    return (
+        tensor.dtype is dtype
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.is_contiguous(memory_format=order)
+        and not tensor.is_neg()
+    )
+
+
+Place = tuple[Tensor, int, torch.dtype, torch.Size]
+"""A tensor, and where and how it lay."""
+
+
+def unmoved(place: Place) -> bool:
+    """Whether a tensor lies where and as it lay."""
+    tensor, at, dtype, shape = place
+    same = tensor.data_ptr() == at and tensor.dtype is dtype and tensor.shape == shape
+    return same and tensor.is_contiguous()
+
+
+def locate(
+    tensors: Iterable[Tensor], dtype: torch.dtype, shapes: Iterable[torch.Size]
+) -> list[int] | None:
+    """Addresses of tensors of these shapes; None where one doesn't lie as the engine reads it."""
+    found = []
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        if tensor.shape != shape or not lies(tensor, dtype):
+            return None
+        found.append(tensor.data_ptr())
+    return found

@@ -47,6 +47,29 @@ class Job(ctypes.Structure):
     )
 
 
+class State(ctypes.Structure):
+    """A layer's state between two steps."""
+
+    _fields_ = tuple(
+        (name, c_void_p)
+        for name in (
+            "membrane", "spikes", "next_membrane", "next_spikes", "trace", "input_trace",
+            "recurrent_trace",
+        )
+    )  # fmt: skip
+
+
+class Step(ctypes.Structure):
+    """One step of a job."""
+
+    _fields_ = (
+        ("job", ctypes.POINTER(Job)),
+        ("state", ctypes.POINTER(State)),
+        *((name, c_void_p) for name in ("before", "losses", "rates")),
+        ("time", c_int64),
+    )
+
+
 class Fire(ctypes.Structure):
     """A step of neurons on maps."""
 
@@ -80,7 +103,9 @@ class Convolution(ctypes.Structure):
     )
 
 
-STRUCTURES: tuple[type[ctypes.Structure], ...] = (Matrix, Layer, Job, Fire, Spread, Convolution)
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (
+    Matrix, Layer, Job, State, Step, Fire, Spread, Convolution,
+)  # fmt: skip
 
 
 def description() -> str:

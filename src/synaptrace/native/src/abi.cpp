@@ -46,6 +46,11 @@ DEFINE(Job,
        FIELD(stream_offset) FIELD(stream_index) FIELD(label_threshold) FIELD(readout_decay)
        FIELD(temperature) FIELD(margin) FIELD(confidence) FIELD(label) FIELD(label_recurrent) FIELD(readout) FIELD(layer)
        FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends))
+DEFINE(State,
+       FIELD(membrane) FIELD(spikes) FIELD(next_membrane) FIELD(next_spikes) FIELD(trace)
+       FIELD(input_trace) FIELD(recurrent_trace))
+DEFINE(Step,
+       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(time))
 DEFINE(Fire,
        FIELD(is_double) FIELD(rows) FIELD(size) FIELD(samples) FIELD(hard) FIELD(surrogate)
        FIELD(threshold) FIELD(other_threshold) FIELD(beta) FIELD(scale) FIELD(v) FIELD(u)
@@ -65,6 +70,6 @@ std::string describe_all() {
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const char *synaptrace_abi() {
-    static const std::string text = describe_all<Matrix, Layer, Job, Fire, Spread, Convolution>();
+    static const std::string text = describe_all<Matrix, Layer, Job, State, Step, Fire, Spread, Convolution>();
     return text.c_str();
 }

@@ -2,7 +2,8 @@
 
     plain     `step.step`: all rows at once
     blocks    `blocks.step`: the rows in blocks, where there are more classes than a block
-    native    `native.sequence`: a whole sequence of a dense network, compiled
+    native    `native.sequence`: a whole sequence of a dense network, compiled;
+              `native_step`: one step of it
 
 All give the same up to rounding. In a convolutional network the first two take a layer's work from
 `operations.Native` where it can be used.
@@ -21,8 +22,9 @@ from torch.optim import optimizer as hooks
 from synaptrace.errors import UserError
 from synaptrace.inference import overridden, unfit
 from synaptrace.native import maps
-from synaptrace.rules.tp import blocks, native
+from synaptrace.rules.tp import blocks, native, native_step
 from synaptrace.rules.tp import step as plain
+from synaptrace.stepping import watched
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
@@ -38,6 +40,21 @@ def step(
 ) -> Callable[[TracesPropagation, Tensor, Tensor | None], Tensor]:
     """How the rule's next step is done."""
     return blocks.step if len(rule.targets) > rule.block else plain.step
+
+
+def natively(rule: TracesPropagation, x: Tensor) -> Tensor | None:
+    """Do the next step natively; None where that can't be, and nothing was done."""
+    if rule.engine == "torch" or type(x) is not Tensor or watched():
+        return None
+    x, known = x.flatten(1).contiguous(), rule.kept.step
+    if not isinstance(known, native_step.Learning) or not known.fits():
+        rule.kept.step = None
+        if unfit(rule.net, x) or variant(rule) or obstacle(rule, x, None, None):
+            return None
+        if native_step.obstacle(rule):
+            return None
+        known = rule.kept.step = native_step.Learning(rule, x)
+    return known.advance(rule, x)
 
 
 def maps_natively(rule: TracesPropagation) -> bool:

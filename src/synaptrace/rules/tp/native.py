@@ -20,6 +20,7 @@ from synaptrace.layers import add_gradient, standardise_gradient
 from synaptrace.native import library
 from synaptrace.native.library import Matrix, address
 from synaptrace.rules.tp import target_spikes
+from synaptrace.stepping import Prepared
 
 if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
@@ -32,6 +33,7 @@ class Memory:
     work: Tensor | None = None
     layout: tuple[int, ...] = ()
     stream: target_spikes.Stream | None = None
+    step: Prepared | None = None
 
 
 def fits(tensor: Tensor, like: Tensor) -> bool:
@@ -72,31 +74,17 @@ def sequence(
         job.every = min(every, job.steps)
     kept: list[Any] = [weights, events]  # alive until the job is done
 
-    targets, (labels,) = rule.targets, rule.state["labels"]
-    row, classes = targets.row_of_sample, targets.class_of_row
-    job.rows, job.count_classes = len(classes), rule.contrast.kind == "batch"
-    job.capacity = min(rule.whole, job.classes, rule.block) if job.count_classes else job.classes
-    dtype, whole = net.readout.weight.dtype, torch.int64
-    labels, row, classes = (each.contiguous() for each in (labels, row, classes))
-    job.labels, job.row, job.class_of = (address(each, whole) for each in (labels, row, classes))
     if lengths is not None:
-        lengths = lengths.to("cpu", whole).contiguous()
-        job.lengths = address(lengths, whole)
-    job.whole = rule.whole
+        lengths = lengths.to("cpu", torch.int64).contiguous()
+    kept += describe_batch(job, rule, lengths)
+    dtype, whole = net.readout.weight.dtype, torch.int64
     if rule.whole > job.batch:
         counts = running_counts(rule, job.steps)
         kept.append(counts)
         job.counts = address(counts, whole)
-    job.label_threshold = rule.label_threshold
-    job.eligibility, tau = rule.presynaptic.eligibility, rule.contrast.temperature
-    job.temperature, job.margin = 0.0 if tau == "auto" else tau, rule.contrast.margin
     if rule.train_label or not target_spikes.keeps(label, job.steps):
         memory.stream = None
-        weight = label.forward_weight().detach()
-        kept.append(weight)
-        job.label.weight = address(weight, dtype)
-        if label.recurrent is not None:
-            job.label_recurrent.weight = address(label.recurrent, dtype)
+        kept.append(describe_label(job, rule))
     else:
         known = memory.stream
         if known is None or not known.fits(label, rule.label_threshold, job.steps):
@@ -146,6 +134,33 @@ def sequence(
         "losses": [losses.to(logits.dtype)],
         "rates": [rates.to(logits.dtype)],
     }
+
+
+def describe_batch(
+    job: library.Job, rule: TracesPropagation, lengths: Tensor | None
+) -> list[Tensor]:
+    """Tell the job the rule's settings and its batch; returns what must outlive it."""
+    rows, (labels,), whole = rule.targets, rule.state["labels"], torch.int64
+    job.rows, job.count_classes = len(rows), rule.contrast.kind == "batch"
+    job.capacity = min(rule.whole, job.classes, rule.block) if job.count_classes else job.classes
+    kept = [each.contiguous() for each in (labels, rows.row_of_sample, rows.class_of_row)]
+    job.labels, job.row, job.class_of = (address(each, whole) for each in kept)
+    if lengths is not None:
+        kept.append(lengths)
+        job.lengths = address(lengths, whole)
+    job.whole, job.label_threshold = rule.whole, rule.label_threshold
+    job.eligibility, tau = rule.presynaptic.eligibility, rule.contrast.temperature
+    job.temperature, job.margin = 0.0 if tau == "auto" else tau, rule.contrast.margin
+    return kept
+
+
+def describe_label(job: library.Job, rule: TracesPropagation) -> Tensor:
+    """Tell the job the label's weights; returns the projection's, which must outlive it."""
+    weight, recurrent = rule.label.forward_weight().detach(), rule.label.recurrent
+    job.label.weight = address(weight, weight.dtype)
+    if recurrent is not None:
+        job.label_recurrent.weight = address(recurrent, weight.dtype)
+    return weight
 
 
 def running_counts(rule: TracesPropagation, steps: int) -> Tensor:

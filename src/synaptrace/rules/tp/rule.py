@@ -94,9 +94,9 @@ class TracesPropagation(Rule):
         engine: what it runs on: "native", compiled; "torch", the steps below; "auto", the native
             one where it can be used (in a dense network: by the exact rule, no subclass that steps
             otherwise, with at most 512 class rows). Results are the same up to rounding. In a
-            dense network it does whole sequences, after which of the state only labels, logits,
-            losses and rates remain; in a convolutional one, a layer's work between
-            its two convolutions.
+            dense network it does steps, where no weights are standardised, and whole sequences,
+            after which of the state only labels, logits, losses and rates remain; in a
+            convolutional one, a layer's work between its two convolutions.
         generator: draws the label projection.
 
     Raises:
@@ -184,6 +184,9 @@ class TracesPropagation(Rule):
 
     def _step(self, x: Tensor, running: Tensor | None) -> Tensor:
         return execute.step(self)(self, x, running)
+
+    def _quickly(self, x: Tensor) -> Tensor | None:
+        return execute.natively(self, x)
 
     def _whole(
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None

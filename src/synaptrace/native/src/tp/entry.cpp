@@ -1,4 +1,4 @@
-// Entry points of a sequence: what every thread does, phase after phase.
+// Entry points of a sequence, what every thread does, phase after phase, and of a step.
 #include "../dispatch.hpp"
 #include "../threads.hpp"
 #include "flush.hpp"
@@ -55,4 +55,14 @@ EXPORT void synaptrace_run(const Job *job, void *memory) {
         work(*job, kernels, memory, rounds, thread, size);
     });
     kernels.close(memory);
+}
+
+EXPORT int64_t synaptrace_step_bytes(const Step *step) {
+    return static_cast<int64_t>(kernels_of(*step->job).step_bytes(*step));
+}
+
+// Does one step on the caller's thread in `memory`, which starts on 64 bytes.
+EXPORT void synaptrace_step(const Step *step, void *memory) {
+    const FlushTiny flush;
+    kernels_of(*step->job).step(*step, memory);
 }

@@ -52,6 +52,21 @@ struct Job {
     int64_t *ends;     // (B,) out, steps that a sample ran
 };
 
+struct State {  // a layer's between two steps; rows are samples, then those of the target stream
+    const void *membrane, *spikes;      // (R, outputs)
+    void *next_membrane, *next_spikes;  // after the step; may be the same
+    void *trace;                        // (R, outputs)
+    void *input_trace, *recurrent_trace;  // (rows that learn, inputs or outputs), or null
+};
+
+struct Step {  // one step of a job, whose `events` are (B, inputs)
+    const Job *job;
+    const State *state;  // of each layer
+    const void *before;  // (B, classes) logits of the step before
+    void *losses, *rates;  // (layers + 1,) and (layers,), added to
+    int64_t time;          // steps before this one
+};
+
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
 // independent of each other; which thread does which never changes a bit of the result.
 enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, INFER };
@@ -69,4 +84,6 @@ struct Kernels {
     int64_t (*tasks)(const void *work, Phase phase, const Block &block);
     void (*task)(const void *work, Phase phase, const Block &block, int64_t index, int64_t thread);
     void (*close)(const void *work);
+    size_t (*step_bytes)(const Step &step);
+    void (*step)(const Step &step, void *memory);
 };

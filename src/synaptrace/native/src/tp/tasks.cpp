@@ -1,5 +1,6 @@
 // The tasks of every phase, compiled once for each instruction set (LEVEL) and for both types.
 #include "gradient.hpp"
+#include "step.hpp"
 
 namespace {
 
@@ -261,7 +262,8 @@ void close(const void *work) {
 }
 
 template <class T>
-constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, tasks<T>, task<T>, close<T>};
+constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, tasks<T>, task<T>, close<T>,
+                                step_bytes<T>, one_step<T>};
 
 }  // namespace
 

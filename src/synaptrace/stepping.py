@@ -1,0 +1,178 @@
+"""One step of a dense network on the native engine, on weights and state where they lie.
+
+A step's structures hold addresses, are made once and kept from step to step. Before it uses them a
+step looks whether all that they were made from is still there (`Prepared.fits`): the same objects,
+at the same addresses, of the same dtype and shape. Nothing is kept of what a tensor contains, so a
+weight may change in any way. `Network.step` uses it by itself where it can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from synaptrace.inference import describe, unfit
+from synaptrace.native import library
+from synaptrace.native.library import Job, Place, State, Step, address, locate, unmoved
+
+if TYPE_CHECKING:
+    from synaptrace.network import Network
+
+Spiking = tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]
+"""Membranes and spikes of each hidden layer, (B, *shape), and logits (B, classes)."""
+Slot = tuple[dict[str, Any], str, Any]
+"""An object, and the dictionary and name by which it is found."""
+
+
+class Prepared:
+    """The structures of a step, and what they were made from.
+
+    Args:
+        job: of one step, as `inference.describe` makes it.
+        slots: all objects whose place another could take.
+        owners: dictionaries that would grow by a method of somebody's own.
+        tensors: those to whose addresses the structures hold.
+    """
+
+    def __init__(
+        self, job: Job, slots: list[Slot], owners: list[dict[str, Any]], tensors: Iterable[Tensor]
+    ) -> None:
+        self.job, self.slots = job, slots
+        self.owners = [(owner, len(owner)) for owner in owners]
+        self.places: list[Place] = [(t, address(t, t.dtype), t.dtype, t.shape) for t in tensors]
+        self.state = (State * job.layers)()
+        self.step = Step(job=ctypes.pointer(job), state=self.state)
+        self.level, self.work = -1, torch.zeros(0, dtype=torch.uint8)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # addresses mean nothing to a copy, which begins without
+
+    def fits(self) -> bool:
+        """Whether all that the structures were made from is as it was."""
+        for found, name, before in self.slots:
+            if found.get(name) is not before:
+                return False
+        for owner, size in self.owners:
+            if len(owner) != size:
+                return False
+        return all(map(unmoved, self.places))
+
+    def run(self) -> None:
+        """Do the step."""
+        found, level = library.loaded()
+        if level != self.level:
+            self.level = self.job.level = level
+            self.work = torch.zeros(found.synaptrace_step_bytes(self.step) + 64, dtype=torch.uint8)
+            self.start = (address(self.work, torch.uint8) + 63) // 64 * 64
+        found.synaptrace_step(self.step, self.start)
+
+
+def slots(owner: nn.Module, *names: str) -> list[Slot]:
+    """Where a module has what it calls by these names."""
+    rooms = (vars(owner), owner._parameters, owner._buffers, owner._modules)
+    return [(room, name, room[name]) for name in names for room in rooms if name in room]
+
+
+class Held:
+    """What a network's steps keep, in each thread its own; a copy of the network begins anew."""
+
+    def __init__(self) -> None:
+        self.here = threading.local()
+
+    def __reduce__(self) -> tuple[type[Held], tuple[()]]:
+        return Held, ()
+
+
+def watched() -> bool:
+    """Whether somebody looks at PyTorch's operations or traces them, who would see none here."""
+    return bool(
+        torch._C._len_torch_dispatch_stack()
+        or torch._C._are_functorch_transforms_active()
+        or torch.compiler.is_compiling()
+    )
+
+
+def unstandardised(net: Network) -> bool:
+    """Whether the forward pass uses the weights as they are."""
+    return not any(layer.standardise for layer in [*net.layers, net.readout])
+
+
+def watch(net: Network) -> tuple[list[Slot], list[dict[str, Any]]]:
+    """All that a step reads of a network, and the dictionaries that hold it."""
+    found = slots(net, "layers", "readout", "readout_decay")
+    found += slots(net.readout, "weight", "recurrent", "compute", "standardise")
+    for name, layer in net.layers.named_children():  # type: ignore[attr-defined]
+        found += slots(net.layers, name)  # type: ignore[arg-type]
+        found += slots(layer, "weight", "recurrent", "neuron", "compute", "standardise")
+    return found, [vars(each) for each in (net, *net.layers, net.readout)]
+
+
+def weights(net: Network) -> list[Tensor]:
+    """The hidden layers' weights and the readout's, as the forward pass uses them."""
+    return [layer.weight for layer in [*net.layers, net.readout]]
+
+
+def all_weights(net: Network) -> list[Tensor]:
+    """`weights` and the recurrent ones."""
+    own = [layer.recurrent for layer in net.layers if layer.recurrent is not None]
+    return [*weights(net), *own]
+
+
+class Stream(Prepared):
+    """A step of the sample stream alone."""
+
+    def __init__(self, net: Network, x: Tensor) -> None:
+        job = describe(net, weights(net), x[None], learn=False)
+        super().__init__(job, *watch(net), all_weights(net))
+        self.shape, self.dtype = x.shape, x.dtype
+        rows = [torch.Size((len(x), *layer.shape)) for layer in net.layers]
+        self.shapes = [*rows, *rows, torch.Size((len(x), net.classes))]
+
+    def advance(self, x: Tensor, before: Spiking) -> Spiking | None:
+        """The state after ``before``; None where that doesn't lie as the engine reads it."""
+        old, n = (*before[0], *before[1], before[2]), len(self.state)
+        new = [torch.empty_like(t) for t in old]
+        found = locate(old, self.dtype, self.shapes) if len(old) == 2 * n + 1 else None
+        places = locate(new, self.dtype, self.shapes)
+        if found is None or places is None:
+            return None
+        for i, there in enumerate(self.state):
+            there.membrane, there.spikes = found[i], found[n + i]
+            there.next_membrane, there.next_spikes = places[i], places[n + i]
+        self.step.before, self.job.logits = found[-1], places[-1]
+        self.job.events = address(x, self.dtype)
+        self.run()
+        return tuple(new[:n]), tuple(new[n:-1]), new[-1]
+
+
+def step(net: Network, x: Tensor, before: Spiking | None) -> Spiking | None:
+    """`Network.step` without a graph; None where the engine can't be used.
+
+    Args:
+        x: (B, *in_shape).
+        before: membranes, spikes and logits before the step, None at the start.
+
+    Returns:
+        the same after it.
+
+    Raises:
+        UserError: a shape that doesn't fit.
+    """
+    if type(x) is not Tensor or watched() or torch.is_autocast_enabled("cpu"):
+        return None
+    here = vars(net.held.here)
+    known: Stream | None = here.get("stream")
+    if known is None or before is None or x.shape != known.shape or not known.fits():
+        here["stream"] = None
+        x = net.fit(x).flatten(1).contiguous()
+        if not len(x) or unfit(net, x) is not None or not unstandardised(net):
+            return None
+        known = here["stream"] = Stream(net, x)
+    if x.dtype is not known.dtype or not x.is_contiguous():
+        x = x.to(known.dtype).contiguous()
+    return known.advance(x, net.initial_state(len(x))[:3] if before is None else before)
