@@ -242,6 +242,23 @@ def test_the_variant_over_several_blocks(options: dict[str, Any], every: int | N
 
 
 @built
+@pytest.mark.parametrize("density", [0.01, 0.1])  # of x̄ many are zero, or few
+@pytest.mark.parametrize("every", [None, 1])
+def test_the_variant_in_parts_of_blocks(every: int | None, density: float) -> None:
+    """Errors of a block beyond the second cache, and more rows than a group of traces has."""
+    neuron = st.LIF(threshold=0.2, decay=0.85, trace_decay=0.85)
+    of_net = {"neuron": neuron, "recurrent": True, "readout_decay": 1.0, "standardise": False}
+    made = twins(5, (40, [260], 6), **of_net, eligibility=True)
+    g = torch.Generator().manual_seed(0)
+    events = torch.bernoulli(torch.full((40, 80, 40), density, dtype=torch.float64), generator=g)
+    for net, rule in made:
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, eps=1e-3)
+        rule.sequence(events, torch.arange(80) % 6, optimizer=optimizer, every=every)
+        assert (rule.rates > 0.01).all()
+    compare(*made, 1e-9)
+
+
+@built
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_the_variant_in_float32(options: dict[str, Any]) -> None:
     made = plain_twins(**options)

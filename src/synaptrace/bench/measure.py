@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
 from synaptrace.cost.process import Job
 
 
-def interleaved(jobs: Mapping[str, Job], repeats: int, warm_up: int = 1) -> dict[str, list[float]]:
+def interleaved(
+    jobs: Mapping[str, Job], repeats: int, warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:  # fmt: skip
     """Seconds of every repetition of every job, the jobs taking turns."""
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for repeat in range(warm_up + repeats):
         for name, job in jobs.items():
             synchronise()
-            start = time.perf_counter()
+            start = clock()
             job()
             synchronise()
             if repeat >= warm_up:
-                taken[name].append(time.perf_counter() - start)
+                taken[name].append(clock() - start)
     return taken
 
 

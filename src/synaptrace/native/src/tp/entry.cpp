@@ -19,10 +19,10 @@ void work(
         if (!tasks) return;
         rounds.share(size, tasks, [&](int64_t i) { kernels.task(memory, name, block, i, thread); });
     };
-    Block block{0, 0, false, 0};
+    Block block{};
     phase(PACK, block);
     if (!job.learn) return phase(INFER, block);
-    const int64_t most = kernels.block_steps(job);
+    const int64_t most = kernels.block_steps(job), part = kernels.part_steps(job);
     while (block.first < job.steps) {
         const int64_t to_update = job.every - block.first % job.every;
         const int64_t to_end = job.steps - block.first;
@@ -30,8 +30,11 @@ void work(
         if (to_end < block.steps) block.steps = to_end;
         // The update after the last step is the caller's.
         block.update = block.steps == to_update && block.steps < to_end;
-        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS})
-            phase(name, block);
+        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, FILTER}) phase(name, block);
+        for (block.from = 0; block.from < block.steps; block.from = block.to) {
+            block.to = block.from + part < block.steps ? block.from + part : block.steps;
+            phase(GRADIENTS, block);
+        }
         block.first += block.steps;
         block.updates += block.update;
     }

@@ -75,12 +75,14 @@ struct Block {  // steps first … first + steps − 1, computed between two mee
     int64_t first, steps;
     bool update;       // the optimizer steps at its end
     int64_t updates;   // updates done before in this sequence
+    int64_t from, to;  // of its steps those whose errors GRADIENTS is to take
 };
 
 struct Kernels {
     size_t (*bytes)(const Job &job);
     void (*open)(const Job &job, void *memory);
     int64_t (*block_steps)(const Job &job);
+    int64_t (*part_steps)(const Job &job);  // steps whose errors GRADIENTS takes at once
     int64_t (*tasks)(const void *work, Phase phase, const Block &block);
     void (*task)(const void *work, Phase phase, const Block &block, int64_t index, int64_t thread);
     void (*close)(const void *work);

@@ -125,7 +125,19 @@ double readout_error(const Work<T> &w, idx k, Tile tile, idx t) {
     return loss;
 }
 
-// SAMPLES: a tile of samples through the block, up to its g.
+// g^t becomes Σ_{t' ≥ t} β^{t' − t} g^{t'} within the block, for some rows of a layer.
+template <class T>
+void filter(const Work<T> &w, const Block &block, idx l, idx first, idx rows) {
+    const T beta = static_cast<T>(w.part[l].layer->beta);
+    const idx n = rows * w.part[l].width;
+    for (idx k = block.steps - 2; k >= 0; --k) {
+        T *g = w.grad(l, k, first);
+        const T *later = w.grad(l, k + 1, first);
+        for (idx i = 0; i < n; ++i) g[i] += beta * later[i];
+    }
+}
+
+// SAMPLES: a tile of samples through the block, up to its g, filtered where there is eligibility.
 template <class T>
 void sample_rows(const Work<T> &w, const Block &block, idx index, const Scratch<T> &scratch) {
     const Tile tile = sample_tile(w, index);
@@ -163,6 +175,8 @@ void sample_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
             rates[l] += static_cast<double>(spikes[l]) / (running * w.part[l].n);
         }
     }
+    for (idx l = 0; w.job->eligibility && l < w.layers; ++l)
+        filter(w, block, l, tile.first, tile.n);
     w.plain[index] = plain;
 }
 
@@ -177,18 +191,6 @@ void fold(const Work<T> &w, const Block &block, idx k, idx l, idx from, const Sc
         T *g = w.grad(l, k, w.batch + c) + from;
         const T *delta = scratch.fold + c * COLUMNS;
         for (idx i = 0; i < some; ++i) g[i] *= delta[i];
-    }
-}
-
-// FILTER: g^t becomes Σ_{t' ≥ t} β^{t' − t} g^{t'} within the block, for some rows of a layer.
-template <class T>
-void filter(const Work<T> &w, const Block &block, idx l, idx first, idx rows) {
-    const T beta = static_cast<T>(w.part[l].layer->beta);
-    const idx n = rows * w.part[l].width;
-    for (idx k = block.steps - 2; k >= 0; --k) {
-        T *g = w.grad(l, k, first);
-        const T *later = w.grad(l, k + 1, first);
-        for (idx i = 0; i < n; ++i) g[i] += beta * later[i];
     }
 }
 

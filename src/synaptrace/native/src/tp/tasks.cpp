@@ -164,27 +164,17 @@ idx fold_columns(const Work<T> &w) {
     return n;
 }
 
-// Rows of layer l that have errors.
-template <class T>
-idx erring(const Work<T> &w, idx l) {
-    return w.batch + (l || w.label_trained ? w.rows : 0);
-}
-
+// FILTER: rows of the target stream; those of samples are filtered as soon as they are made.
 template <class T>
 idx filter_tasks(const Work<T> &w, const Block &block) {
-    idx n = 0;
-    if (!w.job->eligibility || block.steps < 2) return n;
-    for (idx l = 0; l < w.layers; ++l) n += pieces(erring(w, l), TILE);
-    return n;
+    return w.job->eligibility && block.steps > 1 ? fold_layers(w) * pieces(w.rows, TILE) : 0;
 }
 
 template <class T>
 void filter_task(const Work<T> &w, const Block &block, idx index) {
-    for (idx l = 0; l < w.layers; ++l) {
-        const idx rows = erring(w, l), n = pieces(rows, TILE), first = index * TILE;
-        if (index < n) return filter(w, block, l, first, std::min(TILE, rows - first));
-        index -= n;
-    }
+    const idx n = pieces(w.rows, TILE), first = index % n * TILE;
+    const idx l = w.layers - fold_layers(w) + index / n;
+    filter(w, block, l, w.batch + first, std::min(TILE, w.rows - first));
 }
 
 template <class T>
@@ -262,8 +252,8 @@ void close(const void *work) {
 }
 
 template <class T>
-constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, tasks<T>, task<T>, close<T>,
-                                step_bytes<T>, one_step<T>};
+constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, part_steps<T>, tasks<T>,
+                                task<T>, close<T>, step_bytes<T>, one_step<T>};
 
 }  // namespace
 

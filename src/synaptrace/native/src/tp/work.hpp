@@ -1,11 +1,12 @@
 // Where everything lies in the working memory that Python lends for one sequence.
 #pragma once
 #include "job.hpp"
-#include "vec.hpp"
+#include "trace.hpp"
 
 namespace {
 
-constexpr idx MAX_LAYERS = 16, TILE = 8, CHUNK = 8, PACK_ROWS = 32, COLUMNS = 128;
+constexpr idx MAX_LAYERS = 16, TILE = 8, PACK_ROWS = 32, COLUMNS = 128;
+constexpr idx MOST_STEPS = 32;  // of a block
 
 // A matrix in working layout: row i is what input i adds to all outputs, so that a spike reads one
 // contiguous row. (The readout's gradient alone keeps PyTorch's layout; `transposed` is false.)
@@ -15,8 +16,7 @@ struct Slab {
     T *w, *g, *m, *v;
     const Matrix *from;
     bool transposed;
-    T *trace;    // (rows, traced) x̄, what each input was of late in each row of a stream, or null
-    idx traced;
+    Trace<T> trace;  // x̄ of each input in each row of a stream; of no rows: none
 };
 
 // Spikes as bits, a byte for each neuron and tile of ≤ 8 rows: [tile][slot][neuron].
@@ -95,7 +95,7 @@ Slab<T> slab(
     Arena &arena, const Matrix &from, idx outputs, idx inputs, bool learn, idx traced = 0
 ) {
     Slab<T> s{inputs, outputs, padded<T>(outputs), nullptr, nullptr, nullptr, nullptr, &from, true,
-              nullptr, traced};
+              {}};
     if (!from.weight) {
         s.rows = 0;
         return s;
@@ -103,7 +103,11 @@ Slab<T> slab(
     const idx size = s.rows * s.width;
     s.w = arena.take<T>(size);
     if (learn && from.grad) s.g = arena.take<T>(size);
-    if (learn && from.grad && traced) s.trace = arena.take<T>(s.rows * traced);
+    if (learn && from.grad && traced) {
+        s.trace.rows = traced, s.trace.groups = (traced + GROUP - 1) / GROUP;
+        s.trace.value = arena.take<T>(s.rows * traced);
+        s.trace.seen = arena.take<uint64_t>(s.rows * s.trace.groups);
+    }
     if (learn && from.mean) s.m = arena.take<T>(size), s.v = arena.take<T>(size);
     return s;
 }
@@ -113,7 +117,7 @@ inline Bits bits(Arena &arena, idx neurons, idx tiles, idx slots) {
     return {arena.take<uint8_t>(tiles * slots * wide), wide, slots};
 }
 
-// Steps in a block: as many as keep traces and errors within the second cache, at most 32. With
+// Steps in a block: as many as keep traces and errors within the second cache. With
 // eligibility a block costs a dense product with the trace, more than the third cache does.
 template <class T>
 idx block_steps(const Job &job) {
@@ -122,7 +126,18 @@ idx block_steps(const Job &job) {
     idx width = 0;
     for (idx l = 0; l < job.layers; ++l) width += padded<T>(job.layer[l].outputs);
     const idx bytes = 2 * (job.batch + job.capacity) * width * idx(sizeof(T));
-    return std::min({std::max<idx>(cache / bytes, 1), idx(32), idx(job.every), idx(job.steps)});
+    return std::min({std::max<idx>(cache / bytes, 1), MOST_STEPS, idx(job.every), idx(job.steps)});
+}
+
+// With eligibility a block's errors outgrow the second cache, and gradients take them in parts.
+template <class T>
+idx part_steps(const Job &job) {
+    const idx block = block_steps<T>(job), cache = idx(1) << 20;
+    if (!job.eligibility) return block;
+    idx widest = 0;
+    for (idx l = 0; l < job.layers; ++l) widest = std::max(widest, padded<T>(job.layer[l].outputs));
+    const idx bytes = (job.batch + job.capacity) * widest * idx(sizeof(T));
+    return std::min(block, std::max<idx>(cache / bytes, 1));
 }
 
 // Lays `job` out from `base` (null: counts) and returns the bytes; the Work is the first piece.
