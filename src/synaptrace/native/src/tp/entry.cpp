@@ -8,13 +8,13 @@ namespace {
 
 const Kernels &kernels_of(const Job &job) { return target(job.level).kernels[job.is_double]; }
 
-// All threads count steps and updates alike.
+// All threads count steps and updates alike. `stopped` is set where an update from outside failed.
 void work(
-    const Job &job, const Kernels &kernels, const void *memory, Rounds &rounds, int64_t thread,
-    int64_t size
+    const Job &job, const Kernels &kernels, const void *memory, Rounds &rounds, bool &stopped,
+    int64_t thread, int64_t size
 ) {
-    const FlushTiny flush;
     const auto phase = [&](Phase name, const Block &block) {
+        const FlushTiny flush;  // in our own arithmetic alone
         const int64_t tasks = kernels.tasks(memory, name, block);
         if (!tasks) return;
         rounds.share(size, tasks, [&](int64_t i) { kernels.task(memory, name, block, i, thread); });
@@ -35,6 +35,13 @@ void work(
             block.to = block.from + part < block.steps ? block.from + part : block.steps;
             phase(GRADIENTS, block);
         }
+        if (block.update && job.update) {
+            phase(UNPACK, block);
+            if (!thread) stopped = job.update() != 0;  // the caller's thread
+            rounds.share(size, 0, [](int64_t) {});
+            if (stopped) return;
+            phase(REPACK, block);
+        }
         block.first += block.steps;
         block.updates += block.update;
     }
@@ -54,8 +61,9 @@ EXPORT void synaptrace_run(const Job *job, void *memory) {
     const Kernels &kernels = kernels_of(*job);
     kernels.open(*job, memory);
     Rounds rounds;
+    bool stopped = false;
     crew(job->threads, [&](int64_t thread, int64_t size) {
-        work(*job, kernels, memory, rounds, thread, size);
+        work(*job, kernels, memory, rounds, stopped, thread, size);
     });
     kernels.close(memory);
 }

@@ -50,6 +50,8 @@ struct Job {
     double *rates;     // (layers,) out, summed over steps
     int64_t *spikes;   // (layers,) out, spikes of running samples
     int64_t *ends;     // (B,) out, steps that a sample ran
+    int64_t (*update)();  // updates weights from gradients where they lie outside; not 0: stop here.
+                          // null: Adam's moments are given, or there is no update within
 };
 
 struct State {  // a layer's between two steps; rows are samples, then those of the target stream
@@ -69,7 +71,7 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
 
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
 // independent of each other; which thread does which never changes a bit of the result.
-enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, INFER };
+enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, REPACK, INFER };
 
 struct Block {  // steps first … first + steps − 1, computed between two meetings of the threads
     int64_t first, steps;

@@ -54,24 +54,27 @@ void target_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
 template <class T>
 void label_targets(const Work<T> &w, const Block &block, idx k) {
     const idx t = block.first + k;
-    T *log_n = w.log_n + k * w.capacity, *p = w.part[0].p + k * w.capacity * w.capacity;
+    T *log_n = w.log_n + k * w.capacity;
     w.running[k] = log_counts(w, t, log_n);
     const double tau = w.job->temperature;
     for (idx l = 0; l < w.layers; ++l)
         w.cool[k * w.layers + l] = tau > 0 ? static_cast<T>(1 / tau) : T(1);
     const LabelDistance<T> d = label_distance<T>(w.part[0].layer->lam, t + 1, w.classes);
-    for (idx i = 0; i < w.rows; ++i, p += w.capacity) {
-        for (idx c = 0; c < w.rows; ++c) p[c] = i == c ? d.same : d.apart;
+    for (idx i = 0; i < w.wanted; ++i) {
+        T *p = w.p(0, k, i);
+        for (idx c = 0; c < w.rows; ++c) p[c] = d.apart;
+        p[w.wanted_row[i]] = d.same;
         target_distribution(log_n, w.rows, p);
     }
 }
 
-// DISTANCES: row i of P of layer l ≥ 1 at step k of the block.
+// DISTANCES: the i-th wanted row of P of layer l ≥ 1 at step k of the block.
 template <class T>
 void distance_row(const Work<T> &w, const Block &block, idx k, idx l, idx i) {
     const Part<T> &below = w.part[l - 1];
-    T *p = w.part[l].p + (k * w.capacity + i) * w.capacity;
-    trace_distance(w.trace(l - 1, block.first + k, w.batch), below.n, below.width, i, w.rows, p);
+    T *p = w.p(l, k, i);
+    trace_distance(w.trace(l - 1, block.first + k, w.batch), below.n, below.width,
+                   w.wanted_row[i], w.rows, p);
     target_distribution(w.log_n + k * w.capacity, w.rows, p);
 }
 
@@ -91,7 +94,7 @@ double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
     double loss = 0;
     for (idx r = 0; r < tile.n; ++r, e += w.capacity) {
         const idx b = tile.first + r;
-        const T *p = w.part[l].p + (k * w.capacity + w.job->row[b]) * w.capacity;
+        const T *p = w.p(l, k, w.place[w.job->row[b]]);
         if (w.alive(b, t))
             loss += contrast_error(w.log_n + k * w.capacity, p, share, w.cool[k * w.layers + l],
                                    w.rows, e);

@@ -35,7 +35,7 @@ struct Part {  // a hidden layer; rows 0 … B−1 are samples, B … B+C−1 th
     T *z;             // (K + 1, R, width) traces, a ring over steps
     T *g;             // (K, R, width) σ', then g
     T *e;             // (K, B, capacity) E
-    T *p;             // (K, capacity, capacity) P
+    T *p;             // (K, most wanted, capacity) P
     int32_t *index;   // (R, n) neurons that spiked last
     int32_t *count;   // (R,)
     Bits samples, targets;
@@ -54,6 +54,9 @@ struct Work {
     idx block, slots;               // K, and K + 1
     idx tile, tiles, class_tile, class_tiles;
     bool learn, label_trained, fold;
+    idx wanted, most_wanted;  // target rows that some sample has: P has no others
+    int32_t *wanted_row;      // (most wanted,) which
+    int32_t *place;           // (capacity,) a row's place among them
     Part<T> part[MAX_LAYERS];
     Slab<T> label, label_recurrent, readout, readout_grad;
     Bits events;
@@ -74,8 +77,23 @@ struct Work {
         return part[l].z + (slot(t) * all + row) * part[l].width;
     }
     T *grad(idx l, idx k, idx row) const { return part[l].g + (k * all + row) * part[l].width; }
+    T *p(idx l, idx k, idx wanted_) const {
+        return part[l].p + (k * most_wanted + wanted_) * capacity;
+    }
     bool alive(idx b, idx t) const { return t < ends[b]; }
 };
+
+template <class T>
+void find_wanted(Work<T> &w) {
+    std::fill_n(w.place, w.rows, -1);
+    w.wanted = 0;
+    for (idx b = 0; b < w.batch; ++b) {
+        int32_t &at = w.place[w.job->row[b]];
+        if (at >= 0) continue;
+        w.wanted_row[w.wanted] = static_cast<int32_t>(w.job->row[b]);
+        at = static_cast<int32_t>(w.wanted++);
+    }
+}
 
 // Hands out aligned pieces; with no memory behind it, it only counts.
 struct Arena {
@@ -152,6 +170,7 @@ size_t lay_out(const Job &job, char *base) {
     w.classes_width = padded<T>(w.classes), w.inputs = job.layer[0].inputs;
     w.learn = job.learn, w.label_trained = job.learn && job.label.grad;
     w.fold = w.learn && (w.layers > 1 || w.label_trained);
+    w.most_wanted = std::min(w.batch, w.capacity);
     w.block = block_steps<T>(job), w.slots = w.block + 1;
     w.tile = std::min<idx>((w.batch + 15) / 16, TILE);
     w.tiles = (w.batch + w.tile - 1) / w.tile;
@@ -176,7 +195,7 @@ size_t lay_out(const Job &job, char *base) {
         part.z = arena.take<T>(w.slots * w.all * part.width);
         part.g = arena.take<T>(w.block * w.all * part.width);
         part.e = arena.take<T>(w.block * w.batch * w.capacity);
-        part.p = arena.take<T>(w.block * w.capacity * w.capacity);
+        part.p = arena.take<T>(w.block * w.most_wanted * w.capacity);
         part.samples = bits(arena, part.n, w.tiles, w.slots);
         if (w.layers > 1) part.targets = bits(arena, part.n, most_tiles, w.slots);
     }
@@ -198,6 +217,9 @@ size_t lay_out(const Job &job, char *base) {
         w.log_n = arena.take<T>(w.block * w.capacity);
         w.cool = arena.take<T>(w.block * w.layers);
         w.running = arena.take<idx>(w.block);
+        w.wanted_row = arena.take<int32_t>(w.most_wanted);
+        w.place = arena.take<int32_t>(w.capacity);
+        if (base) find_wanted(w);
     }
     w.scratch = arena.take<Scratch<T>>(job.threads);
     for (idx i = 0; i < job.threads; ++i) {
