@@ -13,7 +13,7 @@ import torch
 import synaptrace as st
 from synaptrace import rules
 from synaptrace.bench import __main__ as command
-from synaptrace.bench import cases, online, peers, roofline, scaling, speed, torch_peers
+from synaptrace.bench import cases, online, peers, roofline, scaling, speed, torch_peers, variant
 from synaptrace.bench.cases import Case
 from synaptrace.cost import process
 from synaptrace.errors import UserError
@@ -191,6 +191,15 @@ def test_loops_in_python_are_measured_beside_the_transcription() -> None:
         assert float(median) > 0
         assert bool(transcription) == ("net.step" not in name)
         assert plain
+
+
+@pytest.mark.skipif(bool(library.why()), reason="no native engine")
+def test_pairs_of_ways_to_learn() -> None:
+    for made in (variant.variants(RECURRENT, [3]), variant.engines(RECURRENT, [3], 40)):
+        lines: list[str] = []
+        variant.run(made, 1, lines.append)
+        assert len(lines) == 3 + len(made)
+        assert all(float(line.strip("| ").split("|")[-1]) > 0 for line in lines[3:])
 
 
 def test_bad_numbers_are_refused(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BLOCK = blocks.BLOCK
 ROWS = 8192
-"""Most class rows of the native engine, whose sequences keep the traces, membranes and errors of all."""
+"""Most class rows of the native engine, which keeps traces, membranes and errors of all of them."""
 Kept = native.Memory
 EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks)
 """Hooks that PyTorch calls at the steps of all optimizers."""

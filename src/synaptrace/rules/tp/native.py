@@ -1,10 +1,10 @@
 """A whole sequence of Traces Propagation in the native engine, where `execute` found it able to.
 
 It adds to gradients only where a spike was, and may step Adam in the same pass; between blocks of
-steps it calls other optimizers (`Updates`). Beyond the plain path's, its memory is a copy of weights,
-gradients and, where it steps Adam, moments, and layer 1's
-target stream, kept in at most 64 MiB while its weights are fixed. Results are those of the plain
-path up to rounding, and the same bits on any number of threads (`inference` says more).
+steps it calls other optimizers (`Updates`). Beyond the plain path's, its memory is a copy of
+weights, gradients and, where it steps Adam, moments, and layer 1's target stream, kept in at most
+64 MiB while its weights are fixed. Results are those of the plain path up to rounding, and the same
+bits on any number of threads (`inference` says more).
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def sequence(
 ) -> None:
     """All steps of a sequence that `execute` found nothing against, `start` having been called.
 
-    ``adam`` says that the optimizer's steps can be done here. Leaves in ``.grad`` what the plain path leaves there: the sum since the last update.
+    ``adam`` says that the optimizer's steps can be done here. Leaves in ``.grad`` what the plain
+    path leaves there: the sum since the last update.
     Of the rule's state only labels, logits, losses and rates remain.
     """
     net, label = rule.net, rule.label
