@@ -1,8 +1,8 @@
 """`python -m synaptrace.bench step --model variant` or `engine`: two ways to learn, side by side.
 
-`variant`: what eligibility costs in the native engine, on the first network. `engine`: what the native
-engine saves where updates within a sequence are not those of plain Adam, and with 4,000 classes. By
-the time that the processor took for this process.
+`variant`: what eligibility costs in the native engine, on the first network. `engine`: what the
+native engine saves where updates within a sequence are not those of plain Adam, and with 4,000
+classes. By the time that the processor took for this process.
 """
 
 from __future__ import annotations
