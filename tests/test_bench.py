@@ -24,6 +24,7 @@ from synaptrace.bench import (
     scaling,
     speed,
     torch_peers,
+    variant,
 )
 from synaptrace.bench.cases import Case
 from synaptrace.cost import process
@@ -267,6 +268,15 @@ def test_energy_is_what_the_packages_counters_say(tmp_path: Path) -> None:
     assert energy.joules(job, 0.0, tmp_path) == pytest.approx((20 + 30) / 1e6)
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("secret")
     assert energy.joules(job, 0.0, tmp_path) is None
+
+
+@pytest.mark.skipif(bool(library.why()), reason="no native engine")
+def test_pairs_of_ways_to_learn() -> None:
+    for made in (variant.variants(RECURRENT, [3]), variant.engines(RECURRENT, [3], 40)):
+        lines: list[str] = []
+        variant.run(made, 1, lines.append)
+        assert len(lines) == 3 + len(made)
+        assert all(float(line.strip("| ").split("|")[-1]) > 0 for line in lines[3:])
 
 
 def test_bad_numbers_are_refused(

@@ -20,6 +20,7 @@ from spiking import conv, dense, events
 from synaptrace import rules
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
+from synaptrace.native import library
 from synaptrace.network import Network
 from synaptrace.rules import Rule
 from synaptrace.training import parts, team
@@ -28,12 +29,16 @@ from synaptrace.training.state import State
 
 LABELS = torch.tensor([0, 3, 3, 1, 3, 0, 0])
 LENGTHS = torch.tensor([8, 3, 8, 5, 6, 2, 1])
+ENGINE = "auto" if library.why() else "native"  # which is an error where it can't be used
 CASES = [
     (kind, options, every, ends)
     for kind in ("dense", "conv")
     for options in ({"contrast": "batch"}, {"contrast": "class"})
     for every in (None, 3, 1)
     for ends in (None, LENGTHS)
+] + [
+    ("dense", {"engine": ENGINE, "eligibility": every == 1}, every, LENGTHS)
+    for every in (1, 3)
 ] + [
     ("dense", {"name": name}, every, LENGTHS)
     for name in ("bptt", "eprop", "ottt", "stllr", "readout-only")

@@ -242,6 +242,23 @@ def test_the_variant_over_several_blocks(options: dict[str, Any], every: int | N
 
 
 @built
+@pytest.mark.parametrize("density", [0.01, 0.1])  # of x̄ many are zero, or few
+@pytest.mark.parametrize("every", [None, 1])
+def test_the_variant_in_parts_of_blocks(every: int | None, density: float) -> None:
+    """Errors of a block beyond the second cache, and more rows than a group of traces has."""
+    neuron = st.LIF(threshold=0.2, decay=0.85, trace_decay=0.85)
+    of_net = {"neuron": neuron, "recurrent": True, "readout_decay": 1.0, "standardise": False}
+    made = twins(5, (40, [260], 6), **of_net, eligibility=True)
+    g = torch.Generator().manual_seed(0)
+    events = torch.bernoulli(torch.full((40, 80, 40), density, dtype=torch.float64), generator=g)
+    for net, rule in made:
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, eps=1e-3)
+        rule.sequence(events, torch.arange(80) % 6, optimizer=optimizer, every=every)
+        assert (rule.rates > 0.01).all()
+    compare(*made, 1e-9)
+
+
+@built
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_the_variant_in_float32(options: dict[str, Any]) -> None:
     made = plain_twins(**options)
@@ -365,28 +382,85 @@ def test_what_an_earlier_backward_left_takes_part_in_the_first_update() -> None:
     compare(*made, 1e-9)
 
 
+OPTIMIZERS: list[Any] = [
+    lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+    # A large epsilon, as Adam magnifies rounding where a gradient is nearly zero.
+    lambda p: torch.optim.AdamW(p, eps=1e-3),
+    lambda p: torch.optim.Adam(p, weight_decay=0.1, eps=1e-3),
+    lambda p: torch.optim.Adam(p, amsgrad=True, eps=1e-3),
+]
+
+
 @built
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (lambda p: torch.optim.SGD(p, lr=0.1), "SGD"),
-        # A large epsilon, as Adam magnifies rounding where a gradient is nearly zero.
-        (lambda p: torch.optim.AdamW(p, eps=1e-3), "AdamW"),
-        (lambda p: torch.optim.Adam(p, weight_decay=0.1, eps=1e-3), "weight_decay"),
-        (lambda p: torch.optim.Adam(p, amsgrad=True, eps=1e-3), "amsgrad"),
-    ],
-)
-def test_other_optimizers_step_themselves(make: Any, reason: str) -> None:
-    native, plain = plain_twins()
-    native[1].engine = "auto"
-    for net, rule in (native, plain):
-        optimizer = make(net.parameters())
-        rule.sequence(spikes(6, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
-    compare(native, plain, 1e-9)
-    native[1].engine = "native"
-    optimizer = make(native[0].parameters())
-    with pytest.raises(UserError, match=reason):
-        native[1].sequence(spikes(6, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_other_optimizers_step_themselves(make: Any, every: int) -> None:
+    """From native gradients, those of an earlier sequence included in the first update."""
+    made = plain_twins(train_label=True, eligibility=every == 4)
+    for net, rule in made:
+        rule.sequence(spikes(3, 8), torch.arange(8) % 6)
+        optimizer = make(golden.named(net, rule).values())
+        for i in range(2):
+            rule.sequence(spikes(9, 8, i), torch.arange(8) % 6, optimizer=optimizer, every=every)
+        rule.sequence(spikes(3, 8), torch.arange(8) % 6)  # no update: gradients stay
+        assert (rule.rates > 0).all()
+    compare(*made, 1e-9)
+
+
+@built
+def test_hooks_see_every_update_and_its_gradients() -> None:
+    made = plain_twins()
+    seen: list[list[float]] = []
+    for net, rule in made:
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2, eps=1e-3)
+        sums: list[float] = []
+
+        def note(*_: Any, net: st.Network = net, sums: list[float] = sums) -> None:
+            sums.extend(float(w.grad.abs().sum()) for w in net.parameters() if w.grad is not None)
+            net.layers[0].weight.data = net.layers[0].weight.data * 0.9  # and move a weight
+
+        optimizer.register_step_pre_hook(note)
+        rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+        seen.append(sums)
+    assert len(seen[0]) == 5 * len(list(made[0][0].parameters()))
+    assert seen[0] == pytest.approx(seen[1], rel=1e-9)
+    compare(*made, 1e-9)
+
+
+@built
+def test_an_update_that_fails_ends_the_sequence() -> None:
+    (net, rule), _ = plain_twins()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    calls: list[None] = []
+
+    def fail(*_: Any) -> None:
+        calls.append(None)
+        raise KeyError("no")
+
+    hook = optimizer.register_step_pre_hook(fail)
+    with pytest.raises(KeyError, match="no"):
+        rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+    assert len(calls) == 1
+    hook.remove()
+    rule.sequence(spikes(9, 8), torch.arange(8) % 6, optimizer=optimizer, every=2)
+
+
+@built
+@pytest.mark.parametrize("contrast", ["batch", "class"])
+def test_more_class_rows_than_a_block(contrast: str) -> None:
+    """Of P there are the rows of the samples' classes, of which two are there twice."""
+    made = twins(
+        5, (40, [33, 20], 600), recurrent=True, readout_decay=1.0, standardise=False,
+        contrast=contrast, train_label=True,
+        neuron=st.LIF(threshold=0.3, decay=0.85, trace_decay=0.85),
+    )  # fmt: skip
+    batch = 520 if contrast == "batch" else 8
+    labels = torch.arange(batch) * 7 % 597 if contrast == "batch" else torch.arange(8) // 2 * 150
+    for _, rule in made:
+        rule.sequence(spikes(4, batch), labels)
+        assert len(labels.unique()) > rule.block or contrast == "class"
+        assert (rule.rates > 0).all()
+    compare(*made, 1e-9)
 
 
 @built

@@ -54,25 +54,28 @@ def work(rank: int, size: int, port: int, folder: str, case: Case, batch: int) -
             cuts = parts.cut(crew, batch, None)
             given = parts.Parts(labels, None, len(x), cuts, parts.cutter(x))
             draws = generator(0, "bench", "draws")
-            seconds = []
+            seconds, busy = [], []
             for _ in range(1 + REPEATS):
                 crew.sums = crew.summed = 0
-                began = time.perf_counter()
+                began, worked = time.perf_counter(), time.process_time()
                 learn(state, given, every, draws, crew)
                 seconds.append(time.perf_counter() - began)
-            found[name] = (sorted(seconds[1:])[REPEATS // 2], crew.sums, crew.summed)
+                busy.append(time.process_time() - worked)
+            middle = (sorted(each[1:])[REPEATS // 2] for each in (seconds, busy))
+            found[name] = (*middle, crew.sums, crew.summed)
     if not rank:
         torch.save(found, Path(folder) / f"{size}.pt")
 
 
-def measure(size: int, case: Case, batch: int) -> dict[str, tuple[float, int, int]]:
-    """By schedule: seconds a batch, sums a batch, and the bytes that they add up."""
+def measure(size: int, case: Case, batch: int) -> dict[str, tuple[float, float, int, int]]:
+    """By schedule: seconds a batch, those of the processor for one process, sums a batch, and the
+    bytes that they add up."""
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
         spawn(work, (size, port, folder, case, batch), nprocs=size)  # type: ignore[no-untyped-call]
-        found: dict[str, tuple[float, int, int]] = torch.load(Path(folder) / f"{size}.pt")
+        found: dict[str, tuple[float, float, int, int]] = torch.load(Path(folder) / f"{size}.pt")
     return found
 
 
@@ -89,17 +92,19 @@ def main(options: argparse.Namespace) -> None:
     one, two = (measure(size, SHD, options.batch) for size in (1, 2))
     print(f"{SHD.title}, batch {options.batch}, one thread a process; measured here\n")
     rows = [
-        [name, f"{one[name][0]:.2f} s", f"{two[name][0]:.2f} s", str(two[name][1] - 1),
-         f"{two[name][2] / max(two[name][1] - 1, 1) / 1e6:.2f} MB", f"{two[name][2] / 1e6:.1f} MB"]
+        [name, *(f"{each[name][i]:.2f} s" for i in (0, 1) for each in (one, two)),
+         str(two[name][2] - 1),
+         f"{two[name][3] / max(two[name][2] - 1, 1) / 1e6:.2f} MB", f"{two[name][3] / 1e6:.1f} MB"]
         for name in SCHEDULES
     ]  # fmt: skip
-    head = ["an update a", "1 process", "2 processes", "updates", "an update", "a batch"]
+    head = ["an update a", "1 process", "2 processes", "processor, of 1", "of each of 2", "updates",
+            "an update", "a batch"]  # fmt: skip
     print(markdown([head, *rows]))
     print("\nComputed: share of the time that is spent computing, at best\n")
     rows = []
     for link, (bandwidth, latency) in LINKS.items():
         for name in SCHEDULES:
-            seconds, (_, sums, summed) = one[name][0], two[name]
+            (_, seconds, *_), (*_, sums, summed) = one[name], two[name]
             shares = [
                 seconds / n / (seconds / n + waiting(n, sums, summed, bandwidth, latency))
                 for n in PROCESSES

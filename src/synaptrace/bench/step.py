@@ -1,5 +1,6 @@
 """`python -m synaptrace.bench step`: one network of `speed`, VGG-9 over batch and length, or
-loops in Python over the steps of the first one (`online`).
+loops in Python over the steps of the first one (`online`), or its learning with and without
+eligibility (`variant`) or on PyTorch and natively (`engine`).
 
 VGG-9 (2×48×48, 10 classes, 10 % active) is measured against backpropagation through time on the
 same network, in time and in memory.
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 
 from synaptrace import rules
-from synaptrace.bench import measure, online, speed
+from synaptrace.bench import measure, online, speed, variant
 from synaptrace.bench.cases import SHD, VGG9, make
 from synaptrace.bench.peers import adam
 from synaptrace.cost import process
@@ -37,6 +38,14 @@ def run_dense(options: argparse.Namespace) -> None:
 
 def run_online(options: argparse.Namespace) -> None:
     online.run(options.batch or [1, 8, 128], options.repeats)
+
+
+def run_variant(options: argparse.Namespace) -> None:
+    variant.run(variant.variants(SHD, options.batch or [8, 128]), options.repeats)
+
+
+def run_engine(options: argparse.Namespace) -> None:
+    variant.run(variant.engines(SHD, options.batch or [8, 128]), options.repeats)
 
 
 def run_vgg(options: argparse.Namespace) -> None:
@@ -87,7 +96,9 @@ def draw_vgg(rows: list[tuple[int, int, float, float, float, float]], path: Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", choices=["shd", "vgg9", "online"], default="shd")
+    parser.add_argument(
+        "--model", choices=["shd", "vgg9", "online", "variant", "engine"], default="shd"
+    )
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes")
     parser.add_argument("--steps", type=int, nargs="+", help="sequence lengths (vgg9)")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions, of which the median")
@@ -96,5 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    kinds = {"vgg9": run_vgg, "shd": run_dense, "online": run_online}
+    kinds = {
+        "vgg9": run_vgg,
+        "shd": run_dense,
+        "online": run_online,
+        "variant": run_variant,
+        "engine": run_engine,
+    }
     kinds[options.model](options)

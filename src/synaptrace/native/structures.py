@@ -43,7 +43,7 @@ class Job(ctypes.Structure):
         *((name, Matrix) for name in ("label", "label_recurrent", "readout")),
         ("layer", ctypes.POINTER(Layer)),
         ("logits", c_void_p),
-        *((name, c_void_p) for name in ("losses", "rates", "spikes", "ends")),
+        *((name, c_void_p) for name in ("losses", "rates", "spikes", "ends", "update")),
     )
 
 

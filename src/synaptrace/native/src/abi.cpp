@@ -45,7 +45,7 @@ DEFINE(Job,
        FIELD(class_of) FIELD(counts)
        FIELD(stream_offset) FIELD(stream_index) FIELD(label_threshold) FIELD(readout_decay)
        FIELD(temperature) FIELD(margin) FIELD(confidence) FIELD(label) FIELD(label_recurrent) FIELD(readout) FIELD(layer)
-       FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends))
+       FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends) FIELD(update))
 DEFINE(State,
        FIELD(membrane) FIELD(spikes) FIELD(next_membrane) FIELD(next_spikes) FIELD(trace)
        FIELD(input_trace) FIELD(recurrent_trace))

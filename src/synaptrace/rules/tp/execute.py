@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from synaptrace.rules.tp.rule import TracesPropagation
 
 BLOCK = blocks.BLOCK
+ROWS = 8192
+"""Most class rows of the native engine, which keeps traces, membranes and errors of all of them."""
 Kept = native.Memory
 EVERYWHERE = (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks)
 """Hooks that PyTorch calls at the steps of all optimizers."""
+ODD = ("amsgrad", "maximize", "differentiable", "capturable")
+"""Options of Adam that the native engine hasn't."""
 
 
 def step(
@@ -51,7 +55,7 @@ def natively(rule: TracesPropagation, x: Tensor) -> Tensor | None:
         rule.kept.step = None
         if unfit(rule.net, x) or variant(rule) or obstacle(rule, x, None, None):
             return None
-        if native_step.obstacle(rule):
+        if len(rule.targets) > rule.block or native_step.obstacle(rule):
             return None
         known = rule.kept.step = native_step.Learning(rule, x)
     return known.advance(rule, x)
@@ -88,7 +92,9 @@ def whole(
             raise UserError(f"rule.engine: the native one can't be used: {reason}")
         return False
     lengths = rule.state["lengths"][0] if rule.state["lengths"] else None
-    native.sequence(rule, events, lengths, optimizer, every, rule.kept)
+    known = {id(p) for p, _ in native.trained(rule)}
+    adam = optimizer is not None and plain_adam(optimizer, known)
+    native.sequence(rule, events, lengths, optimizer, every, rule.kept, adam=adam)
     rule.time = len(events)
     return True
 
@@ -100,8 +106,8 @@ def obstacle(
     reason = unfit(rule.net, events)
     if reason is not None:
         return reason
-    if len(rule.targets) > rule.block:
-        return f"it has at most {rule.block} class rows"
+    if len(rule.targets) > ROWS:
+        return f"it has at most {ROWS} class rows"
     like = rule.net.readout.weight
     label = [w for w in (rule.label.weight, rule.label.recurrent) if w is not None]
     if not all(native.fits(w, like) for w in label):
@@ -112,30 +118,29 @@ def obstacle(
         return None
     if rule.label.standardise:
         return "it updates standardised weights only at the end of a sequence"
-    return not_plain_adam(optimizer, {id(p) for p, _ in native.trained(rule)})
+    return None
 
 
-def not_plain_adam(optimizer: Optimizer, known: set[int]) -> str | None:
-    """Why the engine can't take the optimizer's place between steps; None where it can."""
+def plain_adam(optimizer: Optimizer, known: set[int]) -> bool:
+    """Whether the engine can take the optimizer's place between steps, as it does Adam's on
+    parameters with these ids where nobody hears of it; else it calls the optimizer."""
     if type(optimizer) is not Adam:
-        name = type(optimizer).__name__
-        return f"between the steps of a sequence it updates as Adam does, not as {name}"
+        return False
     own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
     if any(own) or any(EVERYWHERE):
-        return "it calls no hooks of the optimizer"
+        return False
     if not (of_pytorch(optimizer.step) and of_pytorch(optimizer.zero_grad)):
-        return "it calls no step or zero_grad but Adam's own"
+        return False
     for group in optimizer.param_groups:
-        odd = [k for k in ("amsgrad", "maximize", "differentiable", "capturable") if group[k]]
-        if group["weight_decay"] or odd:
-            return f"it has no Adam with {odd[0] if odd else 'weight_decay'}"
+        if any(group[k] for k in ("weight_decay", *ODD)):
+            return False
         if any(id(p) not in known and p.grad is not None for p in group["params"]):
-            return "it knows the network's and the rule's parameters only"
+            return False
         for p in group["params"]:
             moments = [optimizer.state.get(p, {}).get(name) for name in ("exp_avg", "exp_avg_sq")]
             if not all(native.fits(each, p) for each in moments if each is not None):
-                return "it needs contiguous moments, in the parameter's dtype"
-    return None
+                return False
+    return True
 
 
 def of_pytorch(method: Any) -> bool:

@@ -1,13 +1,15 @@
 """A whole sequence of Traces Propagation in the native engine, where `execute` found it able to.
 
-It adds to gradients only where a spike was, and may step Adam in the same pass. Beyond the plain
-path's, its memory is a copy of weights, gradients and, where it steps Adam, moments, and layer 1's
-target stream, kept in at most 64 MiB while its weights are fixed. Results are those of the plain
-path up to rounding, and the same bits on any number of threads (`inference` says more).
+It adds to gradients only where a spike was, and may step Adam in the same pass; between blocks of
+steps it calls other optimizers (`Updates`). Beyond the plain path's, its memory is a copy of
+weights, gradients and, where it steps Adam, moments, and layer 1's target stream, kept in at most
+64 MiB while its weights are fixed. Results are those of the plain path up to rounding, and the same
+bits on any number of threads (`inference` says more).
 """
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +62,13 @@ def sequence(
     optimizer: Optimizer | None,
     every: int | None,
     memory: Memory,
+    *,
+    adam: bool,
 ) -> None:
     """All steps of a sequence that `execute` found nothing against, `start` having been called.
 
-    Leaves in ``.grad`` what the plain path leaves there: the sum since the last update.
+    ``adam`` says that the optimizer's steps can be done here. Leaves in ``.grad`` what the plain
+    path leaves there: the sum since the last update.
     Of the rule's state only labels, logits, losses and rates remain.
     """
     net, label = rule.net, rule.label
@@ -104,7 +109,15 @@ def sequence(
                 parameter.grad = torch.empty_like(parameter)
             gradient = parameter.grad
         matrix.grad = address(gradient, dtype)
-    stepped = prepare_adam(job, rule, optimizer) if optimizer and job.every < job.steps else []
+    stepped, updates = [], None
+    if optimizer is not None and job.every < job.steps:
+        if adam:
+            stepped = prepare_adam(job, rule, optimizer)
+        else:
+            updates = Updates(job, rule, optimizer)
+            call = ctypes.CFUNCTYPE(ctypes.c_int64)(updates.update)
+            kept.append(call)
+            job.update = ctypes.cast(call, ctypes.c_void_p)
 
     layers = len(net.layers)
     losses, rates = (
@@ -121,12 +134,13 @@ def sequence(
     now = layout(job)
     memory.work = library.run(job, memory.work, fresh=now != memory.layout)
     memory.layout = now
+    if updates is not None:
+        updates.end()
 
     for parameter, gradient in chained:
         add_gradient(parameter, standardise_gradient(parameter.detach(), gradient))
-    updates = (job.steps - 1) // job.every
     for parameter, state in stepped:
-        state["step"] += updates
+        state["step"] += (job.steps - 1) // job.every
         torch.autograd.graph.increment_version(parameter)
     names = ("labels", "lengths", "whole_labels", "whole_lengths")
     rule.state = {k: rule.state[k] for k in names if k in rule.state} | {
@@ -142,7 +156,7 @@ def describe_batch(
     """Tell the job the rule's settings and its batch; returns what must outlive it."""
     rows, (labels,), whole = rule.targets, rule.state["labels"], torch.int64
     job.rows, job.count_classes = len(rows), rule.contrast.kind == "batch"
-    job.capacity = min(rule.whole, job.classes, rule.block) if job.count_classes else job.classes
+    job.capacity = min(rule.whole, job.classes) if job.count_classes else job.classes
     kept = [each.contiguous() for each in (labels, rows.row_of_sample, rows.class_of_row)]
     job.labels, job.row, job.class_of = (address(each, whole) for each in kept)
     if lengths is not None:
@@ -161,6 +175,43 @@ def describe_label(job: library.Job, rule: TracesPropagation) -> Tensor:
     if recurrent is not None:
         job.label_recurrent.weight = address(recurrent, weight.dtype)
     return weight
+
+
+class Updates:
+    """The updates of an optimizer between steps of a job, on the gradients that the job lays out.
+
+    Args:
+        job: whose weights may have moved after an update.
+        rule: whose parameters are updated, each with the gradient that the job knows.
+    """
+
+    def __init__(self, job: library.Job, rule: TracesPropagation, optimizer: Optimizer) -> None:
+        self.rule, self.optimizer = rule, optimizer
+        self.places = [(p, p.grad, find(job, place)) for p, place in trained(rule)]
+        self.error: BaseException | None = None
+
+    def update(self) -> int:
+        """Step once; 1 where that failed, as no exception may cross the library."""
+        try:
+            self.attach()
+            self.rule._update(self.optimizer)
+            for parameter, _, matrix in self.places:
+                matrix.weight = address(parameter, parameter.dtype)
+        except BaseException as error:
+            self.error = error
+            return 1
+        return 0
+
+    def attach(self) -> None:
+        """Put back the gradients that `zero_grad` has taken away."""
+        for parameter, gradient, _ in self.places:
+            parameter.grad = gradient
+
+    def end(self) -> None:
+        """After the job: raise what an update raised."""
+        if self.error is not None:
+            raise self.error
+        self.attach()
 
 
 def running_counts(rule: TracesPropagation, steps: int) -> Tensor:

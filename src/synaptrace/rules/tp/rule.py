@@ -93,7 +93,7 @@ class TracesPropagation(Rule):
         margin: M of the temperature "auto".
         engine: what it runs on: "native", compiled; "torch", the steps below; "auto", the native
             one where it can be used (in a dense network: by the exact rule, no subclass that steps
-            otherwise, with at most 512 class rows). Results are the same up to rounding. In a
+            otherwise, with at most 8192 class rows). Results are the same up to rounding. In a
             dense network it does steps, where no weights are standardised, and whole sequences,
             after which of the state only labels, logits, losses and rates remain; in a
             convolutional one, a layer's work between its two convolutions.

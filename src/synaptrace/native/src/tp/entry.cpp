@@ -8,21 +8,21 @@ namespace {
 
 const Kernels &kernels_of(const Job &job) { return target(job.level).kernels[job.is_double]; }
 
-// All threads count steps and updates alike.
+// All threads count steps and updates alike. `stopped` is set where an update from outside failed.
 void work(
-    const Job &job, const Kernels &kernels, const void *memory, Rounds &rounds, int64_t thread,
-    int64_t size
+    const Job &job, const Kernels &kernels, const void *memory, Rounds &rounds, bool &stopped,
+    int64_t thread, int64_t size
 ) {
-    const FlushTiny flush;
     const auto phase = [&](Phase name, const Block &block) {
+        const FlushTiny flush;  // in our own arithmetic alone
         const int64_t tasks = kernels.tasks(memory, name, block);
         if (!tasks) return;
         rounds.share(size, tasks, [&](int64_t i) { kernels.task(memory, name, block, i, thread); });
     };
-    Block block{0, 0, false, 0};
+    Block block{};
     phase(PACK, block);
     if (!job.learn) return phase(INFER, block);
-    const int64_t most = kernels.block_steps(job);
+    const int64_t most = kernels.block_steps(job), part = kernels.part_steps(job);
     while (block.first < job.steps) {
         const int64_t to_update = job.every - block.first % job.every;
         const int64_t to_end = job.steps - block.first;
@@ -30,8 +30,18 @@ void work(
         if (to_end < block.steps) block.steps = to_end;
         // The update after the last step is the caller's.
         block.update = block.steps == to_update && block.steps < to_end;
-        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS})
-            phase(name, block);
+        for (const Phase name : {TARGETS, DISTANCES, SAMPLES, FOLD, FILTER}) phase(name, block);
+        for (block.from = 0; block.from < block.steps; block.from = block.to) {
+            block.to = block.from + part < block.steps ? block.from + part : block.steps;
+            phase(GRADIENTS, block);
+        }
+        if (block.update && job.update) {
+            phase(UNPACK, block);
+            if (!thread) stopped = job.update() != 0;  // the caller's thread
+            rounds.share(size, 0, [](int64_t) {});
+            if (stopped) return;
+            phase(REPACK, block);
+        }
         block.first += block.steps;
         block.updates += block.update;
     }
@@ -51,8 +61,9 @@ EXPORT void synaptrace_run(const Job *job, void *memory) {
     const Kernels &kernels = kernels_of(*job);
     kernels.open(*job, memory);
     Rounds rounds;
+    bool stopped = false;
     crew(job->threads, [&](int64_t thread, int64_t size) {
-        work(*job, kernels, memory, rounds, thread, size);
+        work(*job, kernels, memory, rounds, stopped, thread, size);
     });
     kernels.close(memory);
 }

@@ -7,9 +7,13 @@ namespace {
 // Whether a block is all there is between two updates: its gradient needs no room of its own.
 template <class T>
 INLINE bool alone(const Work<T> &w, const Block &block, const Slab<T> &slab) {
-    return block.update && slab.m && block.first % w.job->every == 0 &&
+    const bool whole = block.from == 0 && block.to == block.steps;
+    return block.update && whole && slab.m && block.first % w.job->every == 0 &&
            !(slab.from->has_grad && block.first == 0);
 }
+
+// Whether an update follows these errors.
+inline bool updates(const Block &block) { return block.update && block.to == block.steps; }
 
 // PyTorch's Adam without weight decay, on n weights; the gradient is cleared.
 template <class T>
@@ -66,32 +70,29 @@ INLINE void for_each_spike(
 template <class T>
 void trace_rows(
     const Work<T> &w, const Block &block, const Slab<T> &slab, idx l, idx first, idx rows,
-    const Source<T> &source, T *out, T *power
+    const Source<T> &source, T *out
 ) {
     const idx last = block.steps - 1, all = w.batch + (source.targets ? w.rows : 0);
-    T *trace = slab.trace + first * slab.traced;
+    const Trace<T> &trace = slab.trace;
     const T beta = static_cast<T>(w.part[l].layer->beta);
-    const auto decay = [&](T by) {
-        for (idx i = 0; i < rows * slab.traced; ++i) trace[i] *= by;
-    };
+    T power[MOST_STEPS];
     const auto add = [&](idx i, idx k, idx row) {
         const idx x = ((block.first + k) * w.batch + row) * slab.rows + first + i;
-        trace[i * slab.traced + row] += source.events ? power[k] * source.events[x] : power[k];
+        trace.add(first + i, row, source.events ? power[k] * source.events[x] : power[k]);
     };
     power[last] = T(1);
     for (idx k = last; k > 0; --k) power[k - 1] = beta * power[k];
     if (block.first == 0) {  // nothing lies before, and the gradient takes all spikes one by one
-        std::memset(trace, 0, rows * slab.traced * sizeof(T));
+        trace.clear(first, rows);
         return for_each_spike(w, block, source, first, 0, block.steps, add);
     }
     const T later = power[0];
     power[0] = T(1);
-    decay(beta);
+    trace.decay(first, rows, beta);
     for_each_spike(w, block, source, first, 0, 1, add);
-    add_product<T>(rows, slab.width, all, {trace, slab.traced, 1}, w.part[l].g, slab.width, out,
-                   slab.width);
+    add_traces(trace, first, rows, all, w.part[l].g, slab.width, out);
     if (!last) return;
-    decay(later);
+    trace.decay(first, rows, later);
     for_each_spike(w, block, source, first, 1, block.steps, add);
 }
 
@@ -109,14 +110,15 @@ void gradient_rows(
         out = scratch.current;
         std::memset(out, 0, rows * slab.width * sizeof(T));
     }
-    if (slab.trace) trace_rows(w, block, slab, l, first, rows, source, out, scratch.chunk);
-    const idx start = slab.trace && block.first > 0 ? 1 : 0;  // the step before is in the trace
+    const bool traced = slab.trace.rows && block.from == 0;
+    if (traced) trace_rows(w, block, slab, l, first, rows, source, out);
+    const idx start = traced && block.first > 0 ? 1 : block.from;  // the first step is in the trace
     idx count[CHUNK] = {}, total = 0;
-    for_each_spike(w, block, source, first, start, block.steps, [&](idx i, idx k, idx row) {
+    for_each_spike(w, block, source, first, start, block.to, [&](idx i, idx k, idx row) {
         scratch.list[i * room + count[i]++] = static_cast<int32_t>(k * w.all + row);
     });
     for (idx i = 0; i < rows; ++i) total += count[i];
-    const bool dense = total * 4 > rows * block.steps * w.batch;
+    const bool dense = total * 4 > rows * (block.to - block.from) * w.batch;
     T *value = scratch.chunk;  // (8, K · R): by place in the list, or where dense by row of g
     if (dense) std::memset(value, 0, CHUNK * room * sizeof(T));
     if (dense || source.events)
@@ -127,7 +129,7 @@ void gradient_rows(
                 value[i * room + (dense ? at : j)] = source.events ? source.events[x] : T(1);
             }
     if (dense)
-        for (idx k = start; k < block.steps; ++k)
+        for (idx k = start; k < block.to; ++k)
             add_product<T>(rows, slab.width, w.batch + (source.targets ? w.rows : 0),
                            {value + k * w.all, room, 1}, g + k * w.all * slab.width, slab.width,
                            out, slab.width);
@@ -135,7 +137,7 @@ void gradient_rows(
         for (idx i = 0; i < rows; ++i)
             add_rows(out + i * slab.width, g, slab.width, slab.width, scratch.list + i * room,
                      source.events ? value + i * room : nullptr, count[i]);
-    if (block.update && slab.m) {
+    if (updates(block) && slab.m) {
         const idx at = first * slab.width;
         adam(*slab.from, block, slab.w + at, out, slab.m + at, slab.v + at, rows * slab.width);
     }
@@ -150,12 +152,12 @@ void label_gradient(const Work<T> &w, const Block &block, idx label) {
     const T first = w.job->eligibility
         ? static_cast<T>(geometric(w.part[0].layer->beta, block.first + 1)) : T(1);
     for (idx c = 0; c < w.rows; ++c)
-        for (idx k = 0; w.job->class_of[c] == label && k < block.steps; ++k) {
+        for (idx k = block.from; w.job->class_of[c] == label && k < block.to; ++k) {
             const T *g = w.grad(0, k, w.batch + c);
             const T y = k ? T(1) : first;
             for (idx i = 0; i < slab.width; ++i) out[i] += y * g[i];
         }
-    if (block.update && slab.m) {
+    if (updates(block) && slab.m) {
         const idx at = label * slab.width;
         adam(*slab.from, block, slab.w + at, out, slab.m + at, slab.v + at, slab.width);
     }
@@ -166,12 +168,12 @@ template <class T>
 void readout_gradient(const Work<T> &w, const Block &block, idx from) {
     const Slab<T> &slab = w.readout_grad;
     const idx some = std::min(COLUMNS, slab.width - from), l = w.layers - 1;
-    for (idx k = 0; k < block.steps; ++k)
+    for (idx k = block.from; k < block.to; ++k)
         add_product<T>(w.classes, some, w.batch,
                        {w.error + k * w.batch * w.classes_width, 1, w.classes_width},
                        w.trace(l, block.first + k, 0) + from, slab.width, slab.g + from,
                        slab.width);
-    if (!block.update || !slab.m) return;
+    if (!updates(block) || !slab.m) return;
     for (idx c = 0; c < w.classes; ++c) {
         const idx at = c * slab.width + from;
         adam(*slab.from, block, slab.w + at, slab.g + at, slab.m + at, slab.v + at, some);

@@ -50,6 +50,8 @@ struct Job {
     double *rates;     // (layers,) out, summed over steps
     int64_t *spikes;   // (layers,) out, spikes of running samples
     int64_t *ends;     // (B,) out, steps that a sample ran
+    int64_t (*update)();  // updates weights from gradients where they lie outside; not 0: stop here.
+                          // null: Adam's moments are given, or there is no update within
 };
 
 struct State {  // a layer's between two steps; rows are samples, then those of the target stream
@@ -69,18 +71,20 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
 
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
 // independent of each other; which thread does which never changes a bit of the result.
-enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, INFER };
+enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, REPACK, INFER };
 
 struct Block {  // steps first … first + steps − 1, computed between two meetings of the threads
     int64_t first, steps;
     bool update;       // the optimizer steps at its end
     int64_t updates;   // updates done before in this sequence
+    int64_t from, to;  // of its steps those whose errors GRADIENTS is to take
 };
 
 struct Kernels {
     size_t (*bytes)(const Job &job);
     void (*open)(const Job &job, void *memory);
     int64_t (*block_steps)(const Job &job);
+    int64_t (*part_steps)(const Job &job);  // steps whose errors GRADIENTS takes at once
     int64_t (*tasks)(const void *work, Phase phase, const Block &block);
     void (*task)(const void *work, Phase phase, const Block &block, int64_t index, int64_t thread);
     void (*close)(const void *work);

@@ -54,24 +54,27 @@ void target_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
 template <class T>
 void label_targets(const Work<T> &w, const Block &block, idx k) {
     const idx t = block.first + k;
-    T *log_n = w.log_n + k * w.capacity, *p = w.part[0].p + k * w.capacity * w.capacity;
+    T *log_n = w.log_n + k * w.capacity;
     w.running[k] = log_counts(w, t, log_n);
     const double tau = w.job->temperature;
     for (idx l = 0; l < w.layers; ++l)
         w.cool[k * w.layers + l] = tau > 0 ? static_cast<T>(1 / tau) : T(1);
     const LabelDistance<T> d = label_distance<T>(w.part[0].layer->lam, t + 1, w.classes);
-    for (idx i = 0; i < w.rows; ++i, p += w.capacity) {
-        for (idx c = 0; c < w.rows; ++c) p[c] = i == c ? d.same : d.apart;
+    for (idx i = 0; i < w.wanted; ++i) {
+        T *p = w.p(0, k, i);
+        for (idx c = 0; c < w.rows; ++c) p[c] = d.apart;
+        p[w.wanted_row[i]] = d.same;
         target_distribution(log_n, w.rows, p);
     }
 }
 
-// DISTANCES: row i of P of layer l ≥ 1 at step k of the block.
+// DISTANCES: the i-th wanted row of P of layer l ≥ 1 at step k of the block.
 template <class T>
 void distance_row(const Work<T> &w, const Block &block, idx k, idx l, idx i) {
     const Part<T> &below = w.part[l - 1];
-    T *p = w.part[l].p + (k * w.capacity + i) * w.capacity;
-    trace_distance(w.trace(l - 1, block.first + k, w.batch), below.n, below.width, i, w.rows, p);
+    T *p = w.p(l, k, i);
+    trace_distance(w.trace(l - 1, block.first + k, w.batch), below.n, below.width,
+                   w.wanted_row[i], w.rows, p);
     target_distribution(w.log_n + k * w.capacity, w.rows, p);
 }
 
@@ -91,7 +94,7 @@ double tile_error(const Work<T> &w, idx k, idx l, Tile tile, idx t, T *e) {
     double loss = 0;
     for (idx r = 0; r < tile.n; ++r, e += w.capacity) {
         const idx b = tile.first + r;
-        const T *p = w.part[l].p + (k * w.capacity + w.job->row[b]) * w.capacity;
+        const T *p = w.p(l, k, w.place[w.job->row[b]]);
         if (w.alive(b, t))
             loss += contrast_error(w.log_n + k * w.capacity, p, share, w.cool[k * w.layers + l],
                                    w.rows, e);
@@ -125,7 +128,19 @@ double readout_error(const Work<T> &w, idx k, Tile tile, idx t) {
     return loss;
 }
 
-// SAMPLES: a tile of samples through the block, up to its g.
+// g^t becomes Σ_{t' ≥ t} β^{t' − t} g^{t'} within the block, for some rows of a layer.
+template <class T>
+void filter(const Work<T> &w, const Block &block, idx l, idx first, idx rows) {
+    const T beta = static_cast<T>(w.part[l].layer->beta);
+    const idx n = rows * w.part[l].width;
+    for (idx k = block.steps - 2; k >= 0; --k) {
+        T *g = w.grad(l, k, first);
+        const T *later = w.grad(l, k + 1, first);
+        for (idx i = 0; i < n; ++i) g[i] += beta * later[i];
+    }
+}
+
+// SAMPLES: a tile of samples through the block, up to its g, filtered where there is eligibility.
 template <class T>
 void sample_rows(const Work<T> &w, const Block &block, idx index, const Scratch<T> &scratch) {
     const Tile tile = sample_tile(w, index);
@@ -163,6 +178,8 @@ void sample_rows(const Work<T> &w, const Block &block, idx index, const Scratch<
             rates[l] += static_cast<double>(spikes[l]) / (running * w.part[l].n);
         }
     }
+    for (idx l = 0; w.job->eligibility && l < w.layers; ++l)
+        filter(w, block, l, tile.first, tile.n);
     w.plain[index] = plain;
 }
 
@@ -177,18 +194,6 @@ void fold(const Work<T> &w, const Block &block, idx k, idx l, idx from, const Sc
         T *g = w.grad(l, k, w.batch + c) + from;
         const T *delta = scratch.fold + c * COLUMNS;
         for (idx i = 0; i < some; ++i) g[i] *= delta[i];
-    }
-}
-
-// FILTER: g^t becomes Σ_{t' ≥ t} β^{t' − t} g^{t'} within the block, for some rows of a layer.
-template <class T>
-void filter(const Work<T> &w, const Block &block, idx l, idx first, idx rows) {
-    const T beta = static_cast<T>(w.part[l].layer->beta);
-    const idx n = rows * w.part[l].width;
-    for (idx k = block.steps - 2; k >= 0; --k) {
-        T *g = w.grad(l, k, first);
-        const T *later = w.grad(l, k + 1, first);
-        for (idx i = 0; i < n; ++i) g[i] += beta * later[i];
     }
 }
 

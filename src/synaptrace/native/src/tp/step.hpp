@@ -35,6 +35,7 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     Work<T> &w = now.w;
     w.job = &job, w.layers = job.layers, w.learn = job.learn, w.batch = job.batch;
     w.rows = w.capacity = job.learn ? job.rows : 0, w.all = w.batch + w.rows;
+    w.most_wanted = std::min(w.batch, w.rows);
     w.classes = job.classes, w.classes_width = padded<T>(w.classes);
     w.inputs = job.layer[0].inputs, w.block = w.slots = 1;
     w.label_trained = job.learn && job.label.grad;
@@ -48,7 +49,7 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
         part.z = arena.take<T>(w.all * part.width);
         part.g = arena.take<T>(w.all * part.width);
         part.e = arena.take<T>(w.batch * w.rows);
-        part.p = arena.take<T>(w.rows * w.rows);
+        part.p = arena.take<T>(w.most_wanted * w.rows);
     }
     const idx spikes = w.all * neurons, groups = most / Vec<T>::lanes + 1;
     now.below = lists<T>(arena, w.all, std::max(spikes, w.batch * w.inputs));
@@ -70,6 +71,8 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     w.error = arena.take<T>(w.batch * w.classes_width);
     w.log_n = arena.take<T>(w.rows), w.cool = arena.take<T>(w.layers);
     w.running = arena.take<idx>(1);
+    w.wanted_row = arena.take<int32_t>(w.most_wanted), w.place = arena.take<int32_t>(w.rows);
+    if (base) find_wanted(w);
     return arena.used;
 }
 
@@ -155,10 +158,7 @@ void contrast(const Step &step, Now<T> &now, idx l) {
     const Block block{step.time, 1, false, 0};
     const idx width = part.width;
     const T *y = part.z + w.batch * width;
-    if (l && w.rows <= w.batch)
-        for (idx i = 0; i < w.rows; ++i) distance_row(w, block, 0, l, i);
-    else if (l)  // no row that no sample has
-        for (idx b = 0; b < w.batch; ++b) distance_row(w, block, 0, l, w.job->row[b]);
+    for (idx i = 0; l && i < w.wanted; ++i) distance_row(w, block, 0, l, i);
     if (w.job->temperature <= 0) warmth(w, block, 0, l, now.scratch);
     similarity(part.z, w.batch, y, w.rows, width, part.e, w.rows);
     const double loss = tile_error(w, 0, l, Tile{0, w.batch, 0}, step.time, part.e);

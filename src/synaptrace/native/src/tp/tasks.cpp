@@ -46,6 +46,14 @@ void pack(const Slab<T> &slab, idx first) {
     copy_rows(slab, from.square, slab.v, first, n, true);
 }
 
+// The weights that an update from outside has left, and gradients from zero on.
+template <class T>
+void repack(const Slab<T> &slab, idx first) {
+    const idx n = std::min(PACK_ROWS, slab.rows - first);
+    copy_rows(slab, slab.from->weight, slab.w, first, n, true);
+    if (slab.g) std::memset(slab.g + first * slab.width, 0, n * slab.width * sizeof(T));
+}
+
 template <class T>
 void unpack(const Slab<T> &slab, idx first) {
     const idx n = std::min(PACK_ROWS, slab.rows - first);
@@ -91,17 +99,19 @@ idx pack_tasks(const Work<T> &w) {
 }
 
 template <class T>
-void pack_task(const Work<T> &w, idx index, bool in) {
+void pack_task(const Work<T> &w, idx index, Phase phase) {
     const idx classes = w.learn ? w.class_tiles : 0;
     if (index < w.tiles + classes) {
-        if (!in) return;
+        if (phase != PACK) return;
         const bool target = index >= w.tiles;
         return rest(w, target ? class_tile(w, index - w.tiles) : sample_tile(w, index), target);
     }
     index -= w.tiles + classes;
     for_each_slab(w, [&](const Slab<T> &slab) {
         const idx n = slab.w ? pieces(slab.rows, PACK_ROWS) : 0;
-        if (index >= 0 && index < n) in ? pack(slab, index * PACK_ROWS) : unpack(slab, index * PACK_ROWS);
+        const idx first = index * PACK_ROWS;
+        if (index >= 0 && index < n)
+            phase == PACK ? pack(slab, first) : phase == UNPACK ? unpack(slab, first) : repack(slab, first);
         index -= n;
     });
 }
@@ -164,27 +174,17 @@ idx fold_columns(const Work<T> &w) {
     return n;
 }
 
-// Rows of layer l that have errors.
-template <class T>
-idx erring(const Work<T> &w, idx l) {
-    return w.batch + (l || w.label_trained ? w.rows : 0);
-}
-
+// FILTER: rows of the target stream; those of samples are filtered as soon as they are made.
 template <class T>
 idx filter_tasks(const Work<T> &w, const Block &block) {
-    idx n = 0;
-    if (!w.job->eligibility || block.steps < 2) return n;
-    for (idx l = 0; l < w.layers; ++l) n += pieces(erring(w, l), TILE);
-    return n;
+    return w.job->eligibility && block.steps > 1 ? fold_layers(w) * pieces(w.rows, TILE) : 0;
 }
 
 template <class T>
 void filter_task(const Work<T> &w, const Block &block, idx index) {
-    for (idx l = 0; l < w.layers; ++l) {
-        const idx rows = erring(w, l), n = pieces(rows, TILE), first = index * TILE;
-        if (index < n) return filter(w, block, l, first, std::min(TILE, rows - first));
-        index -= n;
-    }
+    const idx n = pieces(w.rows, TILE), first = index % n * TILE;
+    const idx l = w.layers - fold_layers(w) + index / n;
+    filter(w, block, l, w.batch + first, std::min(TILE, w.rows - first));
 }
 
 template <class T>
@@ -192,9 +192,10 @@ int64_t tasks(const void *work, Phase phase, const Block &block) {
     const Work<T> &w = work_of<T>(work);
     switch (phase) {
         case PACK:
-        case UNPACK: return pack_tasks(w);
+        case UNPACK:
+        case REPACK: return pack_tasks(w);
         case TARGETS: return w.class_tiles + block.steps;
-        case DISTANCES: return block.steps * ((w.layers - 1) * w.rows + temperatures(w));
+        case DISTANCES: return block.steps * ((w.layers - 1) * w.wanted + temperatures(w));
         case SAMPLES:
         case INFER: return w.tiles;
         case FOLD: return w.fold ? block.steps * fold_layers(w) * fold_columns(w) : 0;
@@ -209,8 +210,9 @@ void task(const void *work, Phase phase, const Block &block, int64_t index, int6
     const Work<T> &w = work_of<T>(work);
     const Scratch<T> &scratch = w.scratch[thread];
     switch (phase) {
-        case PACK: return pack_task(w, index, true);
-        case UNPACK: return pack_task(w, index, false);
+        case PACK:
+        case UNPACK:
+        case REPACK: return pack_task(w, index, phase);
         case TARGETS:
             if (index < w.class_tiles) return target_rows(w, block, index, scratch);
             return label_targets(w, block, index - w.class_tiles);
@@ -218,7 +220,7 @@ void task(const void *work, Phase phase, const Block &block, int64_t index, int6
             const idx own = block.steps * temperatures(w);
             if (index < own) return warmth(w, block, index / w.layers, index % w.layers, scratch);
             index -= own;
-            const idx i = index % w.rows, deeper = index / w.rows, above = w.layers - 1;
+            const idx i = index % w.wanted, deeper = index / w.wanted, above = w.layers - 1;
             return distance_row(w, block, deeper / above, 1 + deeper % above, i);
         }
         case SAMPLES: return sample_rows(w, block, index, scratch);
@@ -262,8 +264,8 @@ void close(const void *work) {
 }
 
 template <class T>
-constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, tasks<T>, task<T>, close<T>,
-                                step_bytes<T>, one_step<T>};
+constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, part_steps<T>, tasks<T>,
+                                task<T>, close<T>, step_bytes<T>, one_step<T>};
 
 }  // namespace
 

@@ -148,7 +148,7 @@ INLINE void add_product_columns(
 template <class T>
 void add_product(idx m, idx n, idx k, View<T> a, const T *b, idx b_row, T *out, idx out_row) {
     constexpr idx L = Vec<T>::lanes, deep = 256;  // so many rows of b stay in the first cache
-    constexpr int N = MANY_REGISTERS ? 4 : 2;
+    constexpr int N = MANY_REGISTERS ? 4 : VECTOR_BYTES == 32 ? 3 : 2;
     for (idx j = 0; j < k; j += deep) {
         const idx some = std::min(deep, k - j);
         const View<T> part{a.p + j * a.col, a.row, a.col};

@@ -1,11 +1,12 @@
 // Where everything lies in the working memory that Python lends for one sequence.
 #pragma once
 #include "job.hpp"
-#include "vec.hpp"
+#include "trace.hpp"
 
 namespace {
 
-constexpr idx MAX_LAYERS = 16, TILE = 8, CHUNK = 8, PACK_ROWS = 32, COLUMNS = 128;
+constexpr idx MAX_LAYERS = 16, TILE = 8, PACK_ROWS = 32, COLUMNS = 128;
+constexpr idx MOST_STEPS = 32;  // of a block
 
 // A matrix in working layout: row i is what input i adds to all outputs, so that a spike reads one
 // contiguous row. (The readout's gradient alone keeps PyTorch's layout; `transposed` is false.)
@@ -15,8 +16,7 @@ struct Slab {
     T *w, *g, *m, *v;
     const Matrix *from;
     bool transposed;
-    T *trace;    // (rows, traced) x̄, what each input was of late in each row of a stream, or null
-    idx traced;
+    Trace<T> trace;  // x̄ of each input in each row of a stream; of no rows: none
 };
 
 // Spikes as bits, a byte for each neuron and tile of ≤ 8 rows: [tile][slot][neuron].
@@ -35,7 +35,7 @@ struct Part {  // a hidden layer; rows 0 … B−1 are samples, B … B+C−1 th
     T *z;             // (K + 1, R, width) traces, a ring over steps
     T *g;             // (K, R, width) σ', then g
     T *e;             // (K, B, capacity) E
-    T *p;             // (K, capacity, capacity) P
+    T *p;             // (K, most wanted, capacity) P
     int32_t *index;   // (R, n) neurons that spiked last
     int32_t *count;   // (R,)
     Bits samples, targets;
@@ -54,6 +54,9 @@ struct Work {
     idx block, slots;               // K, and K + 1
     idx tile, tiles, class_tile, class_tiles;
     bool learn, label_trained, fold;
+    idx wanted, most_wanted;  // target rows that some sample has: P has no others
+    int32_t *wanted_row;      // (most wanted,) which
+    int32_t *place;           // (capacity,) a row's place among them
     Part<T> part[MAX_LAYERS];
     Slab<T> label, label_recurrent, readout, readout_grad;
     Bits events;
@@ -74,8 +77,23 @@ struct Work {
         return part[l].z + (slot(t) * all + row) * part[l].width;
     }
     T *grad(idx l, idx k, idx row) const { return part[l].g + (k * all + row) * part[l].width; }
+    T *p(idx l, idx k, idx wanted_) const {
+        return part[l].p + (k * most_wanted + wanted_) * capacity;
+    }
     bool alive(idx b, idx t) const { return t < ends[b]; }
 };
+
+template <class T>
+void find_wanted(Work<T> &w) {
+    std::fill_n(w.place, w.rows, -1);
+    w.wanted = 0;
+    for (idx b = 0; b < w.batch; ++b) {
+        int32_t &at = w.place[w.job->row[b]];
+        if (at >= 0) continue;
+        w.wanted_row[w.wanted] = static_cast<int32_t>(w.job->row[b]);
+        at = static_cast<int32_t>(w.wanted++);
+    }
+}
 
 // Hands out aligned pieces; with no memory behind it, it only counts.
 struct Arena {
@@ -95,7 +113,7 @@ Slab<T> slab(
     Arena &arena, const Matrix &from, idx outputs, idx inputs, bool learn, idx traced = 0
 ) {
     Slab<T> s{inputs, outputs, padded<T>(outputs), nullptr, nullptr, nullptr, nullptr, &from, true,
-              nullptr, traced};
+              {}};
     if (!from.weight) {
         s.rows = 0;
         return s;
@@ -103,7 +121,11 @@ Slab<T> slab(
     const idx size = s.rows * s.width;
     s.w = arena.take<T>(size);
     if (learn && from.grad) s.g = arena.take<T>(size);
-    if (learn && from.grad && traced) s.trace = arena.take<T>(s.rows * traced);
+    if (learn && from.grad && traced) {
+        s.trace.rows = traced, s.trace.groups = (traced + GROUP - 1) / GROUP;
+        s.trace.value = arena.take<T>(s.rows * traced);
+        s.trace.seen = arena.take<uint64_t>(s.rows * s.trace.groups);
+    }
     if (learn && from.mean) s.m = arena.take<T>(size), s.v = arena.take<T>(size);
     return s;
 }
@@ -113,7 +135,7 @@ inline Bits bits(Arena &arena, idx neurons, idx tiles, idx slots) {
     return {arena.take<uint8_t>(tiles * slots * wide), wide, slots};
 }
 
-// Steps in a block: as many as keep traces and errors within the second cache, at most 32. With
+// Steps in a block: as many as keep traces and errors within the second cache. With
 // eligibility a block costs a dense product with the trace, more than the third cache does.
 template <class T>
 idx block_steps(const Job &job) {
@@ -122,7 +144,18 @@ idx block_steps(const Job &job) {
     idx width = 0;
     for (idx l = 0; l < job.layers; ++l) width += padded<T>(job.layer[l].outputs);
     const idx bytes = 2 * (job.batch + job.capacity) * width * idx(sizeof(T));
-    return std::min({std::max<idx>(cache / bytes, 1), idx(32), idx(job.every), idx(job.steps)});
+    return std::min({std::max<idx>(cache / bytes, 1), MOST_STEPS, idx(job.every), idx(job.steps)});
+}
+
+// With eligibility a block's errors outgrow the second cache, and gradients take them in parts.
+template <class T>
+idx part_steps(const Job &job) {
+    const idx block = block_steps<T>(job), cache = idx(1) << 20;
+    if (!job.eligibility) return block;
+    idx widest = 0;
+    for (idx l = 0; l < job.layers; ++l) widest = std::max(widest, padded<T>(job.layer[l].outputs));
+    const idx bytes = (job.batch + job.capacity) * widest * idx(sizeof(T));
+    return std::min(block, std::max<idx>(cache / bytes, 1));
 }
 
 // Lays `job` out from `base` (null: counts) and returns the bytes; the Work is the first piece.
@@ -137,6 +170,7 @@ size_t lay_out(const Job &job, char *base) {
     w.classes_width = padded<T>(w.classes), w.inputs = job.layer[0].inputs;
     w.learn = job.learn, w.label_trained = job.learn && job.label.grad;
     w.fold = w.learn && (w.layers > 1 || w.label_trained);
+    w.most_wanted = std::min(w.batch, w.capacity);
     w.block = block_steps<T>(job), w.slots = w.block + 1;
     w.tile = std::min<idx>((w.batch + 15) / 16, TILE);
     w.tiles = (w.batch + w.tile - 1) / w.tile;
@@ -161,7 +195,7 @@ size_t lay_out(const Job &job, char *base) {
         part.z = arena.take<T>(w.slots * w.all * part.width);
         part.g = arena.take<T>(w.block * w.all * part.width);
         part.e = arena.take<T>(w.block * w.batch * w.capacity);
-        part.p = arena.take<T>(w.block * w.capacity * w.capacity);
+        part.p = arena.take<T>(w.block * w.most_wanted * w.capacity);
         part.samples = bits(arena, part.n, w.tiles, w.slots);
         if (w.layers > 1) part.targets = bits(arena, part.n, most_tiles, w.slots);
     }
@@ -183,6 +217,9 @@ size_t lay_out(const Job &job, char *base) {
         w.log_n = arena.take<T>(w.block * w.capacity);
         w.cool = arena.take<T>(w.block * w.layers);
         w.running = arena.take<idx>(w.block);
+        w.wanted_row = arena.take<int32_t>(w.most_wanted);
+        w.place = arena.take<int32_t>(w.capacity);
+        if (base) find_wanted(w);
     }
     w.scratch = arena.take<Scratch<T>>(job.threads);
     for (idx i = 0; i < job.threads; ++i) {
