@@ -2,7 +2,8 @@
 
 A training's stands on its validation. A fine-tuned run's stands on what it was tuned to, each
 utterance measured against the others, with the words that the run before was validated on as
-strangers where their recordings are at hand.
+strangers where their recordings are at hand; its alarms are counted as if their voices, too, had
+never been heard.
 """
 
 from __future__ import annotations
