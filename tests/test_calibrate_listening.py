@@ -14,7 +14,7 @@ from synaptrace.build import mlp
 from synaptrace.data.audio.features import Features
 from synaptrace.errors import UserError
 from synaptrace.keyword import alarms, calibrate, calibrated, decide, listen
-from synaptrace.keyword.alarms import Clip, Curve
+from synaptrace.keyword.alarms import Clip, Curve, Decision
 from synaptrace.seeds import generator
 from synaptrace.training import checkpoint, job
 
@@ -320,3 +320,31 @@ def test_fine_tuning_calibrates_on_data_that_have_moved(run, tmp_path, monkeypat
         (tmp_path / "gone").rename(there)
     assert given["old"]
     capsys.readouterr()
+
+
+def test_a_rate_that_is_asked_for_is_kept_with_certainty():
+    curve = Curve([1.0], [number / 100 for number in range(1, 51)], hours=1.0)
+    assert curve.surely(2.9) == 0.5001  # the rule of three: none of them, as of below 3
+    assert curve.surely(4.7) == 0.5001
+    assert curve.surely(4.75) == 0.4901  # one in an hour is below 4.744 an hour
+    assert curve.alarms_at(curve.surely(16.97)) == 10  # as tables of Poisson's limits have it
+    assert curve.alarms_at(curve.surely(16.95)) == 9
+    assert curve.surely(0) == curve.confidence(0)
+    assert curve.surely(1000) == 0.0
+
+
+def test_a_stranger_is_measured_against_other_voices(calibration):
+    """So its distance is to the utterance that another said."""
+    counts = torch.ones(2, calibration.known.shape[1] // 2)
+    near = calibrate.roots(counts)
+    known, labels = torch.stack([near, near + 16, near]), torch.tensor([1, 1, 0])
+    said = Clip(torch.zeros(1), CLASSES[0], "ann")
+    each = Decision(0, CLASSES[0], 1.0, torch.tensor([9.0, 5.0, -99.0]), counts)
+    asked = [each], [said], CLASSES, known, labels, 1.0
+    (plain,), (other,) = (
+        calibrate.unlearned(*asked, voices) for voices in ((), ("ann", "bob", "ann"))
+    )
+    assert plain == (1, 0.0)
+    assert other[0] == 1
+    assert other[1] == pytest.approx(counts.numel() ** 0.5)
+    assert calibrate.unlearned(*asked, ("cid", None, None)) == [plain]

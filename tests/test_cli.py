@@ -1,10 +1,12 @@
 """The command line: what it prints, what it leaves behind, how it refuses."""
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +223,15 @@ def test_help_needs_no_torch_and_no_second() -> None:
         assert done.returncode == 0, done.stderr
         assert "example" in done.stdout
         assert time.perf_counter() - start < 5  # a second on a quiet machine
+
+
+def test_no_verb_has_an_option_that_all_commands_set() -> None:
+    """Else the option would be lost: `finetune --words` once was."""
+    for name in cli.VERBS:
+        parser = argparse.ArgumentParser()
+        import_module(f"synaptrace.cli.{name}").add_arguments(parser)
+        names = {action.dest for action in parser._actions}
+        assert not names & {"run", "data_path", "given", "settings"}, name
 
 
 def test_version() -> None:

@@ -50,6 +50,8 @@ class Clip(NamedTuple):
     """(N,) from −1 to 1."""
     word: str | None
     """None: nothing that the network should report."""
+    voice: str | None = None
+    """Whose it is, where that is known."""
 
 
 class Decision(NamedTuple):
@@ -180,7 +182,24 @@ class Curve:
 
     def confidence(self, rate: float) -> float:
         """The lowest confidence at which there are at most ``rate`` false alarms an hour."""
-        allowed = math.floor(rate * self.hours + 1e-9)
+        return self._above(math.floor(rate * self.hours + 1e-9))
+
+    def surely(self, rate: float) -> float:
+        """The lowest confidence at which fewer than ``rate`` alarms an hour are 95 % sure.
+
+        So few are then counted in these hours that at ``rate`` it happens one time in twenty, as
+        Poisson's numbers say; where the hours are too few for that, it is the highest that tells.
+        """
+        expected, allowed = torch.tensor(rate * self.hours, dtype=torch.float64), 0
+        while allowed < len(self.alarms):
+            more = torch.tensor(allowed + 2.0, dtype=torch.float64)
+            if torch.special.gammaincc(more, expected) > 0.05:
+                break
+            allowed += 1
+        return self._above(allowed)
+
+    def _above(self, allowed: int) -> float:
+        """The lowest confidence at which there are at most so many alarms."""
         surest = sorted(self.alarms, reverse=True)
         if len(surest) <= allowed:
             return 0.0

@@ -134,27 +134,30 @@ def calibrate(
         temperature = before.temperature
     else:
         temperature = warmth(words, [_label(tests, each, names) for each in words])
-    kept = [utterances(hear(old, 4)[0], old, names)[:2]]
+    heard_old = utterances(hear(old, 4)[0], old, names)
+    kept = [(*heard_old[:2], [None if n < 0 else old[n].voice for n in heard_old[2].tolist()])]
     if before is not None:
         unheard = ~torch.isin(before.labels, kept[0][1])
-        kept.append((before.known[unheard], before.labels[unheard]))
-    for some, theirs in kept:
+        left = before.known[unheard], before.labels[unheard]
+        kept.append((*left, [None] * len(left[1])))
+    voices: list[str | None] = [None] * len(labels)
+    for some, theirs, said_by in kept:
         if some.shape[1] == known.shape[1]:
             known, labels = torch.cat([known, some]), torch.cat([labels, theirs])
             whose = torch.cat([whose, torch.full_like(theirs, -1)])
+            voices += said_by
     found = []
     for each in words:
         apart = whose != torch.tensor(each.clip if user else -2)
         found.append(stretched(each.logits, each.counts, known[apart], labels[apart], temperature))
-    strangers = [
-        *unlearned(words, tests, names, known, labels, temperature),
-        *unlearned(more, spoken, names, known, labels, temperature),
-    ]
+    own = unlearned(words, tests, names, known, labels, temperature)
+    near = unlearned(more, spoken, names, known, labels, temperature)
+    far = unlearned(more, spoken, names, known, labels, temperature, voices)
     rest, quiet = hear([*others, *noises(features.mel.rate, NOISES, seed)], 3)
-    strangers += [stretched(r.logits, r.counts, known, labels, temperature) for r in rest]
+    own += [stretched(r.logits, r.counts, known, labels, temperature) for r in rest]
     right = [s for each, (best, s) in zip(words, found, strict=True)
              if best == _label(tests, each, names)]  # fmt: skip
-    middle, width = border(right, [s for _, s in strangers])
+    middle, width = border(right, [s for _, s in [*own, *near]])
 
     def judged(best: int, s: float) -> tuple[str, float]:
         return names[best], round(sure(s, middle, width), 4)
@@ -163,7 +166,8 @@ def calibrate(
     for each, one in zip(words, found, strict=True):
         label, probability = judged(*one)
         decided.append(each._replace(label=label, probability=probability))
-    made = curve(tests, decided, [judged(*one) for one in strangers], hours + extra + quiet)
+    alarms = [judged(*one) for one in [*own, *far]]
+    made = curve(tests, decided, alarms, hours + extra + quiet)
     basis = "the recordings that it learned from" if user else "validation"
     return Calibration(temperature, middle, width, known, labels, made, basis)
 
@@ -199,14 +203,21 @@ def measure(
 
 def unlearned(
     decisions: Sequence[Decision], clips: Sequence[Clip], names: list[str], known: Tensor,
-    labels: Tensor, temperature: float,
+    labels: Tensor, temperature: float, voices: Sequence[str | None] = (),
 ) -> list[tuple[int, float]]:  # fmt: skip
-    """Decisions on words, each as if its word had never been learned, as `stretched` gives them."""
+    """Decisions on words, each as if its word had never been learned, as `stretched` gives them.
+
+    Args:
+        voices: of ``known``, so that each decision is as if its voice had never been heard, too.
+    """
     found = []
     for each in decisions:
         word = _label(clips, each, names)
         if word >= 0 and len(names) > 1:
             logits, other = each.logits.clone(), labels != word
+            voice = None if each.clip is None else clips[each.clip].voice
+            if voices and voice is not None:
+                other &= torch.tensor([one != voice for one in voices])
             logits[word] = -torch.inf
             found.append(stretched(logits, each.counts, known[other], labels[other], temperature))
     return found

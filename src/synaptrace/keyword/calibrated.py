@@ -2,7 +2,8 @@
 
 A training's stands on its validation. A fine-tuned run's stands on what it was tuned to, each
 utterance measured against the others, with the words that the run before was validated on as
-strangers where their recordings are at hand.
+strangers where their recordings are at hand; its alarms are counted as if their voices, too, had
+never been heard.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def told(run: Path) -> str | None:
 
 
 def confident(found: Calibration, rate: float | None) -> float:
-    """The confidence from which a word is reported: at ``rate`` false alarms an hour, by the curve.
+    """The confidence from which a word is reported; below ``rate`` false alarms an hour, by the
+    curve (`Curve.surely`).
 
     Raises:
         UserError: not a rate.
@@ -138,7 +140,7 @@ def confident(found: Calibration, rate: float | None) -> float:
         return CONFIDENCE
     if not 0 <= rate < float("inf"):
         raise UserError(f"--false-alarms-per-hour: {rate} is not a rate of 0 or more")
-    return found.curve.confidence(rate)
+    return found.curve.surely(rate)
 
 
 def said(found: Calibration, confidence: float) -> str:

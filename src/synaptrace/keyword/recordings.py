@@ -54,7 +54,8 @@ def clips(
         if place:  # a second of a longer recording
             samples = samples[int(place) * rate : (int(place) + 1) * rate]
         word = data.meta.classes[int(data.labels[row])]
-        found.append(Clip(samples, None if word in NOT_WORDS else word))
+        who = None if data.speaker is None else data.meta.speakers[int(data.speaker[row])]
+        found.append(Clip(samples, None if word in NOT_WORDS else word, who))
     return found
 
 
