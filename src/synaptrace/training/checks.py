@@ -70,7 +70,9 @@ def find_device(name: str) -> torch.device:
 
 def afford(spec: dict[str, Any]) -> None:
     """Raises UserError for a network whose weights this machine's memory can't hold."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = math.inf  # where the system doesn't say
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         with torch.device("meta"):
             net = networks.build(spec)
