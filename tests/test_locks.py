@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from synaptrace import locks, memory
+from synaptrace.build import mlp
 from synaptrace.data.claim import claimed
 from synaptrace.training import checks, lock
 
@@ -33,4 +34,4 @@ def test_what_the_system_does_not_say_is_no_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "exists", lambda path: False)
     assert memory.peak_resident() == 0
     monkeypatch.delattr(os, "sysconf", raising=False)
-    checks.afford({"kind": "mlp", "inputs": 3, "hidden": [2], "classes": 2})
+    checks.afford(mlp(3, [2], 2).spec)
