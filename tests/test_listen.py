@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 import sounds
 from synaptrace import cli
 from synaptrace.build import mlp
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.data.audio.features import Features
 from synaptrace.data.audio.mel import Mel
 from synaptrace.errors import UserError
@@ -174,13 +174,13 @@ def test_the_command_hears_the_words_of_a_file(run, tmp_path: Path, capsys):
 
 def test_sound_of_another_rate_is_resampled_and_mixed_down(run, tmp_path: Path, capsys):
     tones = speech(pitches=(310.0, 1310.0, 2310.0))
-    wide = wav.convert(tones[:, None], RATE, 2 * RATE)
+    wide = resample.convert(tones[:, None], RATE, 2 * RATE)
     path = sounds.write(tmp_path / "s.wav", torch.stack([wide, wide], 1), 2 * RATE)
     assert cli.main(["listen", str(run), "--wav", str(path)]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[1] for line in lines] == list(CLASSES)
     heard = torch.cat(list(listen.sound(path, RATE, 700)))
-    assert torch.equal(heard, wav.convert(*wav.channels(path), RATE))
+    assert torch.equal(heard, resample.convert(*wav.channels(path), RATE))
 
 
 def refused(words, capsys):
@@ -294,6 +294,7 @@ def test_files_of_any_rate_width_and_channels_are_heard(rate, channels, width, t
     else:
         sounds.write(path, samples, rate, width)
     heard = torch.cat(list(listen.sound(path, RATE, 700)))
+    assert torch.equal(heard, resample.convert(*wav.channels(path), RATE))
     assert len(heard) == math.ceil(len(tone) * RATE / rate)
     expected = 0.5 * torch.sin(2 * math.pi * 440 * torch.arange(len(heard)) / RATE)
     middle = slice(200, -200)

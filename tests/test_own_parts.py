@@ -17,6 +17,7 @@ import test_examples
 import toy
 from synaptrace import cli, config, data, inference, own, own_files, rules
 from synaptrace.compare import run
+from synaptrace.cost import process
 from synaptrace.errors import UserError
 from synaptrace.rules.ottt import OTTT
 from synaptrace.rules.tp.execute import obstacle
@@ -232,6 +233,29 @@ def test_processes_of_their_own_know_the_files(
         assert "refused" in rules.names()
     finally:
         forget()
+
+
+def test_memory_of_a_process_of_its_own_knows_the_files(files: tuple[Path, Path]) -> None:
+    own_files.load({"rule.file": str(files[0])})
+    try:
+        assert process.peak_memory(needs_refused) >= 0  # else the process fails, and it is −1
+    finally:
+        forget()
+
+
+def needs_refused() -> Any:
+    return lambda: rules.find("refused")
+
+
+def test_a_run_needs_a_name_of_its_own_for_a_rule_of_ones_own(tmp_path: Path) -> None:
+    class Mine(OTTT):
+        pass
+
+    net, given = toy.make()[0], st.TensorData(*some(60))
+    with pytest.raises(UserError, match=r"rule: Mine has the name 'ottt' .* give it its own"):
+        st.fit(net, Mine(net), given, epochs=1, run=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+    st.fit(net, Mine(net), given, epochs=1, progress=False)
 
 
 def test_a_run_from_python_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -322,8 +322,8 @@ def test_states_that_are_kept_stay_as_they_were(runs: list[int]) -> None:
         again = [net.step(x[4], kept[3][0])[1] for _ in range(2)]
     assert len(runs) == len(x) + 2
     assert max(float(s.sum()) for s in state.spikes) > 0
-    places = [t.data_ptr() for s, _ in kept for t in (*s.membranes, *s.spikes, s.logits)]
+    places = [t.data_ptr() for s, _ in kept for t in (*s.membrane, *s.spikes, s.logits)]
     assert len(set(places)) == len(places)
     for now, before in [*kept, (again[0], kept[4][1]), (again[1], kept[4][1])]:
-        same_now = (*now.membranes, *now.spikes, now.logits)
-        assert all(map(torch.equal, same_now, (*before.membranes, *before.spikes, before.logits)))
+        same_now = (*now.membrane, *now.spikes, now.logits)
+        assert all(map(torch.equal, same_now, (*before.membrane, *before.spikes, before.logits)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.errors import UserError
 
 SAMPLES = torch.tensor([0.0, 0.5, -0.5, 0.25, -1.0, 0.75])
@@ -99,8 +99,8 @@ def test_soundfile_reads_other_formats_and_its_errors_are_one_line(tmp_path):
 
 def test_conversion_mixes_down_and_keeps_the_tone():
     tone = sounds.tone(440.0, rate=44100)
-    assert torch.equal(wav.convert(torch.stack([tone, tone], 1), 44100, 44100), tone)
-    converted = wav.convert(torch.stack([1.5 * tone, 0.5 * tone], 1), 44100, 16000)
+    assert torch.equal(resample.convert(torch.stack([tone, tone], 1), 44100, 44100), tone)
+    converted = resample.convert(torch.stack([1.5 * tone, 0.5 * tone], 1), 44100, 16000)
     assert converted.dtype == torch.float32
     assert len(converted) == 8000
     clean = sounds.tone(440.0, rate=16000)

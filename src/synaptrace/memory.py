@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,13 +15,17 @@ def peak_resident() -> int:
     """The most bytes that this process has had in memory so far.
 
     Linux keeps the mark of the process that started this one in ``ru_maxrss``, so there it is
-    read from the process's own memory map.
+    read from the process's own memory map. 0 where the system doesn't say (Windows).
     """
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -104,6 +104,8 @@ ALL = [
     Target("resume", lambda f: run_targets.trained(f, False),
            ("run/config.yaml", "run/metrics.jsonl", "run/checkpoints/*"), run_targets.resumed,
            {**BYTES, "token": TEXT["token"], "line": TEXT["line"]}, 2),
+    Target("tensors", run_targets.kept, ("run/data.safetensors",), run_targets.tensors_read,
+           CHECKPOINT, 8),
     Target("run-metrics", run_targets.trained, ("run/metrics.jsonl",), run_targets.curve, JSON, 3),
     Target("run-config", run_targets.trained, ("run/config.yaml",),
            lambda f: command("resume", f / "run"), {"yaml_value": formats.yaml_value}, 8),

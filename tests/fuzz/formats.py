@@ -210,7 +210,8 @@ def safetensors_header(data: bytes, rng: Draw) -> bytes:
     header = json.loads(data[8 : 8 + size])
     if rng.random() < 0.7:
         meta = header["__metadata__"]
-        meta["synaptrace"] = json.dumps(_replace(json.loads(meta["synaptrace"]), rng))
+        (key,) = meta
+        meta[key] = json.dumps(_replace(json.loads(meta[key]), rng))
     else:
         header = _replace(header, rng)
     text = json.dumps(header).encode()

@@ -17,7 +17,7 @@ import recordings
 from fuzz import targets
 from fuzz.targets import loads, tried
 from synaptrace import config
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.data.simulate import idx
 
 
@@ -188,7 +188,7 @@ def waves(**fields: tuple[int, int, int]) -> Callable[[Path], object]:
 
 def resampled(folder: Path) -> None:
     samples, rate = wav.channels(folder / "x.wav")
-    wav.convert(samples, rate, 8000)
+    resample.convert(samples, rate, 8000)
 
 
 for bits in (0, 33, 40, 48, 56, 72):

@@ -14,6 +14,7 @@ from synaptrace import config, data, plots
 from synaptrace.compare import plan as compare
 from synaptrace.compare import run as runner
 from synaptrace.compare import table
+from synaptrace.data.tensors import TensorData
 from synaptrace.files import write_atomic
 from synaptrace.training import job
 from synaptrace.training import run as runs
@@ -58,6 +59,22 @@ def resumed(folder: Path) -> None:
 
 def evaluated(folder: Path) -> None:
     command("evaluate", folder / "run", "--json")
+
+
+def kept(folder: Path) -> None:
+    """Tensors that a run trained from Python keeps, of two lengths, in ``folder/run``."""
+    draws = torch.Generator().manual_seed(0)
+    events = torch.randint(3, (20, 5, 4), generator=draws)
+    made = TensorData(
+        events, torch.arange(20) % 2, lengths=3 + torch.arange(20) % 3, batch_size=8, name="kept"
+    )
+    (folder / "run").mkdir()
+    made.save(folder / "run")
+
+
+def tensors_read(folder: Path) -> None:
+    """All batches of what was kept."""
+    walk(data.load("tensors", path=folder / "run", batch_size=8))
 
 
 def curve(folder: Path) -> None:

@@ -29,7 +29,7 @@ from fuzz.mutators import TEXTS, Mutator
 from synaptrace import cli, config, data
 from synaptrace.build import mlp
 from synaptrace.data import splits
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.data.dataset import Dataset
 from synaptrace.data.sets import kws01
 from synaptrace.data.simulate import nmnist_sim
@@ -183,7 +183,7 @@ def sound(folder: Path) -> None:
     samples, rate = wav.channels(folder / "x.wav")
     if not 0 < rate < 2**24:
         raise Accepted(f"a rate of {rate} Hz")
-    wav.convert(samples, rate, 8000)
+    resample.convert(samples, rate, 8000)
 
 
 def index(folder: Path) -> None:

@@ -29,7 +29,7 @@ also where silence and sound begin.
 Training and fine-tuning leave a calibration, by which a probability means what it says and what is
 none of the words is refused; --false-alarms-per-hour X takes the confidence from its curve (see
 synaptrace evaluate RUN --streams). The silence level follows the noise unless it is given.
-A file of another rate or of several channels is read whole, mixed down and resampled.
+A file of another rate or of several channels is mixed down and resampled as it is read.
 --mic needs pip install 'synaptrace[audio]'; Ctrl-C ends it.
 
 examples:

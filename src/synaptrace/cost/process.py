@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from synaptrace import own_files
 from synaptrace.memory import forget_peak, peak_resident
 
 Job = Callable[[], object]
@@ -19,14 +20,17 @@ def peak_memory(make: Callable[..., Job], *arguments: Any, threads: int | None =
 
     What ``make`` itself allocates (network, events) is there before and doesn't count. ``make``
     must be importable, as the process is a new one: where the system can, the fork of one that
-    has imported everything and done nothing.
+    has imported everything and done nothing. Files of the user's own that this process has run,
+    it runs first.
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
         context.set_forkserver_preload([make.__module__])
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_peak, args=(theirs, make, arguments, threads))
+    process = context.Process(
+        target=_peak, args=(theirs, own_files.present(), make, arguments, threads)
+    )
     process.start()
     theirs.close()
     try:
@@ -37,7 +41,10 @@ def peak_memory(make: Callable[..., Job], *arguments: Any, threads: int | None =
         process.join()
 
 
-def _peak(pipe: Any, make: Callable[..., Job], arguments: Any, threads: int | None) -> None:
+def _peak(
+    pipe: Any, files: dict[str, str], make: Callable[..., Job], arguments: Any, threads: int | None
+) -> None:
+    own_files.load(files)
     if threads:
         torch.set_num_threads(threads)
     job = make(*arguments)

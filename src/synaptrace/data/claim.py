@@ -6,7 +6,6 @@ nobody holds was left, and what is sure in it (`draft`) needn't be made again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -14,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from synaptrace import locks
 
 STALE = 86400.0
 """Seconds after which what a killed process left is removed."""
@@ -56,15 +57,17 @@ def _free(folder: Path) -> Iterator[tuple[Path, int | None]]:
 
 
 def _lock(folder: Path) -> int | None:
-    """A handle that holds ``folder``; None where the file system knows no locks.
+    """A handle that holds ``folder``; None where the system knows no locks.
 
     Raises:
         BlockingIOError: another process holds it.
         OSError: it can't be opened, or isn't there any more.
     """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not locks.THERE:
+        return None
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.lock(handle)
         if not os.path.samestat(os.fstat(handle), os.stat(folder)):
             raise FileNotFoundError(f"{folder} was renamed")
     except (BlockingIOError, FileNotFoundError):

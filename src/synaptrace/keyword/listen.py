@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import wave
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from synaptrace import network
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.data.audio.features import Features
 from synaptrace.data.audio.stream import NO_STREAM, Stream, causal_step
 from synaptrace.errors import UserError
@@ -96,23 +95,15 @@ def hear(
 
 
 def sound(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
-    """The samples of a file at ``rate`` Hz, ``size`` at a time.
+    """The samples of a file at ``rate`` Hz, from pieces of ``size`` read at a time.
 
-    A mono PCM file of that rate is read as it goes, whatever its length. Any other is read whole,
-    mixed down and resampled (`wav.convert`), as recordings that one fine-tunes to are.
+    They are `resample.convert`'s, as of recordings that one fine-tunes to. A PCM file is read,
+    mixed down and resampled as it goes, whatever its length; other formats are read whole.
 
     Raises:
         UserError: naming the file, where it can't be read.
     """
-    try:
-        with wave.open(str(path), "rb") as file:
-            fits = (file.getnchannels(), file.getframerate()) == (1, rate)
-    except (OSError, EOFError, wave.Error):
-        fits = False  # the reader of whole files knows more formats, or what is wrong
-    if fits:
-        yield from wav.blocks(path, rate, size)
-    else:
-        yield from torch.split(wav.convert(*wav.channels(path), rate), size)
+    yield from resample.stream(wav.rows(path, size), rate)
 
 
 def listen(

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from synaptrace import build as networks
+from synaptrace import rules
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError, short
 from synaptrace.network import Network
+from synaptrace.rules.base import Rule
 from synaptrace.rules.checks import check_network
 from synaptrace.training import schedule
 from synaptrace.training import tensorboard as board
@@ -68,9 +70,21 @@ def find_device(name: str) -> torch.device:
     return place
 
 
+def check_name(rule: Rule) -> None:
+    """Raises UserError for a rule of the user's own that a run would name, and be read again, as
+    the one that comes along."""
+    if rule.name in rules.NAMES and rules.find(rule.name) is not type(rule):
+        raise UserError(
+            f"rule: {type(rule).__name__} has the name {rule.name!r} of one that comes along, as "
+            'which its run would be read; give it its own: name = "mine"'
+        )
+
+
 def afford(spec: dict[str, Any]) -> None:
     """Raises UserError for a network whose weights this machine's memory can't hold."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = math.inf  # where the system doesn't say
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         with torch.device("meta"):
             net = networks.build(spec)

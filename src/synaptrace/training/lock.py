@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import sys
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synaptrace.errors import UserError
+from synaptrace.locks import lock
 from synaptrace.names import printed
 
 LOCK = ".lock"
@@ -27,11 +27,11 @@ class Busy(UserError):
 def taken(run: Path) -> bool:
     """Whether some process holds ``run``; False where that can't be told."""
     try:
-        handle = os.open(run / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(run / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock(handle, shared=True)
     except BlockingIOError:
         return True
     except OSError:
@@ -45,7 +45,7 @@ def taken(run: Path) -> bool:
 def held(run: Path | None, wait: bool = False) -> Iterator[None]:
     """Hold ``run`` while the context lasts; it is let go however the process ends.
 
-    Where the file system knows no locks, nothing is held. None: nothing either.
+    Where the system or its file system knows no locks, nothing is held. None: nothing either.
 
     Args:
         wait: until it is free, where another holds it.
@@ -59,12 +59,12 @@ def held(run: Path | None, wait: bool = False) -> Iterator[None]:
         return
     try:
         run.mkdir(parents=True, exist_ok=True)
-        handle = os.open(run / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"{run}: can't be written ({error.strerror})") from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            lock(handle, wait=wait)
         except BlockingIOError:
             who = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
             raise Busy(run, who) from None

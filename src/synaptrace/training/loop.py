@@ -24,7 +24,7 @@ from synaptrace.seeds import generator
 from synaptrace.training import lock, parts, schedule, team, together
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
-from synaptrace.training.checks import check, find_device
+from synaptrace.training.checks import check, check_name, find_device
 from synaptrace.training.run import LAST, write_summary
 from synaptrace.training.state import State, describe
 from synaptrace.training.telling import tell, warn, warn_of_idle_layers
@@ -113,6 +113,8 @@ def fit(
     every, place = schedule.every(update), find_device(device)
     crew = team.present()
     parts.check(rule, dataset, crew, micro_batch, every)
+    if run is not None:
+        check_name(rule)
     run = None if run is None or crew.rank else Path(run)
     progress = progress and not crew.rank
     options = {

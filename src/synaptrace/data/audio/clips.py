@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.data import cache
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.data.audio.features import Features
 from synaptrace.data.audio.mel import Mel, centre
 from synaptrace.data.cache import Cache, Sample
@@ -96,7 +96,7 @@ class Clips:
 def read_file(path: Path, features: Mapping[str, Any] | None, seconds: float) -> Tensor:
     """A sound file as a network hears it: events (T, channels), prepared as training's clips were.
 
-    One of another rate or of several channels is mixed down and resampled (`wav.convert`).
+    One of another rate or of several channels is mixed down and resampled (`resample.convert`).
 
     Args:
         features: `Features.spec` of those that the network was trained with.
@@ -109,7 +109,7 @@ def read_file(path: Path, features: Mapping[str, Any] | None, seconds: float) ->
         raise UserError(f"{path}: the network was not trained on sound; it takes .npy events")
     made = Features.from_spec(features)
     clips = Clips(made.mel, seconds)
-    samples = wav.convert(*wav.channels(path), made.mel.rate)
+    samples = resample.convert(*wav.channels(path), made.mel.rate)
     power = made.mel.power(centre(samples, clips.length))
     return made(power[:, None])[:, 0]
 

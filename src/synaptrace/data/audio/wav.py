@@ -10,7 +10,6 @@ RIFF WAVE; Microsoft, "Multiple channel audio data and WAVE files", for the exte
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,11 +84,23 @@ def blocks(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
     Raises:
         UserError: as `read` does; before the first block but for a file that shrinks meanwhile.
     """
+    for samples, found in rows(path, size):
+        _fits(path, samples.shape[1], found, rate)
+        yield samples[:, 0]
+
+
+def rows(path: str | Path, size: int) -> Iterator[tuple[Tensor, int]]:
+    """All channels of a PCM file, up to ``size`` rows (n, C) at a time, and its rate in Hz.
+
+    Of other formats the whole file is read first, as `channels` does.
+
+    Raises:
+        UserError: as `channels` does; before the first rows but for a file that shrinks meanwhile.
+    """
     whole = check_file(path)
     try:
         with open(path, "rb") as file:
             layout = _layout(path, file, whole)
-            _fits(path, layout.channels, layout.rate, rate)
             left = layout.frames
             while left:
                 data = file.read(min(size, left) * layout.frame)
@@ -99,11 +110,13 @@ def blocks(path: str | Path, rate: int, size: int) -> Iterator[Tensor]:
                         f"{path}: truncated, {left - count} samples short; get it again"
                     )
                 left -= count
-                yield torch.from_numpy(_decode(data, layout.width))
+                samples = _decode(data, layout.width).reshape(-1, layout.channels)
+                yield torch.from_numpy(samples), layout.rate
     except OSError as error:
         raise UserError(f"{path}: can't be read ({reason(error)})") from error
-    except _OtherError:
-        yield from torch.split(read(path, rate=rate)[0], size)
+    except _OtherError as error:
+        other, rate = _other(path, str(error), whole)
+        yield from ((each, rate) for each in torch.split(other, size))
 
 
 def _fits(path: str | Path, count: int, found: int, rate: int | None) -> None:
@@ -112,22 +125,6 @@ def _fits(path: str | Path, count: int, found: int, rate: int | None) -> None:
         raise UserError(f"{path}: {count} channels, where mono is expected; mix it down")
     if rate is not None and found != rate:
         raise UserError(f"{path}: recorded at {found} Hz, where {rate} Hz is expected; resample it")
-
-
-def convert(samples: Tensor, rate: int, to: int) -> Tensor:
-    """Mix channels (N, C) down to their mean and resample it from ``rate`` to ``to`` Hz, (M,).
-
-    Resampling is polyphase, with the low-pass filter that `scipy.signal.resample_poly` designs (a
-    Kaiser window, β = 5).
-    """
-    mono = samples.mean(1)
-    if rate == to:
-        return mono
-    from scipy.signal import resample_poly
-
-    common = math.gcd(rate, to)
-    resampled = resample_poly(mono.numpy(), to // common, rate // common)
-    return torch.from_numpy(np.ascontiguousarray(resampled, dtype=np.float32))
 
 
 def channels(path: str | Path) -> tuple[Tensor, int]:

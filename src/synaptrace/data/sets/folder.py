@@ -20,7 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from synaptrace.data import cache, npy, splits
-from synaptrace.data.audio import wav
+from synaptrace.data.audio import resample, wav
 from synaptrace.data.audio.augment import Augmentation, augmented
 from synaptrace.data.audio.clips import Clips
 from synaptrace.data.audio.clips import read_file as read_clip
@@ -97,7 +97,7 @@ def prepare(
             recorded, found = wav.channels(file)
             size = recorded.element_size() * len(recorded)
             afford(file, size * rate // found, size, f"{found} Hz resampled to {rate} Hz")
-            samples = wav.convert(recorded, found, rate)
+            samples = resample.convert(recorded, found, rate)
         yield clips.sample(samples, classes.index(file.parent.name), file=_name(file))
 
     return clips.prepare("folder", root, files, files, read, skip_bad, convert=rate is not None)
@@ -130,7 +130,7 @@ def load(
     Args:
         shift: training samples move by up to so many frames of sound, or pixels of events.
         rate: sound is mixed down to one channel and resampled to so many Hz
-            (`wav.convert`); None: all files must be mono and of one rate.
+            (`resample.convert`); None: all files must be mono and of one rate.
         form: of the sound's features, "clip", "causal", "pcen" or "relative" (`audio.features`).
         encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
         threshold: of the spikes, in standard deviations of a band.
