@@ -49,6 +49,7 @@ class DECOLLE(InputTraces):
     """
 
     name = "decolle"
+    spikes_alone = True
     locality = Locality(
         space=True, time=True, auxiliary="G (O·H) and c (O), each layer", update_locked=False,
         weight_transport="within the layer",

@@ -78,6 +78,7 @@ class ELL(SpikingClassifiers):
     """
 
     name = "ell"
+    spikes_alone = True
     locality = Locality(
         space=True, time=True, auxiliary="C (O·H), each layer, trained", update_locked=False,
         weight_transport="within the layer",

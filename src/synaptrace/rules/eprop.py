@@ -57,6 +57,7 @@ class EProp(InputTraces, SynapseTraces):
     """
 
     name = "eprop"
+    spikes_alone = True
     adaptive = True
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"

@@ -24,6 +24,7 @@ class OTTT(InputTraces):
     """Online Training Through Time on a network (equations and source above)."""
 
     name = "ottt"
+    spikes_alone = True
     locality = Locality(
         space=False, time=True, auxiliary="none", update_locked=True, weight_transport="yes"
     )

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense
+from synaptrace.native import maps
 from synaptrace.network import Network
 from synaptrace.neuron import LIF, adapt, fire
 from synaptrace.rules.base import Rule
@@ -37,7 +38,7 @@ class Fired(NamedTuple):
     previous: Tensor
     """s′, its spikes of the step before, (B, *shape)."""
     v: Tensor
-    """Its membrane before the reset, (B, *shape)."""
+    """Its membrane before the reset, (B, *shape); not that where the rule is `spikes_alone`."""
     psi: Tensor
     """ψ, (B, *shape)."""
     spikes: Tensor
@@ -50,8 +51,16 @@ class SampleStream(Rule):
     """A rule on the sample stream. A subclass writes `_step` from the pieces below, or `_layer`,
     where a layer learns from what it has at hand before the next one fires."""
 
+    spikes_alone: ClassVar[bool] = False
+    """Whether it reads no `Fired.v`, so that the native engine may do the neurons' step on maps;
+    not inherited, as a subclass may read it."""
+    fused: bool = False
+    """Whether it does."""
+
     def _start(self, labels: Tensor) -> None:
         net = self.net
+        alone = vars(type(self)).get("spikes_alone", False)
+        self.fused = alone and not net.adaptive and maps.obstacle(net) is None
         last = math.prod(net.layers[-1].out_shape)
         self.state |= {
             "membrane": self._zeros(layer.shape for layer in net.layers),
@@ -89,7 +98,10 @@ class SampleStream(Rule):
         v, a = layer.current(x, previous, self.forward_weights[i]), None
         if self.net.adaptive:
             state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
-        u, s, psi = fire(layer.neuron, v, u, a=a, keep=True)
+        if self.fused:
+            u, s, psi = maps.fire(layer.neuron, v, u, len(u), layer.neuron.threshold)
+        else:
+            u, s, psi = fire(layer.neuron, v, u, a=a, keep=True)
         state["membrane"][i], state["spikes"][i] = u, s
         self._record(i, None, s, running)
         return Fired(x, previous, v, psi, s, layer.pool(s))
