@@ -112,6 +112,7 @@ def test_names_and_data_are_escaped(evil: Path) -> None:
     assert text.count("<script") == text.count("</script>") == 3
     found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', text, re.S)
     assert found
+    assert "<" not in found[1]
     matrix = next(c for c in json.loads(found[1]) if c["data"][0]["type"] == "heatmap")
     assert matrix["layout"]["xaxis"]["ticktext"][1] == "&lt;/script&gt;&lt;b&gt;"
     assert "was trained from Python" in text
