@@ -167,7 +167,7 @@ def run(words: list[str]) -> int:
             f"unrecognized arguments: {' '.join(unknown)}"
             + (mistaken(unknown[0], own, keys) or f"; see {own.prog} --help")
         )
-    options.data_path, options.words = moved, given
+    options.data_path, options.command_line = moved, given
     if chosen in SETTINGS:
         options.settings = settings
     if files:

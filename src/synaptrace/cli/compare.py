@@ -120,7 +120,7 @@ def list_cells(plan: Plan, options: argparse.Namespace) -> int:
 
         studies(plan, options.tune)
     runner.check(plan)
-    print("\n".join(cells.commands(plan, options.words, options.tune is not None)))
+    print("\n".join(cells.commands(plan, options.command_line, options.tune is not None)))
     return 0
 
 
