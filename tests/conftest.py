@@ -17,6 +17,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) if whole and hasattr(os, "sched_getaffinity") else 0
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Packed bytes name no test: they hold the time, and all workers must see the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """PyTorch with one thread, whatever the environment says, and afterwards as before."""
