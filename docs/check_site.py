@@ -43,8 +43,9 @@ def check(site: Path, at: webdriver.Chrome) -> None:
               if each.is_displayed()]  # fmt: skip
     toggle[0].click()
     WebDriverWait(at, 10).until(
-        lambda here: here.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme")
-        != before
+        lambda here: (
+            here.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme") != before
+        )
     )
 
 

@@ -39,12 +39,16 @@ plt.show()
 # confidence; a device saves the steps that are left.
 
 # %%
-events, labels, _ = (torch.cat(each, dim) if each[0] is not None else None
-                     for each, dim in zip(zip(*data.batches("test"), strict=True), (1, 0, 0), strict=True))
+events, labels, _ = (
+    torch.cat(each, dim) if each[0] is not None else None
+    for each, dim in zip(zip(*data.batches("test"), strict=True), (1, 0, 0), strict=True)
+)
 for confidence in (0.4, 0.6, 0.9, 2.0):
     classes, steps = net.decide(events, confidence)
     right = (classes == labels).float().mean()
-    print(f"confidence {confidence:5}: {right:.1%} right after {steps.float().mean():.1f} of {len(events)} steps")
+    print(
+        f"confidence {confidence:5}: {right:.1%} right after {steps.float().mean():.1f} of {len(events)} steps"
+    )
 
 # %% [markdown]
 # (A confidence above 1 is never reached: all steps.)

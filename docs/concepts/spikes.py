@@ -92,13 +92,22 @@ plt.show()
 # %%
 data = st.data.load("digits")
 events, labels, _ = next(data.batches("validation"))  # (T, B, 2, 16, 16), (B,)
-net = st.mlp(512, [100], 10, neuron=st.LIF(threshold=1.0, decay=0.9), generator=torch.Generator().manual_seed(0))
+net = st.mlp(
+    512,
+    [100],
+    10,
+    neuron=st.LIF(threshold=1.0, decay=0.9),
+    generator=torch.Generator().manual_seed(0),
+)
 seen = net.record(events[:, :1])
 spikes = seen["layers.0.spikes"][:, 0]  # (T, 100)
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4))
 for axis, each, title in zip(
-    axes, [events[:, 0].flatten(1), spikes], [f"events of a {int(labels[0])}", "hidden layer"], strict=True
+    axes,
+    [events[:, 0].flatten(1), spikes],
+    [f"events of a {int(labels[0])}", "hidden layer"],
+    strict=True,
 ):
     time, neuron = each.nonzero(as_tuple=True)
     axis.plot(time, neuron, ".", markersize=2)

@@ -27,7 +27,9 @@ spikes, trace = seen["layers.0.spikes"][:, 0], seen["layers.0.trace"][:, 0]
 busy = int(spikes.sum(0).argmax())
 figure, axis = plt.subplots(figsize=(8, 2.5))
 axis.plot(trace[:, busy])
-axis.eventplot(spikes[:, busy].nonzero().flatten(), lineoffsets=-0.5, linelengths=0.5, color="#E69F00")
+axis.eventplot(
+    spikes[:, busy].nonzero().flatten(), lineoffsets=-0.5, linelengths=0.5, color="#E69F00"
+)
 axis.set(xlabel="time step", title=f"Trace (blue) and spikes (orange) of neuron {busy}")
 plt.show()
 
@@ -43,7 +45,12 @@ plt.show()
 
 # %%
 rule = st.rules.make(
-    "tp", net, eligibility=True, temperature="auto", engine="torch", generator=torch.Generator().manual_seed(0)
+    "tp",
+    net,
+    eligibility=True,
+    temperature="auto",
+    engine="torch",
+    generator=torch.Generator().manual_seed(0),
 )
 
 
@@ -92,18 +99,29 @@ def show(title, epoch):
     _, _, classes, a, p, e = streams()
     columns, scale = classes.argsort(), len(labels)
     figure, axes = plt.subplots(1, 3, figsize=(10, 3))
-    for axis, each, name in zip(axes, [a.softmax(1), p, e * scale], ["softmax(A)", "P", "E · B"], strict=True):
+    for axis, each, name in zip(
+        axes, [a.softmax(1), p, e * scale], ["softmax(A)", "P", "E · B"], strict=True
+    ):
         low = -1 if name == "E · B" else 0
-        picture = axis.imshow(each[order][:, columns], aspect="auto", vmin=low, vmax=1,
-                              cmap="RdBu_r" if low else "viridis")
-        axis.set(title=name, xlabel="class", ylabel="sample, by class" if name == "softmax(A)" else "")
+        picture = axis.imshow(
+            each[order][:, columns],
+            aspect="auto",
+            vmin=low,
+            vmax=1,
+            cmap="RdBu_r" if low else "viridis",
+        )
+        axis.set(
+            title=name, xlabel="class", ylabel="sample, by class" if name == "softmax(A)" else ""
+        )
         figure.colorbar(picture, ax=axis)
     figure.suptitle(title)
     plt.show()
     right = (classes[a.argmax(1)] == labels).float().mean()
-    print(f"epoch {epoch}: mean |E·B| {(e * scale).abs().mean():.3f}; "
-          f"the own label's row is the nearest for {right:.0%}, "
-          f"the readout is right for {(net.predict(events) == labels).float().mean():.0%}")
+    print(
+        f"epoch {epoch}: mean |E·B| {(e * scale).abs().mean():.3f}; "
+        f"the own label's row is the nearest for {right:.0%}, "
+        f"the readout is right for {(net.predict(events) == labels).float().mean():.0%}"
+    )
 
 
 show("Before training", 0)

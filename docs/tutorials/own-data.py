@@ -58,7 +58,11 @@ print(data.meta)
 
 # %%
 net = st.mlp(
-    size * size, [80], len(classes), recurrent=True, neuron=st.LIF(threshold=1.0, decay=0.8, trace_decay=0.8),
+    size * size,
+    [80],
+    len(classes),
+    recurrent=True,
+    neuron=st.LIF(threshold=1.0, decay=0.8, trace_decay=0.8),
     generator=torch.Generator().manual_seed(0),
 )
 rule = st.rules.make(
@@ -93,7 +97,11 @@ for word in ("rise", "fall", "tremble"):
     folder.mkdir(parents=True)
     for number in range(30):
         pitch = draw.uniform(250, 500)
-        bend = {"rise": 2**seconds, "fall": 0.5**seconds, "tremble": 1 + 0.15 * np.sin(40 * seconds)}[word]
+        bend = {
+            "rise": 2**seconds,
+            "fall": 0.5**seconds,
+            "tremble": 1 + 0.15 * np.sin(40 * seconds),
+        }[word]
         phase = 2 * np.pi * np.cumsum(pitch * bend) / rate
         sound = sum(np.sin(k * phase) / k for k in range(1, 6)) * np.sin(np.pi * seconds) ** 0.5
         sound = 0.1 * sound + draw.normal(0, 0.01, rate)

@@ -18,7 +18,9 @@ import synaptrace as st
 g = torch.Generator().manual_seed(0)
 net = st.Network(
     [
-        st.Conv((2, 16, 16), 8, pool=("max", 2), neuron=st.LIF(threshold=0.5, decay=0.5), generator=g),
+        st.Conv(
+            (2, 16, 16), 8, pool=("max", 2), neuron=st.LIF(threshold=0.5, decay=0.5), generator=g
+        ),
         st.Dense(8 * 8 * 8, 80, neuron=st.LIF(threshold=0.5, decay=0.9), generator=g),
     ],
     10,
@@ -46,7 +48,11 @@ except st.errors.UserError as error:
 # %%
 data = st.data.load("digits", batch_size=32)
 rule = st.rules.make(
-    "tp", net, eligibility=True, temperature="auto", label_threshold=0.3,
+    "tp",
+    net,
+    eligibility=True,
+    temperature="auto",
+    label_threshold=0.3,
     generator=torch.Generator().manual_seed(0),
 )
 
@@ -81,7 +87,9 @@ for channel in range(8):
         axis.set(xticks=[], yticks=[])
 axes[0, 0].set_ylabel("filter")
 axes[1, 0].set_ylabel("spikes")
-figure.suptitle(f"The convolution: what its filters became, and what they see of a {int(labels[0])}")
+figure.suptitle(
+    f"The convolution: what its filters became, and what they see of a {int(labels[0])}"
+)
 plt.show()
 
 # %% [markdown]

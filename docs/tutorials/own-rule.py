@@ -87,14 +87,24 @@ def train(name, **options):
     net = st.mlp(512, [100], 10, neuron=neuron, generator=torch.Generator().manual_seed(0))
     rule = st.rules.make(name, net, generator=torch.Generator().manual_seed(0), **options)
     curve = []
-    st.fit(net, rule, data, epochs=6, lr=3e-3, lr_readout=1e-2, progress=False,
-           after_epoch=lambda line: curve.append(line["validation_accuracy"]))
+    st.fit(
+        net,
+        rule,
+        data,
+        epochs=6,
+        lr=3e-3,
+        lr_readout=1e-2,
+        progress=False,
+        after_epoch=lambda line: curve.append(line["validation_accuracy"]),
+    )
     return curve, net
 
 
 figure, axis = plt.subplots(figsize=(7, 3.5))
 for name, options in {
-    "committees": {}, "tp": {"eligibility": True, "temperature": "auto"}, "readout-only": {},
+    "committees": {},
+    "tp": {"eligibility": True, "temperature": "auto"},
+    "readout-only": {},
 }.items():
     curve, net = train(name, **options)
     axis.plot(range(1, 7), curve, marker="o", label=name)

@@ -48,7 +48,13 @@ os.chdir(tempfile.mkdtemp())
 # `model.h`, its weights in `model.c`:
 
 # %%
-print("\n".join(line for line in Path("digits-int8/model.h").read_text().splitlines() if line.startswith("#define"))[:600])
+print(
+    "\n".join(
+        line
+        for line in Path("digits-int8/model.h").read_text().splitlines()
+        if line.startswith("#define")
+    )[:600]
+)
 
 # %% [markdown]
 # ## Test
@@ -58,7 +64,9 @@ print("\n".join(line for line in Path("digits-int8/model.h").read_text().splitli
 # %%
 for folder in ("digits-c", "digits-int8"):
     if shutil.which("gcc") and shutil.which("make"):
-        made = subprocess.run(["make", "-s", "-C", folder, "test"], check=True, capture_output=True, text=True)
+        made = subprocess.run(
+            ["make", "-s", "-C", folder, "test"], check=True, capture_output=True, text=True
+        )
         print(folder, made.stdout.strip().splitlines()[-1], sep=": ")
     else:
         print("no gcc or make here: nothing is tested")
@@ -67,7 +75,10 @@ for folder in ("digits-c", "digits-int8"):
 # ## In numbers
 
 # %%
-sizes = {folder: json.loads(Path(folder, "export.json").read_text()) for folder in ("digits-c", "digits-int8")}
+sizes = {
+    folder: json.loads(Path(folder, "export.json").read_text())
+    for folder in ("digits-c", "digits-int8")
+}
 flash = [each["bytes"]["flash"] / 1024 for each in sizes.values()]
 figure, axis = plt.subplots(figsize=(6, 2))
 axis.barh(["float32", "int8"], flash, color=["#777777", "#0072B2"])
