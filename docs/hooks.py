@@ -111,8 +111,9 @@ def verbs() -> str:
 
 def localities() -> str:
     """What each rule needs, from what the rules themselves say."""
-    lines = ["| rule | local in space | local in time | matrices of its own | waits for layers above "
-             "| transposed weights | needs a batch | keeps, a layer |", "|" + "---|" * 8]  # fmt: skip
+    heads = ["rule", "local in space", "local in time", "matrices of its own",
+             "waits for layers above", "transposed weights", "needs a batch", "keeps, a layer"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     said = {True: "yes", False: "no"}
     for name in rules.NAMES:
         rule = rules.find(name)
