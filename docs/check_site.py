@@ -39,8 +39,8 @@ def check(site: Path, at: webdriver.Chrome) -> None:
     )
     at.get((site / PAGES[0]).resolve().as_uri())
     before = at.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme")
-    toggle = [each for each in at.find_elements(By.CSS_SELECTOR, "form[data-md-component=palette] label")
-              if each.is_displayed()]  # fmt: skip
+    form = "form[data-md-component=palette] label"
+    toggle = [e for e in at.find_elements(By.CSS_SELECTOR, form) if e.is_displayed()]
     toggle[0].click()
     WebDriverWait(at, 10).until(
         lambda here: (
