@@ -112,7 +112,8 @@ def verbs() -> str:
 def localities() -> str:
     """What each rule needs, from what the rules themselves say."""
     heads = ["rule", "local in space", "local in time", "matrices of its own",
-             "waits for layers above", "transposed weights", "needs a batch", "keeps, a layer"]  # fmt: skip
+             "waits for layers above", "transposed weights", "needs a batch",
+             "keeps, a layer"]  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     said = {True: "yes", False: "no"}
     for name in rules.NAMES:
