@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import synaptrace
-from synaptrace import cli, settings_list, text_table
+from synaptrace import cli, rules, settings_list, text_table
+from synaptrace import config as config_files
 from synaptrace.sections import SAID
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +29,11 @@ OUTSIDE = {
     "src/synaptrace/native/README.md": "inside/native.md",
 }
 """Files of the repository that are pages here."""
+ROOMS = {
+    "synaptrace.data": ["load", "names", "options"],
+    "synaptrace.runs": ["listed", "table"],
+}
+"""What is public in rooms that don't say so themselves."""
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)]*)?\)")
 
 
@@ -45,6 +53,9 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
         return markdown
     if page.file.src_uri == "reference/api.md":
         complete(markdown)
+    for mark, table in TABLES.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, table())
     return linked(markdown, Path(page.file.abs_src_path).parent, page.file.src_uri)
 
 
@@ -98,13 +109,62 @@ def verbs() -> str:
     return "\n".join(lines)
 
 
+def localities() -> str:
+    """What each rule needs, from what the rules themselves say."""
+    heads = ["rule", "local in space", "local in time", "matrices of its own",
+             "waits for layers above", "transposed weights", "needs a batch",
+             "keeps, a layer"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    said = {True: "yes", False: "no"}
+    for name in rules.NAMES:
+        rule = rules.find(name)
+        at = rule.locality
+        cells = [f"`{name}`", said[at.space], said[at.time], at.auxiliary, said[at.update_locked],
+                 at.weight_transport, said[at.batch], rule.order]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def published() -> str:
+    """What the paper reports, from the presets that are as published."""
+    lines = ["| preset | what | published |", "|---|---|---|"]
+    for name in config_files.presets():
+        if "-paper" in name:
+            preset = config_files.read_preset(name)
+            lines.append(f"| `{name}` | {preset['description']} | {preset['published']} |")
+    return "\n".join(lines)
+
+
+TABLES = {"<!-- localities -->": localities, "<!-- published -->": published}
+"""Tables in pages of docs/, by the comment in their place."""
+
+
 def complete(api: str) -> None:
-    """Every public name is on the page of the API.
+    """Every public name is on the page of the API, and says what it is, as its methods do.
 
     Raises:
         PluginError: it names those that are missing.
     """
     shown = {line.rpartition(".")[2] for line in re.findall(r"^::: (\S+)", api, re.MULTILINE)}
-    missing = sorted(set(synaptrace.__all__) - shown)
-    if missing:
+    public = {name: getattr(synaptrace, name) for name in synaptrace.__all__}
+    rooms = [each for each in public.values() if inspect.ismodule(each)]
+    names = {name: each for name, each in public.items() if each not in rooms}
+    for room in rooms:
+        names |= {name: getattr(room, name) for name in ROOMS.get(room.__name__) or room.__all__}
+    if missing := sorted(set(names) - shown):
         raise PluginError(f"reference/api.md lacks {', '.join(missing)}")
+    if silent := sorted(said for name, each in names.items() for said in undescribed(name, each)):
+        raise PluginError(f"no docstring: {', '.join(silent)}")
+
+
+def undescribed(name: str, each: Any) -> Iterator[str]:
+    """The public name, or its public methods and properties, that have no docstring."""
+    if not (each.__doc__ or "").strip():
+        yield name
+    for kind in each.__mro__ if inspect.isclass(each) else ():
+        for method, what in vars(kind).items():
+            what = getattr(what, "__func__", what)  # of class methods and static ones
+            told = isinstance(what, property) or inspect.isfunction(what)
+            ours = kind.__module__.startswith("synaptrace") and not method.startswith("_")
+            if told and ours and not (what.__doc__ or "").strip():
+                yield f"{name}.{method}"
