@@ -284,10 +284,12 @@ def test_the_same_bits_on_one_thread_and_on_three(options: dict[str, Any]) -> No
         (net, rule), _ = plain_twins(**{"contrast": "class", **options})
         optimizer = torch.optim.Adam(net.parameters())
         events, labels = spikes(40, 64), torch.arange(64) % 6
-        logits = rule.sequence(events, labels, optimizer=optimizer, every=9)
+        rule.sequence(events, labels, optimizer=optimizer, every=9)
+        other = torch.optim.SGD(net.parameters(), lr=0.1)  # which one of the threads calls
+        logits = rule.sequence(events, labels, optimizer=other, every=9)
         seen.append([logits, rule.losses, *net.parameters()])
-    for other in seen[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(seen[0], other, strict=True))
+    for again in seen[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(seen[0], again, strict=True))
 
 
 @built
