@@ -1,7 +1,8 @@
 """`python -m synaptrace.bench rules`: batches of other rules, dense and on maps.
 
 On maps once with the native step of the neurons and once without. The dense network is the case
-`shd`; the maps are 2×34×34 → 32 → 64, both max-pooled, T 10, 5 % of inputs active. One thread, processor time, all in turn; a batch forward, its gradients, and Adam.
+`shd`; the maps are 2×34×34 → 32 → 64, both max-pooled, T 10, 5 % of inputs active.
+One thread, processor time, all in turn; a batch forward, its gradients, and Adam.
 """
 
 from __future__ import annotations
