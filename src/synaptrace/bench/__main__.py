@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from synaptrace.bench import check, data, listen, scale, speed, step
+from synaptrace.bench import check, data, listen, rules, scale, speed, step
 from synaptrace.data.simulate import beside_real
 from synaptrace.errors import UserError
 
@@ -32,6 +32,9 @@ def main() -> None:
     verb = verbs.add_parser("listen", help="words heard in one long stream")
     listen.add_arguments(verb)
     verb.set_defaults(run=listen.main)
+    verb = verbs.add_parser("rules", help="batches of other rules, dense and on maps")
+    rules.add_arguments(verb)
+    verb.set_defaults(run=rules.main)
     verb = verbs.add_parser("scale", help="one network on several processes: time, bytes, limits")
     scale.add_arguments(verb)
     verb.set_defaults(run=scale.main)

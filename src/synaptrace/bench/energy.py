@@ -14,12 +14,16 @@ def counters(folder: Path = POWERCAP) -> list[tuple[int, int]] | None:
     """(energy, range) of each package in microjoules; None where none can be read."""
     try:
         return [
-            (int((each / "energy_uj").read_text()), int((each / "max_energy_range_uj").read_text()))
+            (number(each / "energy_uj"), number(each / "max_energy_range_uj"))
             for each in sorted(folder.glob("intel-rapl:[0-9]*"))
             if each.name.count(":") == 1  # a package; its parts are counted in it
         ] or None
     except (OSError, ValueError):
         return None
+
+
+def number(file: Path) -> int:
+    return int(file.read_text(encoding="ascii"))
 
 
 def joules(job: Job, seconds: float = 1.0, folder: Path = POWERCAP) -> float | None:

@@ -54,13 +54,15 @@ class SampleStream(Rule):
     spikes_alone: ClassVar[bool] = False
     """Whether it reads no `Fired.v`, so that the native engine may do the neurons' step on maps;
     not inherited, as a subclass may read it."""
+    overwrites: bool = False
+    """Whether ψ takes the place of v on maps."""
     fused: bool = False
-    """Whether it does."""
+    """Whether the native engine does that step."""
 
     def _start(self, labels: Tensor) -> None:
         net = self.net
-        alone = vars(type(self)).get("spikes_alone", False)
-        self.fused = alone and not net.adaptive and maps.obstacle(net) is None
+        self.overwrites = vars(type(self)).get("spikes_alone", False) and not net.adaptive
+        self.fused = self.overwrites and maps.obstacle(net) is None
         last = math.prod(net.layers[-1].out_shape)
         self.state |= {
             "membrane": self._zeros(layer.shape for layer in net.layers),
@@ -100,6 +102,9 @@ class SampleStream(Rule):
             state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
         if self.fused:
             u, s, psi = maps.fire(layer.neuron, v, u, len(u), layer.neuron.threshold)
+        elif self.overwrites and len(layer.shape) == 3:  # as much memory as the native step
+            u, s, psi = fire(layer.neuron, v, u)
+            v = psi
         else:
             u, s, psi = fire(layer.neuron, v, u, a=a, keep=True)
         state["membrane"][i], state["spikes"][i] = u, s
