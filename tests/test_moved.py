@@ -1,7 +1,9 @@
 """Runs whose data have moved, and what the verbs print of the names that they meet."""
 
 import json
+import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,11 @@ def check(made: Path, summary: dict, capsys) -> None:
         assert score["accuracy"] == summary["after"][part]
     for what in ("curve", "embedding"):
         assert cli.main(["plot", what, str(made)]) == 0
+    if find_spec("plotly"):
+        assert cli.main(["report", str(made)]) == 0
+        page = (made / "report.html").read_text("utf-8")
+        assert "What it learned from: " in page
+        assert re.search(r"<pre>synaptrace finetune \S+ --(words|speaker) ", page)
         assert (made / f"{what}.png").stat().st_size > 1000
     weights = runs.load(made).readout.weight
     (made / runs.SUMMARY).unlink()
