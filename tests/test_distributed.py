@@ -79,7 +79,9 @@ def updated(case: Any, samples: int, crew: team.Team, most: int | None = None) -
     lengths = None if ends is None else ends[:samples]
     batch = parts.Parts(LABELS[:samples], lengths, len(x), cuts, lambda rows: x[:, rows])
     draws = torch.Generator().manual_seed(3)
-    seen["means"] = torch.tensor(learn(state, batch, every, draws, crew), dtype=torch.float64)
+    *means, norm = learn(state, batch, every, draws, crew)
+    seen["means"] = torch.tensor(means, dtype=torch.float64)
+    seen["net.norm"] = torch.tensor(norm, dtype=torch.float64)  # of weights, and as near as they
     return seen | {name: weight.detach().clone() for name, weight in state.trained.items()}
 
 
