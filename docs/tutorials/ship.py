@@ -79,7 +79,11 @@ sizes = {
     folder: json.loads(Path(folder, "export.json").read_text())
     for folder in ("digits-c", "digits-int8")
 }
-flash = [each["bytes"]["flash"] / 1024 for each in sizes.values()]
+constants = ("weights", "tables")
+flash = [
+    sum(size for name, size in each["bytes"].items() if name in constants) / 1024
+    for each in sizes.values()
+]
 figure, axis = plt.subplots(figsize=(6, 2))
 axis.barh(["float32", "int8"], flash, color=["#777777", "#0072B2"])
 axis.set(xlabel="flash, KiB, without 2 KiB of code", title="The same network, 512 → 200 → 10")
