@@ -53,8 +53,9 @@ def check(site: str, at: webdriver.Chrome) -> None:
         wrong = [line for line in at.get_log("browser") if line["level"] == "SEVERE"]
         assert not wrong, f"{page}: {wrong[0]['message']}"
     at.get(f"{site}/{PAGES[0]}")
-    at.find_element(By.CSS_SELECTOR, "label[for=__search]").click()
-    at.find_element(By.CSS_SELECTOR, "input.md-search__input").send_keys("eligibility")
+    field = at.find_element(By.CSS_SELECTOR, "input.md-search__input")
+    field.click()
+    field.send_keys("eligibility")
     WebDriverWait(at, 20).until(
         lambda here: here.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
     )
