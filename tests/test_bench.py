@@ -215,6 +215,7 @@ def test_a_ratio_below_two_thirds_of_its_record_fails(
     assert all(each.keys() == set(check.CONTENDERS) for each in found.values())
     assert min(ratio for each in found.values() for ratio in each.values()) > 0
     monkeypatch.setattr(check, "ratios", lambda repeats: {"plain": {"A": 6.1}, "other": {"A": 1.0}})
+    monkeypatch.setattr(check.native, "level", lambda: "plain")
     monkeypatch.setattr(published, "figures", lambda: {"ratios": {"plain": {"A": 9.0}}})
     monkeypatch.setattr(sys, "argv", ["bench", "check", "--json", str(tmp_path / "a.json")])
     command.main()

@@ -2,8 +2,8 @@
 
 Each instruction set that this machine has takes turns with the transcription, on one thread, by
 processor time: so the ratios hardly depend on the machine or on what else runs. `recorded.json`
-holds those of earlier, by instruction set; one below two thirds of its record fails. One without
-a record is told, and never fails.
+holds those of earlier, by instruction set. It fails where the one in use is below two thirds of its
+record, twice: one measurement may meet a busy machine. Others, and one without a record, are told.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def ratios(case: Case = SHD, batch: int = BATCH, repeats: int = 5) -> dict[str, 
     return found
 
 
-def compare(found: Ratios, earlier: Ratios) -> tuple[list[str], bool]:
-    """Lines of a table, and whether all that have a record hold it."""
+def compare(found: Ratios, earlier: Ratios, used: str | None) -> tuple[list[str], bool]:
+    """Lines of a table, and whether the instruction set that is ``used`` holds its record."""
     lines, good = ["engine\tcontender\ttimes the transcription\trecorded\t"], True
     for level, each in found.items():
         for name, ratio in each.items():
             record = earlier.get(level, {}).get(name)
-            slow = record is not None and ratio < LEAST * record
+            slow = level == used and record is not None and ratio < LEAST * record
             good = good and not slow
             before = "none" if record is None else f"{record:.1f}"
             lines.append(f"{level}\t{name}\t{ratio:.1f}\t{before}\t{'TOO SLOW' if slow else ''}")
@@ -83,9 +83,12 @@ def main(options: argparse.Namespace) -> None:
         raise UserError("bench: repeats must be positive")
     torch.set_num_threads(1)
     print(f"{speed.processor()}, engine {native.level()}, one thread, {SHD.title}, batch {BATCH}")
-    found = ratios(repeats=options.repeats)
-    lines, good = compare(found, published.figures()["ratios"])
-    print("\n".join(lines))
+    for _ in range(2):
+        found = ratios(repeats=options.repeats)
+        lines, good = compare(found, published.figures()["ratios"], native.level())
+        print("\n".join(lines))
+        if good:
+            break
     if options.json:
         about = {"processor": speed.processor(), "ratios": found}
         write_atomic(options.json, json.dumps(about, indent=1) + "\n")
