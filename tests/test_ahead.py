@@ -167,8 +167,12 @@ def test_an_interrupt_ends_it_cleanly(where: str, monkeypatch: pytest.MonkeyPatc
 
     if where == "training":
         monkeypatch.setattr(loop, "learn", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        trained(data(interrupted))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored from outside
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trained(data(interrupted))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert left() == []
 
 

@@ -44,11 +44,13 @@ def test_all_of_it_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    modules = {"mkdocs-material": "material", "mkdocstrings[python]": "mkdocstrings",
+               "mkdocs-jupyter": "mkdocs_jupyter"}  # fmt: skip
     wanted = {
-        extra: [line.partition(">")[0] for line in lines]
+        extra: [modules.get(name, name) for name in (line.partition(">")[0] for line in lines)]
         for extra, lines in project["optional-dependencies"].items() if extra != "dev"
     }  # fmt: skip
-    assert {extra: list(modules) for extra, modules in doctor.EXTRAS.items()} == wanted
+    assert {extra: list(each) for extra, each in doctor.EXTRAS.items()} == wanted
     names = {"scikit-learn": "sklearn", "pillow": "PIL", "pyyaml": "yaml"}
     base = {line.partition(">")[0] for line in project["dependencies"]} - {"torch", "numpy"}
     assert {names.get(each, each) for each in base} == set(doctor.NEEDED)

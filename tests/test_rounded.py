@@ -13,6 +13,7 @@ from synaptrace.keyword.rounded import Grid, grids
 from synaptrace.network import Network
 from synaptrace.neuron import LIF
 from synaptrace.rules.held import HeldWeights
+from synaptrace.rules.tp.native import Updates
 from synaptrace.seeds import generator
 from synaptrace.ship.c import accuracy, fixed, plan
 from synaptrace.training.evaluate import evaluate
@@ -44,7 +45,7 @@ def test_it_runs_with_the_weights_that_are_exported(
     data, (net, rule) = toy(), make()
     rule.engine = engine
     places, seen = grids(net, data, precision), []
-    learn, refresh = adapting.learn, HeldWeights._refresh
+    learn, refresh, update_natively = adapting.learn, HeldWeights._refresh, Updates.update
 
     def watched(*given):
         seen.append(on_grid(places))
@@ -54,8 +55,14 @@ def test_it_runs_with_the_weights_that_are_exported(
         seen.append(on_grid(places))
         refresh(self)
 
+    def updated(self):
+        done = update_natively(self)
+        seen.append(on_grid(places))
+        return done
+
     monkeypatch.setattr(adapting, "learn", watched)
     monkeypatch.setattr(HeldWeights, "_refresh", refreshed)
+    monkeypatch.setattr(Updates, "update", updated)
     assert not on_grid(places)
     keep = Keep(anchor=0.001)
     adapt(net, rule, data, range(6), epochs=epochs, lr=1e-2, update=update, keep=keep,

@@ -29,6 +29,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",), "nir": ("nir",), "sweep": ("optuna",),
     "report": ("plotly",),
     "bench": ("snntorch", "spikingjelly", "braintrace"),
+    "docs": ("material", "mkdocstrings", "mkdocs_jupyter", "selenium"),
 }  # fmt: skip
 """The modules of the optional dependencies in pyproject.toml."""
 NEEDED = ("scipy", "sklearn", "matplotlib", "PIL", "pydantic", "yaml", "safetensors", "tqdm",

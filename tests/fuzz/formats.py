@@ -210,7 +210,7 @@ def safetensors_header(data: bytes, rng: Draw) -> bytes:
     header = json.loads(data[8 : 8 + size])
     if rng.random() < 0.7:
         meta = header["__metadata__"]
-        (key,) = meta
+        key = pick(rng, sorted(each for each in meta if meta[each].startswith(("{", "["))))
         meta[key] = json.dumps(_replace(json.loads(meta[key]), rng))
     else:
         header = _replace(header, rng)

@@ -92,11 +92,11 @@ def render(title: str, about: str, sections: Sequence[Section], packed: str) -> 
             f"<h2>{name}</h2>\n{parts}\n</section>"
         )
     own = files(__package__)
-    return Template((own / "page.html").read_text("utf-8")).substitute(
+    return Template((own / "page.html").read_text(encoding="utf-8")).substitute(
         title=html(title),
         about=html(about),
-        style=(own / "page.css").read_text("utf-8"),
-        script=(own / "page.js").read_text("utf-8"),
+        style=(own / "page.css").read_text(encoding="utf-8"),
+        script=(own / "page.js").read_text(encoding="utf-8"),
         tabs="".join(tabs),
         sections="\n".join(bodies),
         charts=plain.replace("<", "\\u003c"),
