@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -57,6 +58,28 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
         if mark in markdown:
             markdown = markdown.replace(mark, table())
     return linked(markdown, Path(page.file.abs_src_path).parent, page.file.src_uri)
+
+
+def on_page_content(html: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Links of notebooks, which MkDocs doesn't read, lead to the pages that are made of theirs."""
+    if not page.file.src_uri.endswith(".py"):
+        return html
+    return re.sub(r'href="(?!\w+:)([^"#]+)\.(?:md|py)(#[^"]*)?"', r'href="\1.html\2"', html)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Every link within the site leads to a file of it.
+
+    Raises:
+        PluginError: it names the first that doesn't.
+    """
+    site = Path(config.site_dir)
+    for page in sorted(site.rglob("*.html")):
+        if page.name == "404.html":  # its links are absolute, as it may stand anywhere
+            continue
+        for link in re.findall(r'href="([^"#?]+)[#?"]', page.read_text("utf-8")):
+            if not re.match(r"\w+:|//", link) and not (page.parent / unquote(link)).exists():
+                raise PluginError(f"{page.relative_to(site)}: {link} is no page")
 
 
 def linked(text: str, folder: Path, page: str) -> str:

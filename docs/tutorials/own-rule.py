@@ -55,7 +55,7 @@ class Committees(InputTraces):
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         layer, step = self.net.layers[i], self._fire(i, x, running)
         z = self.state["trace"][i].mul_(layer.neuron.lam).add_(step.out).flatten(1)
-        committee = torch.arange(z.shape[1]) % self.classes  # k(j)
+        committee = torch.arange(z.shape[1], device=z.device) % self.classes  # k(j)
         sizes = committee.bincount(minlength=self.classes)
         mean = z.new_zeros(len(z), self.classes).index_add_(1, committee, z) / sizes
         y, weight = self._one_hot(), self.sample_weight(running)

@@ -117,7 +117,8 @@ def described(run: Path) -> Run:
     made: Run = dict.fromkeys(COLUMNS)
     made |= {"name": stamp[2] if stamp else run.name, "run": str(run), "when": began(run, stamp)}
     try:
-        made |= settings(run)
+        python = not (run / CONFIG).exists() and ((run / LAST).exists() or (run / SUMMARY).exists())
+        made |= {} if python else settings(run)
         made |= outcome(run)
     except UserError as error:
         made |= {"state": "broken", "problem": one_line(str(error))}
@@ -170,4 +171,6 @@ def outcome(run: Path) -> Run:
     for key in ("validation", "test"):
         value = summary[f"{key}_accuracy"]
         made[key] = value["mean"] if isinstance(value, dict) else value
+    if not (run / CONFIG).exists():  # trained from Python: all that is known stands here
+        made |= {key: summary.get(key) for key in ("rule", "schedule", "lr")}
     return {"state": "finished", "layers": summary.get("layers"), **made}

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from synaptrace import build as networks
+from synaptrace.errors import UserError, one_line
 from synaptrace.compare.rule_variants import Contender
 from synaptrace.cost.blind import Blind
 from synaptrace.cost.profiling import Make, Watch, watched
@@ -79,11 +80,23 @@ def counted(make: Make, batch: int, steps: int) -> dict[str, int]:
 
 def run(make: Make, batch: int, steps: int) -> tuple[dict[str, int], bool]:
     """Bytes by purpose, and whether the rule's memory grows with every step; then at most `FEW`
-    are taken."""
+    are taken.
+
+    Raises:
+        UserError: a rule of one's own that does what needs numbers, or makes tensors elsewhere.
+    """
     with Blind() as meter:
         net, rule = make()
         meter.present, grows = min(batch, net.classes), rule.telling is None
         optimizer = Moments([*net.parameters(), *rule.parameters()])
         steps = min(steps, FEW) if grows else steps
         watch = Watch(net, rule, optimizer, batch, steps, meter, rule.telling)
-        return watched(watch, before=1).purposes, grows
+        try:
+            return watched(watch, before=1).purposes, grows
+        except RuntimeError as error:
+            if type(rule).__module__.startswith("synaptrace.rules."):
+                raise
+            raise UserError(
+                f"rule {rule.name}: can't be counted without numbers ({one_line(str(error))}); make "
+                "its tensors where their sources are (device=), or use synaptrace memory --process"
+            ) from error

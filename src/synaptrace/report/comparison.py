@@ -104,6 +104,7 @@ def command(plan: Plan) -> str | None:
         return None
     rates = ["--rates", ",".join(f"{rate:g}" for rate in shared)] if grids else []
     return facts.command([
-        "compare", "--rules", ",".join(plan.configs), "--preset", preset, *facts.options(texts),
+        "compare", "--rules", ",".join(plan.configs), "--preset", preset,
+        *facts.own_files(*plan.configs.values()), *facts.options(texts),
         *rates, "--seeds", str(plan.seeds), "--out", str(plan.out),
     ])  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from synaptrace import __version__
+from synaptrace import __version__, data, rules
 from synaptrace.config import DEFAULT_PRESET, Config, presets, resolve
 from synaptrace.errors import UserError
 from synaptrace.report.page import Part, Section, Table, Text
@@ -72,7 +72,14 @@ def train_command(config: Config) -> str | None:
     if again.model_dump(exclude={"name"}) != config.model_dump(exclude={"name"}):
         return None
     seeds = ["--seeds", str(config.seeds)] if config.seeds > 1 else []
-    return command(["train", "--preset", preset, *options(own), *seeds])
+    return command(["train", "--preset", preset, *own_files(config), *options(own), *seeds])
+
+
+def own_files(*configs: Config) -> list[str]:
+    """The options that name files of the user's own, which no run knows by name."""
+    own_rule = any(config.rule["name"] not in rules.NAMES for config in configs)
+    own_data = any(config.data["name"] not in data.NAMES for config in configs)
+    return ["--rule.file", "FILE.py"] * own_rule + ["--data.file", "FILE.py"] * own_data
 
 
 def command(words: Sequence[str]) -> str:
@@ -102,7 +109,7 @@ def again(said: str | None, config: Config | None, run: Path) -> Section:
     elif config is not None:
         parts += [
             Text("No options alone say all of it: save the settings below as config.yaml, then"),
-            Text("synaptrace train --config config.yaml", code=True),
+            Text(command(["train", "--config", "config.yaml", *own_files(config)]), code=True),
         ]
     else:
         parts.append(Text(f"{run.name} was trained from Python: run that program again."))

@@ -117,7 +117,7 @@ def costs(trained: job.Trained, data: Dataset, score: Score, kind: str) -> Itera
     rate = statistics.fmean(score.rates)
     try:
         found = energy.costs(where, [one], energy.share(min(rate, 1.0)))
-    except UserError as error:
+    except (UserError, RuntimeError) as error:  # of a rule of one's own that needs numbers
         yield Text(f"Cost can't be counted: {error}")
         return
     rows = [[name if name == "inference" else f"learning, {rule['name']}",
