@@ -327,3 +327,17 @@ def test_states_that_are_kept_stay_as_they_were(runs: list[int]) -> None:
     for now, before in [*kept, (again[0], kept[4][1]), (again[1], kept[4][1])]:
         same_now = (*now.membrane, *now.spikes, now.logits)
         assert all(map(torch.equal, same_now, (*before.membrane, *before.spikes, before.logits)))
+
+
+def test_maps_are_flattened_and_structures_kept() -> None:
+    net, x = network([33, 20]), events(4, 3)
+    found = []
+    for shape in ((3, 37), (3, 1, 37)):
+        state, held = None, set()
+        with torch.no_grad():
+            for frame in x:
+                logits, state = net.step(frame.view(shape), state)
+                held.add(id(vars(net.held.here)["stream"]))
+        assert len(held) == 1
+        found.append(logits)
+    assert torch.equal(*found)

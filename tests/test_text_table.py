@@ -52,3 +52,9 @@ def test_long_text_goes_on_below_whole() -> None:
     assert sum(line.count("x") for line in text.splitlines()) == 300
     assert sum(line.count("l") for line in text.splitlines()) == 90
     assert max(map(len, text.splitlines())) <= 60
+
+
+def test_cells_are_one_line_wherever_they_go() -> None:
+    rows = [["name", "of"], ["a|b\tc", "d\ne\x1b[31m"]]
+    assert text_table.tabbed(rows).splitlines()[1].split("\t") == ["a|b\\tc", "d\\ne\\x1b[31m"]
+    assert text_table.markdown(rows).splitlines()[2] == "| a\\|b\\tc | d\\ne\\x1b[31m |"

@@ -38,12 +38,15 @@ def load(files: Mapping[str, str]) -> None:
         spec = spec_from_file_location(name, file)
         if file.suffix != ".py" or spec is None or spec.loader is None:
             raise UserError(f"--{option}: {file} is no Python file; it should end with .py")
-        sys.modules[name] = made = module_from_spec(spec)
+        before, made = sys.modules.get(name), module_from_spec(spec)
+        sys.modules[name] = made
         try:
             spec.loader.exec_module(made)
             check(option, file, made)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
+            if before is not None:
+                sys.modules[name] = before
             if isinstance(error, UserError):
                 raise
             line, kind = place(error, file), type(error).__name__

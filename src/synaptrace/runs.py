@@ -158,8 +158,8 @@ def outcome(run: Path) -> Run:
         state = "running" if lock.taken(run) else "cut off"
         if (run / "diverged.txt").exists():
             state = "diverged"
-        best = max((line["validation_accuracy"] or 0.0 for line in lines), default=None)
-        return {"state": state, "validation": best or None}
+        seen = [line["validation_accuracy"] for line in lines]
+        return {"state": state, "validation": max((v for v in seen if v is not None), default=None)}
     if "before" in summary:  # a fine-tuning
         after = summary["after"]
         return {"state": "finished", "test": after.get("query"),

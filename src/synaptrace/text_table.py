@@ -99,7 +99,7 @@ def value(setting: Any) -> str:
 
 def tabbed(rows: Rows) -> str:
     """Tabs between cells, a line a row; the last line isn't ended."""
-    return "\n".join("\t".join(map(str, row)) for row in rows)
+    return "\n".join("\t".join(map(printed, row)) for row in rows)
 
 
 def as_csv(rows: Rows) -> str:
@@ -111,6 +111,6 @@ def as_csv(rows: Rows) -> str:
 
 def markdown(rows: Rows) -> str:
     """A table, its first row the head."""
-    head, *rest = ([str(cell) for cell in row] for row in rows)
+    head, *rest = ([printed(cell).replace("|", "\\|") for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *rest]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from synaptrace import build as networks
-from synaptrace.errors import UserError, one_line
 from synaptrace.compare.rule_variants import Contender
 from synaptrace.cost.blind import Blind
 from synaptrace.cost.profiling import Make, Watch, watched
+from synaptrace.errors import UserError, one_line
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 
@@ -97,6 +97,6 @@ def run(make: Make, batch: int, steps: int) -> tuple[dict[str, int], bool]:
             if type(rule).__module__.startswith("synaptrace.rules."):
                 raise
             raise UserError(
-                f"rule {rule.name}: can't be counted without numbers ({one_line(str(error))}); make "
-                "its tensors where their sources are (device=), or use synaptrace memory --process"
+                f"rule {rule.name}: can't be counted without numbers ({one_line(str(error))}); "
+                "make its tensors where their sources are (device=), or use memory --process"
             ) from error

@@ -81,4 +81,5 @@ class Follower:
             level = torch.maximum(torch.maximum(now, level * by["fall"]), noise * by["above"])
             level = level.clamp(min=by["least"])
             levels.append(level)
-        return torch.stack(levels), torch.stack([level, noise])
+        seen = torch.stack(levels) if levels else loudest
+        return seen, torch.stack([level, noise])

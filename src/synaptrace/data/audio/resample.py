@@ -40,7 +40,7 @@ def stream(rows: Iterable[tuple[Tensor, int]], to: int) -> Iterator[Tensor]:
     What is kept depends on the rates and on the largest piece, not on the recording's length.
     Pieces are cut where a sample of either rate falls on the other's, every `unit` samples.
     """
-    held, lead, rate = torch.zeros(0), 0, to
+    held, lead, rate = torch.zeros(0), 0, to  # an empty recording gives no piece
     for samples, rate in rows:
         mono = samples.mean(1)
         if rate == to:
