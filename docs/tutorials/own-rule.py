@@ -131,7 +131,9 @@ Path("committees.py").write_text(In[1])
 #     --train.epochs 2 --model.hidden '[50]' --rates 3e-3,1e-2 --seeds 1 --quiet
 
 # %% [markdown]
-# (Two epochs and one seed, to keep this page short; leave the last options out, and add `tp` and others.)
+# (Two epochs and one seed, to keep this page short; leave the last options out, and add `tp` and others.) Every verb that
+# needs the rule takes its file: `synaptrace train --rule.file committees.py --rule.name committees`, and then `evaluate`,
+# `plot` or `report RUN --rule.file committees.py`. A run keeps the rule's name and no code.
 #
 # Before you believe a rule: test its gradient against autograd, where it is the gradient of a loss, on a network that
 # spikes. [Contributing](../contributing.md#adding-a-rule) says how a rule becomes one of those that come along.

@@ -88,13 +88,21 @@ def raster(net: Network, events: Tensor, path: Path, title: str = "") -> Path:
     picture = figure(7, 1.5 * len(layers) + 0.8)
     grid = picture.subplots(len(layers), 1, sharex=True)
     for index, (axis, (name, spikes)) in enumerate(zip(grid, reversed(layers), strict=True)):
+        last = index == len(layers) - 1
+        if last and bool((spikes != spikes.round()).any()):  # sound: levels, no events
+            axis.imshow(spikes.t().numpy(), aspect="auto", origin="lower", cmap="cividis",
+                        interpolation="nearest")  # fmt: skip
+            axis.set(ylabel=f"{name}\nfeature")
+            axis.set_title("features", fontsize=7, loc="right", pad=2)
+            whole(axis)
+            continue
         steps, neurons = spikes.numpy().nonzero()
-        colour = GREY if index == len(layers) - 1 else BLUE
+        colour = GREY if last else BLUE
         axis.scatter(steps, neurons, s=max(0.5, min(12, 1500 / spikes.shape[1])), color=colour,
                      marker="|" if len(events) < 200 else ".", linewidths=0.8)  # fmt: skip
         axis.set(ylabel=f"{name}\nneuron", ylim=(-0.5, spikes.shape[1] - 0.5))
-        axis.set_title(f"{len(steps)} spikes" if index < len(layers) - 1 else
-                       f"{len(steps)} events", fontsize=7, loc="right", pad=2)  # fmt: skip
+        what = "events" if last else "spikes"
+        axis.set_title(f"{len(steps)} {what}", fontsize=7, loc="right", pad=2)
         whole(axis)
     grid[-1].set(xlabel="step", xlim=(-0.5, len(events) - 0.5))
     picture.suptitle(plain(title), fontsize=9)
