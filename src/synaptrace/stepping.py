@@ -167,11 +167,12 @@ def step(net: Network, x: Tensor, before: Spiking | None) -> Spiking | None:
         return None
     here = vars(net.held.here)
     known: Stream | None = here.get("stream")
+    given = x
     if x.dim() > 2:
         x = net.fit(x).flatten(1)
     if known is None or before is None or x.shape != known.shape or not known.fits():
         here["stream"] = None
-        x = net.fit(x).flatten(1).contiguous()
+        x = net.fit(given).flatten(1).contiguous()
         if not len(x) or unfit(net, x) is not None or not unstandardised(net):
             return None
         known = here["stream"] = Stream(net, x)
