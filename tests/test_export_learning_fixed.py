@@ -22,26 +22,12 @@ from synaptrace.ship.c import (
     rehearsal,
     vectors,
 )
-from synaptrace.surrogate import FastSigmoid, Triangle
+from synaptrace.surrogate import Triangle
+from test_export_c import CASES as FLOAT
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 
-VARIANT = {"eligibility": True, "temperature": "auto"}
-HARD = {"reset": "hard", "decay": (0.8, 0.7), "trace_decay": (0.9, 0.8),
-        "surrogate": FastSigmoid(2.0)}  # fmt: skip
-CASES = {
-    "variant": ({"hidden": [16], "recurrent": True, "rule": VARIANT}, "all", None),
-    "deep": (
-        {"hidden": [16, 12], "recurrent": True, "rule": VARIANT, "gain": 2.0, "neuron": HARD},
-        "all", None,
-    ),
-    "every step": (
-        {"hidden": [16, 12], "gain": 2.0, "rule": {"temperature": 2.0},
-         "neuron": {"surrogate": Triangle(0.5)}}, "all", 1,
-    ),
-    "two parts": ({"hidden": [16, 12], "gain": 2.0, "rule": VARIANT}, "readout,layers.0", 3),
-    "readout": ({"hidden": [16, 12], "gain": 2.0, "readout_decay": 0.9}, "readout", None),
-}  # fmt: skip
+CASES = {name: FLOAT[name] for name in ("variant", "deep", "every step", "two parts", "readout")}
 ENTRY = fixed.Input(12, 2**12)
 
 
