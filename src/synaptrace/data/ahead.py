@@ -71,6 +71,9 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, "prepare", torch.set_num_threads, (1,))
     try:
+        # A pool doesn't know, and so doesn't wait for, a thread that an interrupt finds starting:
+        # the first one starts on nothing, so that there is no work it could be left with.
+        pool.submit(int).result()
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
