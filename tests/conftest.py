@@ -22,13 +22,21 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """PyTorch with one thread, whatever the environment says, and afterwards as before."""
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A training sets the number of PyTorch's threads: the next test has what this one began with.
+
+    It gives other last bits, so without this they would hang on which tests ran before.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread(same_threads: None) -> None:
+    """PyTorch with one thread, whatever the environment says."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=library.levels() or [None])

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from patience import LIMIT
 from spiking import conv, dense, events
 from synaptrace import rules
 from synaptrace.data.dataset import ArrayDataset
@@ -142,8 +143,7 @@ def refusal(work: Any) -> str:
 def work(rank: int, size: int, port: int, folder: Path) -> None:
     """All cases in one of ``size`` processes; what came of them is left in ``folder``."""
     torch.set_num_threads(1)
-    place = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
+    os.environ.update(place(rank, size, port))
     with team.joined() as crew:
         found: dict[str, Any] = {"cases": [updated(CASES[i], 7, crew) for i in of(size)]}
         found["small"] = updated(SMALL, 2, crew)
@@ -163,10 +163,17 @@ def work(rank: int, size: int, port: int, folder: Path) -> None:
     torch.save(found, folder / f"{size}-{rank}.pt")
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def meeting() -> dist.TCPStore:
+    """Where processes find one another, kept by this one, as torchrun does: its ``port`` is its own
+    from the start, where a port that was free a moment ago may be another's when it is wanted."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def place(rank: int, size: int, port: int) -> dict[str, str]:
+    """What torchrun tells the process of this rank."""
+    told = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+            "TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}  # fmt: skip
+    return {name: str(value) for name, value in told.items()}
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +183,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[st
     outcomes: dict[int, Any] = {0: folder}
     for size in SIZES:
         cut_off(folder / f"cut-{size}")
-        torch.multiprocessing.spawn(work, (size, free_port(), folder), nprocs=size)
+        store = meeting()
+        torch.multiprocessing.spawn(work, (size, store.port, folder), nprocs=size)
         outcomes[size] = [
             torch.load(folder / f"{size}-{rank}.pt", weights_only=False) for rank in range(size)
         ]
@@ -275,10 +283,12 @@ def test_one_process_in_parts_trains_as_in_one() -> None:
 
 
 def test_a_meeting_that_nobody_comes_to_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = str(free_port())
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     for rank in ("0", "1"):  # alone at the meeting, and on the way to none
-        for name, value in {**place, "RANK": rank}.items():
+        for name, value in {**told, "RANK": rank}.items():
             monkeypatch.setenv(name, value)
         with (
             pytest.raises(UserError, match=f"2 processes did not meet at 127.0.0.1:{port}"),
@@ -302,13 +312,13 @@ def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path) -> No
         "except UserError as error:\n"
         "    print('' if error.told else error, end='')\n"
     )
-    place = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    store = meeting()
     both = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
-                         env=place | {"RANK": str(rank), "WORLD_SIZE": "2"})
+                         env=os.environ | place(rank, 2, store.port))
         for rank in range(2)
     ]  # fmt: skip
-    said = [each.communicate(timeout=60)[0] for each in both]
+    said = [each.communicate(timeout=LIMIT)[0] for each in both]
     assert said[0].startswith("process 1 of 2: another one has ended")
     assert said[0].count("\n") == 0
     assert said[1] == ""

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import toy
+from patience import LIMIT, until
 from synaptrace.errors import UserError
 from synaptrace.training import checkpoint
 from synaptrace.training.loop import fit
@@ -68,30 +69,28 @@ def test_killed_at_chosen_moments(
 ) -> None:
     for death in deaths:
         process = start(tmp_path / "killed", update, every_seconds, death)
-        process.join(60)
+        process.join(LIMIT)
         assert process.exitcode == -signal.SIGKILL, death
     for run in ("killed", "whole"):
         process = start(tmp_path / run, update, every_seconds)
-        process.join(60)
+        process.join(LIMIT)
         assert process.exitcode == 0
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_killed_from_outside(tmp_path: Path) -> None:
     run = tmp_path / "killed"
-    process = start(run, "sequence", 0)
-    while not (run / LAST).exists():
-        assert process.is_alive()
-        time.sleep(0.001)
+    process = start(run, "sequence", 0, "wait at batch 4 3")  # however late the kill, it is amid it
+    until(lambda: (run / LAST).exists() or not process.is_alive())
     time.sleep(0.02)
     process.kill()
-    process.join(60)
+    process.join(LIMIT)
     assert process.exitcode == -signal.SIGKILL
     assert read_summary(run) is None
     checkpoint.load(run / LAST)  # whole
     for directory in (run, tmp_path / "whole"):
         process = start(directory, "sequence", 0)
-        process.join(60)
+        process.join(LIMIT)
     assert_same(tmp_path / "whole", run)
 
 
