@@ -12,7 +12,6 @@ step to step is ``self.state`` (state.py); held.py says when the forward weights
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +21,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network, mask
 from synaptrace.rules.checks import Whole, check_network, check_samples, part_of, whole
 from synaptrace.rules.held import HeldWeights
+from synaptrace.rules.locality import Locality as Locality
 from synaptrace.rules.options import noting
 
 PURPOSES = {
@@ -31,24 +31,6 @@ PURPOSES = {
     "losses": "records", "rates": "records", "auxiliary": "auxiliary",
 }  # fmt: skip
 """What every rule's tensors are for, by name."""
-
-
-@dataclass(frozen=True)
-class Locality:
-    """What an update needs that is not at its synapse."""
-
-    space: bool
-    """A layer learns from what it and the label tell it, without an error from other layers."""
-    time: bool
-    """A step learns from states kept at the synapse or neuron; nothing is run backwards."""
-    auxiliary: str
-    """Matrices beyond the network's weights, in sizes of O classes, H neurons; "none"."""
-    update_locked: bool
-    """A layer's update waits for layers above it, be it the readout's error alone."""
-    weight_transport: str
-    """Errors travel through transposed forward weights: "no", "yes" or "within the layer"."""
-    batch: bool = False
-    """A sample learns only in the company of others."""
 
 
 class Rule(HeldWeights):

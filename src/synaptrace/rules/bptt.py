@@ -28,7 +28,8 @@ from synaptrace.errors import UserError
 from synaptrace.memory import id_of
 from synaptrace.network import Network
 from synaptrace.neuron import adapt, advance
-from synaptrace.rules.base import Locality, Rule
+from synaptrace.rules.base import Rule
+from synaptrace.rules.locality import Locality
 
 
 class BPTT(Rule):

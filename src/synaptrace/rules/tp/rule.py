@@ -70,7 +70,8 @@ from torch import Tensor, nn
 from synaptrace.errors import UserError
 from synaptrace.layers import operations
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality, Rule
+from synaptrace.rules.base import Rule
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.tp import contrast as equations
 from synaptrace.rules.tp import execute, presynaptic, targets
 from synaptrace.rules.tp.contrast import Contrast
