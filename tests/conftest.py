@@ -22,19 +22,25 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """A training sets the number of PyTorch's threads: the next test has what this one began with.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What is drawn from PyTorch's own generator must not hang on which tests ran before."""
+    torch.manual_seed(0)
 
-    It gives other last bits, so without this they would hang on which tests ran before.
-    """
-    before = torch.get_num_threads()
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """PyTorch's threads, which a training sets, and the environment, as the test found them."""
+    threads, environment = torch.get_num_threads(), dict(os.environ)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(threads)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 @pytest.fixture
-def one_thread(same_threads: None) -> None:
+def one_thread(as_before: None) -> None:
     """PyTorch with one thread, whatever the environment says."""
     torch.set_num_threads(1)
 
