@@ -29,9 +29,10 @@ from synaptrace.data.audio.mel import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
-from synaptrace.data.sets import outputs, spoken, users
+from synaptrace.data.sets import fsdd, outputs, spoken, users
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
+from synaptrace.meanings import said
 
 WORDS = (
     "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four",
@@ -136,15 +137,8 @@ def load(
     "silence".
 
     Args:
-        form: of the features, "clip", "causal", "pcen" or "relative" (`audio.features`).
-        encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
-        threshold: of the spikes, in standard deviations of a band.
-        floor: dB of a full-scale sine, "causal", or of the level, "relative", below which there is
-            silence.
-        window, hop: milliseconds of a frame, and from one to the next, a step.
-        bands: mel bands between 20 and 4,000 Hz.
-        shift: training samples move by up to so many frames, either way.
-        noise: deviation of the Gaussian noise added to training features.
+        form, encoding, threshold, floor, window, hop, bands, shift, noise: as `fsdd.load` has
+            them.
         holdout_speaker: all of this speaker is the test and in no other split. The official test
             without it is the split "general". Published: c50f55b8.
         holdout_users: who has so many training utterances of every word, and c50f55b8, is in the
@@ -207,6 +201,9 @@ def load(
         augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
     )
+
+
+load.said = said(fsdd.load)  # type: ignore[attr-defined]
 
 
 def recorded(settings: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
