@@ -3,10 +3,9 @@
 Each number of processes is started once, and goes through all its cases in one process group.
 """
 
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,9 @@ from synaptrace.rules import Rule
 from synaptrace.training import parts, team
 from synaptrace.training.loop import fit, learn
 from synaptrace.training.state import State
+
+PROCESSES = multiprocessing.get_context("forkserver")  # PyTorch is imported once for all
+PROCESSES.set_forkserver_preload(["test_distributed", "torch._dynamo"])
 
 LABELS = torch.tensor([0, 3, 3, 1, 3, 0, 0])
 LENGTHS = torch.tensor([8, 3, 8, 5, 6, 2, 1])
@@ -184,7 +186,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[st
     for size in SIZES:
         cut_off(folder / f"cut-{size}")
         store = meeting()
-        torch.multiprocessing.spawn(work, (size, store.port, folder), nprocs=size)
+        torch.multiprocessing.start_processes(
+            work, (size, store.port, folder), nprocs=size, start_method="forkserver"
+        )
         outcomes[size] = [
             torch.load(folder / f"{size}-{rank}.pt", weights_only=False) for rank in range(size)
         ]
@@ -298,27 +302,27 @@ def test_a_meeting_that_nobody_comes_to_is_named(monkeypatch: pytest.MonkeyPatch
     assert not dist.is_initialized()
 
 
+def leave(rank: int, port: int, folder: Path) -> None:
+    """One of two processes, of which the second one dies; what it says is left in ``folder``."""
+    os.environ.update(place(rank, 2, port))
+    try:
+        with team.joined() as crew:
+            crew.sum(torch.ones(1))
+            if rank == 1:
+                os._exit(9)
+            crew.sum(torch.ones(1))
+    except UserError as error:
+        (folder / str(rank)).write_text("" if error.told else str(error))
+
+
 def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path) -> None:
-    program = (
-        "import os, sys\n"
-        "from synaptrace.training import team\n"
-        "from synaptrace.errors import UserError\n"
-        "import torch\n"
-        "try:\n"
-        "    with team.joined() as crew:\n"
-        "        crew.sum(torch.ones(1))\n"
-        "        if crew.rank == 1: os._exit(9)\n"
-        "        crew.sum(torch.ones(1))\n"
-        "except UserError as error:\n"
-        "    print('' if error.told else error, end='')\n"
-    )
     store = meeting()
-    both = [
-        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
-                         env=os.environ | place(rank, 2, store.port))
-        for rank in range(2)
-    ]  # fmt: skip
-    said = [each.communicate(timeout=LIMIT)[0] for each in both]
-    assert said[0].startswith("process 1 of 2: another one has ended")
-    assert said[0].count("\n") == 0
-    assert said[1] == ""
+    both = [PROCESSES.Process(target=leave, args=(rank, store.port, tmp_path)) for rank in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(LIMIT)
+    assert [process.exitcode for process in both] == [0, 9]
+    (said,) = tmp_path.iterdir()
+    assert said.read_text().startswith("process 1 of 2: another one has ended")
+    assert said.read_text().count("\n") == 0
