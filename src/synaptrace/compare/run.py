@@ -28,9 +28,8 @@ from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
-from synaptrace.memory import storage_bytes
-from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.rules.kept import kept
 from synaptrace.training import lock, schema
 from synaptrace.training import run as runs
 
@@ -192,12 +191,20 @@ def once(config: Config, run: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     dataset = load_data(json.dumps(config.data))
     runs.write_config(run, config.model_dump())
-    costs = kept(*job.build(config, dataset), dataset)
+    costs = costs_of(job.build(config, dataset)[1], dataset)
     write_atomic(run / COSTS, json.dumps(costs) + "\n")
     try:
         lock.patiently(lambda: job.once(config, run, dataset, progress=False))
     except Diverged as error:
         write_atomic(run / DIVERGED, f"{error}\n")
+
+
+def costs_of(rule: Rule, dataset: Dataset) -> dict[str, Any]:
+    """What ``rule`` keeps within a sequence of one training batch, and what it needs beyond."""
+    events, labels, lengths = next(iter(dataset.batches("train")))
+    found = kept(rule, events, labels, lengths)
+    about = {"batch": len(labels), "steps": len(events), "locality": vars(rule.locality)}
+    return {**found, **about}
 
 
 @lru_cache(maxsize=1)
@@ -206,29 +213,6 @@ def load_data(settings: str) -> Dataset:
     from synaptrace import data
 
     return data.load(**json.loads(settings))
-
-
-def kept(net: Network, rule: Rule, dataset: Dataset) -> dict[str, Any]:
-    """Bytes that ``rule`` keeps within a sequence of one training batch, before it finishes.
-
-    ``auxiliary_bytes``: matrices beyond the network's weights; ``state_bytes``: all else but
-    labels and records.
-    """
-    events, labels, lengths = next(iter(dataset.batches("train")))
-    rule.start(labels, steps=len(events), lengths=lengths)
-    for x in events:
-        rule.step(x)
-    tensors = rule.tensors()
-    auxiliary = tensors.pop("auxiliary", [])
-    for name in ("labels", "lengths", "losses", "rates"):
-        tensors.pop(name, None)
-    return {
-        "state_bytes": storage_bytes(t for some in tensors.values() for t in some),
-        "auxiliary_bytes": storage_bytes(auxiliary),
-        "batch": len(labels),
-        "steps": len(events),
-        "locality": vars(rule.locality),
-    }
 
 
 def row(plan: Plan, label: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from synaptrace.keyword.rounded import Rounded, grids
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.rules.kept import kept
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
 from synaptrace.training import parts, schedule
@@ -42,9 +43,6 @@ from synaptrace.training.loop import Diverged, learn
 from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
 from synaptrace.training.team import Team
-
-RECORDS = ("labels", "lengths", "losses", "rates")
-"""What a rule's state holds that learning doesn't need."""
 
 
 @dataclass(frozen=True)
@@ -255,16 +253,10 @@ def costs(
     """
     events, labels, lengths = batch
     rule = copy.deepcopy(rule)
-    rule.start(labels, steps=len(events), lengths=lengths)
-    for x in events:
-        rule.step(x)
-    tensors = rule.tensors()
-    auxiliary = tensors.pop("auxiliary", [])
-    state = [t for name, some in tensors.items() if name not in RECORDS for t in some]
+    found = kept(rule, events, labels, lengths)
     weights = storage_bytes(trained)
     return {
-        "state_bytes": storage_bytes(state),
-        "auxiliary_bytes": storage_bytes(auxiliary),
+        **found,
         "optimizer_bytes": 3 * weights,
         "stored_bytes": stored + (weights if keep.anchor else 0),
         "operations": operations(rule, len(events), len(labels)),
