@@ -152,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = tables()
     else:
         chosen = cases((TARGETS[n] for n in options.target or TARGETS), options.scale)
+        chosen += [] if options.target else tables()
     began = time.monotonic()
 
     def tell(result: Result) -> None:
