@@ -28,6 +28,12 @@ def pytest_runtest_setup() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Data and caches go where this session alone looks, never to the user's own."""
+    os.environ["SYNAPTRACE_DATA"] = str(tmp_path_factory.mktemp("data-home"))
+
+
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """PyTorch's threads, which a training sets, and the environment, as the test found them."""
