@@ -3,7 +3,6 @@
 Each number of processes is started once, and goes through all its cases in one process group.
 """
 
-import multiprocessing
 import os
 import socket
 from datetime import timedelta
@@ -16,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from patience import LIMIT
+from processes import PROCESSES
 from spiking import conv, dense, events
 from synaptrace import rules
 from synaptrace.data.dataset import ArrayDataset
@@ -26,9 +26,6 @@ from synaptrace.rules import Rule
 from synaptrace.training import parts, team
 from synaptrace.training.loop import fit, learn
 from synaptrace.training.state import State
-
-PROCESSES = multiprocessing.get_context("forkserver")  # PyTorch is imported once for all
-PROCESSES.set_forkserver_preload(["test_distributed", "torch._dynamo"])
 
 LABELS = torch.tensor([0, 3, 3, 1, 3, 0, 0])
 LENGTHS = torch.tensor([8, 3, 8, 5, 6, 2, 1])

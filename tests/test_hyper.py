@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import yaml
 
 import synaptrace as st
 import toy
+from processes import PROCESSES
 from synaptrace import cli
 from synaptrace.compare import run as compared
 from synaptrace.config import resolve
@@ -274,7 +274,7 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(
     """SIGKILL in the second epoch of trial 1: the same trials, settings and accuracies."""
     whole, cut = make(tmp_path / "whole", trials=3), make(tmp_path / "cut", trials=3)
     carry_out(whole)
-    killed = get_context("spawn").Process(target=live, args=(cut, "metrics.jsonl 4"))
+    killed = PROCESSES.Process(target=live, args=(cut, "metrics.jsonl 4"))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL

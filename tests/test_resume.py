@@ -1,7 +1,6 @@
 """A training that is killed with SIGKILL and resumed ends as the uninterrupted one, bit for bit."""
 
 import json
-import multiprocessing
 import signal
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 import toy
 from patience import LIMIT, until
+from processes import PROCESSES
 from synaptrace.errors import UserError
 from synaptrace.training import checkpoint
 from synaptrace.training.loop import fit
@@ -19,10 +19,6 @@ from synaptrace.training.run import BEST, LAST, read_metrics, read_summary
 
 OWN = ("seconds", "peak_memory_bytes", "run_id")
 """What differs between two runs of the same training."""
-
-
-PROCESSES = multiprocessing.get_context("forkserver")  # PyTorch is imported once for all
-PROCESSES.set_forkserver_preload(["toy", "torch._dynamo"])
 
 
 def start(run: Path, update: str, every_seconds: float, death: str = "") -> Any:
