@@ -18,6 +18,7 @@ from synaptrace.errors import UserError
 from synaptrace.sweep import plan as plans
 from synaptrace.sweep import score, space, study, table, winner, work
 from synaptrace.training.loop import Diverged
+from synaptrace.training.telling import left
 
 pytest.importorskip("optuna")
 
@@ -380,6 +381,32 @@ def test_two_jobs_a_table_pictures_and_a_preset(
         threads=resolve(file=best).train["threads"]
     )
     assert "found by synaptrace sweep" in yaml.safe_load(best.read_text())["description"]
+
+
+def test_a_process_that_is_killed_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed:
+        def submit(self, *_: object) -> None:
+            raise compared.BrokenProcessPool
+
+        def shutdown(self, **_: object) -> None:
+            pass
+
+    monkeypatch.setattr(compared, "fresh", lambda _: Killed())
+    plan = make(tmp_path / "s")
+    with pytest.raises(UserError, match=r"/s: a training's process was killed.*same command"):
+        work.take_part(plan, 2, 1, progress=False)
+    last = plan.out / "final" / "winner" / "seed-9"
+    with pytest.raises(UserError, match="final: a training's process was killed"):
+        winner.train([(plan.base, last)], 2, 1, progress=False)
+
+
+def test_the_time_that_is_left_is_told_in_its_unit() -> None:
+    assert left(30.0, 3, 4) == "; about 40 s left"
+    assert left(30.0, 0, 4) == "; about 2 min left"
+    assert left(3600.0, 1, 5) == "; about 5 h left"
+    assert left(30.0, 3, 0) == ""
 
 
 def test_a_comparison_tunes_every_rule_with_the_same_trials(
