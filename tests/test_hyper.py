@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -283,6 +284,26 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(
     carry_out(cut)
     assert trials(cut) == trials(whole)
     assert [each[0] for each in trials(cut)] == ["COMPLETE"] * 3
+
+
+def test_a_lock_that_a_kill_left_in_the_journal_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_final: None
+) -> None:
+    """Optuna gives it up after 30 s, by a clock that here runs fast."""
+    scored(monkeypatch, lambda config, epoch: 0.5)
+    monkeypatch.chdir(tmp_path)
+    plan = make(Path("s"), trials=1)
+    work.prepare(plan, 1)
+    links: list[tuple[object, ...]] = []
+    link, clock = os.symlink, iter(range(0, 10**6, 5))
+    monkeypatch.setattr(os, "symlink", lambda *paths: links.append(paths) or link(*paths))
+    study.opened(plan)
+    carry_out(plan)
+    link(*links[0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))  # ends where it waits for good
+    assert len(study.opened(plan).trials) == 1
+    study.opened(plan).set_user_attr("any", 1)
+    assert not os.path.lexists(links[0][1])
 
 
 def test_a_trial_that_is_killed_each_time_has_failed(
