@@ -104,12 +104,11 @@ def settings() -> str:
     """A table a section, from the models that check settings."""
     lines = ["# Settings", "", "`synaptrace options` prints these. Each is given as", ""]
     lines += ["`--section.key VALUE`, or in a YAML file (`--config`).", ""]
-    for section in SAID:
-        lines += [f"## {section}", ""]
+    every = settings_list.settings()
+    for section in (*SAID, ""):
+        lines += [f"## {section or 'Above the sections'}", ""]
         lines += ["| key | type | default | meaning | of | set by |", "|---|---|---|---|---|---|"]
-        for each in settings_list.settings(section):
-            if each.section != section:
-                continue
+        for each in (each for each in every if each.section == section):
             default = "" if each.default is None else f"`{text_table.value(each.default)}`"
             by = (
                 ", ".join(each.presets) if len(each.presets) < 6 else f"{len(each.presets)} presets"
