@@ -24,6 +24,8 @@ from synaptrace.rules.checks import Whole, check_network, check_samples, part_of
 from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.options import noting
 
+__all__ = ["Locality", "Rule"]
+
 PURPOSES = {
     "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
     "readout": "neuron state", "logits": "neuron state", "labels": "records",
