@@ -22,6 +22,8 @@ from synaptrace.training.run import CONFIG, LAST, METRICS, SUMMARY, read_metrics
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["listed", "table"]
+
 COLUMNS = (
     "name", "data", "rule", "validation", "test", "when", "state", "seeds", "epochs", "lr",
     "schedule", "layers", "train_samples", "validation_samples", "test_samples", "run", "problem",

@@ -155,6 +155,8 @@ def run(words: list[str]) -> int:
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
     given = words
+    if chosen == "options":  # a setting as it is written elsewhere, --train.lr
+        words = [word.removeprefix("--") if "." in word else word for word in words]
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
     files = take_files(settings) if chosen in OWN else {}

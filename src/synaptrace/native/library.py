@@ -70,7 +70,7 @@ def find() -> tuple[ctypes.CDLL | None, str]:
         return library, ""
     file = Path(__file__).with_name("_native.so")
     if not file.exists():
-        return None, "it was not built: no C++17 compiler was found at installation"
+        return None, "it was not built: there was no C++17 compiler at installation, or it failed"
     return load(file)
 
 

@@ -24,6 +24,8 @@ from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.locality import Locality as Locality
 from synaptrace.rules.options import noting
 
+__all__ = ["Locality", "Rule"]
+
 PURPOSES = {
     "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
     "readout": "neuron state", "logits": "neuron state", "labels": "records",

@@ -29,6 +29,18 @@ from synaptrace.network import Network
 from synaptrace.neuron import LIF, adapt, fire
 from synaptrace.rules.base import Rule
 
+__all__ = [
+    "Fired",
+    "InputTraces",
+    "Matrices",
+    "SampleStream",
+    "carry",
+    "check_choice",
+    "dense_only",
+    "gaussian",
+    "inputs",
+]
+
 
 class Fired(NamedTuple):
     """What one layer did in one step."""
