@@ -14,7 +14,7 @@ import sounds
 from synaptrace import cli, rules
 from synaptrace.errors import UserError
 from synaptrace.rules.tp import TracesPropagation
-from synaptrace.ship.c import count, plan
+from synaptrace.ship.c import count, plan, rehearsal
 from synaptrace.training import run as runs
 
 ARM = shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")
@@ -285,7 +285,8 @@ def refused(capsys, out: Path, words: list[str], pattern: str) -> None:
     assert not out.exists()
 
 
-def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
+def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(rehearsal, "ROOM", 1000000)
     out = tmp_path / "new" / "c"
     for kind, words, pattern in (
         ("digits", ["--learn", "layers.1"], "'layers.1' is none of all, readout, layers.0"),
@@ -295,6 +296,7 @@ def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
         ("digits", ["--front-end"], "not trained on sound"),
         ("digits", ["--rehearse", "2"], "--rehearse: needs --learn"),
         ("digits", ["--learn", "all", "--rehearse", "0"], "--rehearse: 0 is not a positive"),
+        ("digits", ["--learn", "all", "--rehearse", "999"], "999 a class are more than 1000000 b"),
         ("digits", ["--target", "norse"], "--target: --to c has no such choice"),
     ):  # fmt: skip
         run = ["export", str(made[kind]), "--to", "c", "--out", str(out), *words]
