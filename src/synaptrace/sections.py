@@ -139,7 +139,7 @@ LATER = {
         "unknown",
         "silence",
         "leave_out",
-    ),  # fmt: skip
+    ),
 }
 """Options that version 0.1.0 had not, by section, rule or data set. At their defaults they are left
 out of what a run keeps, so that its settings have the same hash as before."""
