@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define MANY_REGISTERS 1
@@ -47,6 +51,13 @@ INLINE typename Vec<T>::type load(const T *p) {
 template <class T>
 INLINE void store(T *p, typename Vec<T>::type v) {
     *reinterpret_cast<typename Vec<T>::type *>(p) = v;
+}
+
+template <class T>
+INLINE typename Vec<T>::type load_anywhere(const T *p) {
+    typename Vec<T>::type v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
 }
 
 template <class T>
@@ -196,24 +207,56 @@ void products(idx m, idx c, idx n, const T *a, idx a_row, const T *b, idx b_row,
         products_rows<T, 1>(c, n, a + i * a_row, a_row, b, b_row, out + i * out_row, out_row);
 }
 
-// Calls each(i) for the elements i < n of which test(p[i]) holds, ascending. Comparisons come as a
-// byte each, which every compiler makes vectors of; only eight elements with a hit are looked into.
+// 64 bits: for which of as many elements test holds.
+#if defined(__AVX2__)
+template <class T, class Test>
+INLINE uint64_t hits(const T *p, Test test) {
+    constexpr bool single = sizeof(T) == 4;
+    uint64_t found = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < 64; i += Vec<T>::lanes) {
+        const auto mask = test(load_anywhere(p + i));
+        uint64_t bits;
+#if defined(__AVX512F__)
+        if constexpr (single)
+            bits = _mm512_movepi32_mask((__m512i)mask);
+        else
+            bits = _mm512_movepi64_mask((__m512i)mask);
+#else
+        if constexpr (single)
+            bits = static_cast<uint64_t>(_mm256_movemask_ps((__m256)mask));
+        else
+            bits = static_cast<uint64_t>(_mm256_movemask_pd((__m256d)mask));
+#endif
+        found |= bits << i;
+    }
+    return found;
+}
+#else
+// Comparisons come as a byte each, which every compiler makes vectors of; eight at a time become a
+// byte by a product that moves the lowest bit of each to its place.
+template <class T, class Test>
+INLINE uint64_t hits(const T *p, Test test) {
+    alignas(64) uint8_t hit[64];
+    uint64_t found = 0, word[8];
+    for (int i = 0; i < 64; ++i) hit[i] = test(p[i]) != 0;
+    std::memcpy(word, hit, sizeof hit);
+    for (int i = 0; i < 8; ++i)
+        if (word[i]) found |= word[i] * 0x0102040810204080u >> 56 << 8 * i;
+    return found;
+}
+#endif
+
+// Calls each(i) for the elements i < n of which test(p[i]) holds, ascending.
 template <class T, class Test, class Each>
 INLINE void where(const T *p, idx n, Test test, Each each) {
-    constexpr idx some = 64, words = some / 8;
-    idx i = 0;
-    for (; i + some <= n; i += some) {
-        alignas(64) uint8_t hit[some];
-        uint64_t word[words], any = 0;
-        for (idx j = 0; j < some; ++j) hit[j] = test(p[i + j]);
-        std::memcpy(word, hit, sizeof hit);
-        for (idx j = 0; j < words; ++j) any |= word[j];
-        if (!any) continue;
-        for (idx j = 0; j < words; ++j)
-            for (; word[j]; word[j] &= word[j] - 1)
-                each(i + 8 * j + (__builtin_ctzll(word[j]) >> 3));
+    constexpr idx some = 64;
+    for (idx i = 0; n >= some && i < n; i += some) {
+        const idx from = std::min(i, n - some);  // the last ones are looked at together with others
+        uint64_t found = hits(p + from, test) >> (i - from) << (i - from);
+        for (; found; found &= found - 1) each(from + __builtin_ctzll(found));
     }
-    for (; i < n; ++i)
+    for (idx i = 0; n < some && i < n; ++i)
         if (test(p[i])) each(i);
 }
 
@@ -221,7 +264,7 @@ INLINE void where(const T *p, idx n, Test test, Each each) {
 template <class T>
 idx indices_of_spikes(const T *xi, idx n, int32_t *index) {
     idx count = 0;
-    where(xi, n, [](T x) { return x >= T(0); },
+    where(xi, n, [](auto x) { return x >= T(0); },
           [&](idx i) { index[count++] = static_cast<int32_t>(i); });
     return count;
 }
@@ -231,7 +274,7 @@ template <class T>
 idx indices_of_events(const T *x, idx n, int32_t *index, T *value, bool *ones) {
     idx count = 0;
     bool same = true;
-    where(x, n, [](T y) { return y != T(0); },
+    where(x, n, [](auto y) { return y != T(0); },
           [&](idx i) {
               index[count] = static_cast<int32_t>(i);
               value[count++] = x[i];
