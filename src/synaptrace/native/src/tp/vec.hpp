@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -207,56 +207,48 @@ void products(idx m, idx c, idx n, const T *a, idx a_row, const T *b, idx b_row,
         products_rows<T, 1>(c, n, a + i * a_row, a_row, b, b_row, out + i * out_row, out_row);
 }
 
-// 64 bits: for which of as many elements test holds.
-#if defined(__AVX2__)
-template <class T, class Test>
-INLINE uint64_t hits(const T *p, Test test) {
-    constexpr bool single = sizeof(T) == 4;
-    uint64_t found = 0;
-#pragma GCC unroll 16
-    for (int i = 0; i < 64; i += Vec<T>::lanes) {
-        const auto mask = test(load_anywhere(p + i));
-        uint64_t bits;
+// A bit for each lane of a comparison's result, the first lane's lowest.
+template <class Truth>
+INLINE uint64_t lane_bits(Truth truth) {
+    static_assert(sizeof truth == VECTOR_BYTES, "a comparison has a lane for each number");
+    constexpr bool wide = sizeof truth[0] == 8;
 #if defined(__AVX512F__)
-        if constexpr (single)
-            bits = _mm512_movepi32_mask((__m512i)mask);
-        else
-            bits = _mm512_movepi64_mask((__m512i)mask);
+    const __m512i lanes = reinterpret_cast<__m512i>(truth);
+    return wide ? _mm512_movepi64_mask(lanes) : _mm512_movepi32_mask(lanes);
+#elif defined(__AVX__)
+    return static_cast<unsigned>(wide ? _mm256_movemask_pd(reinterpret_cast<__m256d>(truth))
+                                      : _mm256_movemask_ps(reinterpret_cast<__m256>(truth)));
+#elif defined(__SSE2__)
+    return static_cast<unsigned>(wide ? _mm_movemask_pd(reinterpret_cast<__m128d>(truth))
+                                      : _mm_movemask_ps(reinterpret_cast<__m128>(truth)));
 #else
-        if constexpr (single)
-            bits = static_cast<uint64_t>(_mm256_movemask_ps((__m256)mask));
-        else
-            bits = static_cast<uint64_t>(_mm256_movemask_pd((__m256d)mask));
+    uint64_t bits = 0;
+    for (idx i = 0; i < idx(VECTOR_BYTES / sizeof truth[0]); ++i)
+        bits |= static_cast<uint64_t>(truth[i] & 1) << i;
+    return bits;
 #endif
-        found |= bits << i;
-    }
-    return found;
 }
-#else
-// Comparisons come as a byte each, which every compiler makes vectors of; eight at a time become a
-// byte by a product that moves the lowest bit of each to its place.
-template <class T, class Test>
-INLINE uint64_t hits(const T *p, Test test) {
-    alignas(64) uint8_t hit[64];
-    uint64_t found = 0, word[8];
-    for (int i = 0; i < 64; ++i) hit[i] = test(p[i]) != 0;
-    std::memcpy(word, hit, sizeof hit);
-    for (int i = 0; i < 8; ++i)
-        if (word[i]) found |= word[i] * 0x0102040810204080u >> 56 << 8 * i;
-    return found;
-}
-#endif
 
-// Calls each(i) for the elements i < n of which test(p[i]) holds, ascending.
+// Calls each(i) for the elements i < n of which test(p[i]) holds, ascending; `test` compares a vector
+// as well as a number. p may start anywhere.
 template <class T, class Test, class Each>
 INLINE void where(const T *p, idx n, Test test, Each each) {
-    constexpr idx some = 64;
-    for (idx i = 0; n >= some && i < n; i += some) {
-        const idx from = std::min(i, n - some);  // the last ones are looked at together with others
-        uint64_t found = hits(p + from, test) >> (i - from) << (i - from);
-        for (; found; found &= found - 1) each(from + __builtin_ctzll(found));
+    constexpr idx L = Vec<T>::lanes, some = 64;
+    const auto bits = [&](idx i) {
+        typename Vec<T>::type x;
+        std::memcpy(&x, p + i, sizeof x);
+        return lane_bits(test(x));
+    };
+    idx i = 0;
+    for (; i + some <= n; i += some) {
+        uint64_t word = 0;
+#pragma GCC unroll 32
+        for (idx v = 0; v < some / L; ++v) word |= bits(i + v * L) << v * L;
+        for (; word; word &= word - 1) each(i + __builtin_ctzll(word));
     }
-    for (idx i = 0; n < some && i < n; ++i)
+    for (; i + L <= n; i += L)
+        for (uint64_t word = bits(i); word; word &= word - 1) each(i + __builtin_ctzll(word));
+    for (; i < n; ++i)
         if (test(p[i])) each(i);
 }
 
@@ -264,7 +256,7 @@ INLINE void where(const T *p, idx n, Test test, Each each) {
 template <class T>
 idx indices_of_spikes(const T *xi, idx n, int32_t *index) {
     idx count = 0;
-    where(xi, n, [](auto x) { return x >= T(0); },
+    where(xi, n, [](auto x) { return x >= decltype(x){}; },
           [&](idx i) { index[count++] = static_cast<int32_t>(i); });
     return count;
 }
@@ -274,7 +266,7 @@ template <class T>
 idx indices_of_events(const T *x, idx n, int32_t *index, T *value, bool *ones) {
     idx count = 0;
     bool same = true;
-    where(x, n, [](auto y) { return y != T(0); },
+    where(x, n, [](auto y) { return y != decltype(y){}; },
           [&](idx i) {
               index[count] = static_cast<int32_t>(i);
               value[count++] = x[i];
