@@ -321,6 +321,8 @@ def leave(rank: int, port: int, folder: Path) -> None:
             crew.sum(torch.ones(1))
     except UserError as error:
         (folder / str(rank)).write_text("" if error.told else str(error))
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
