@@ -17,13 +17,14 @@ from torch import Tensor
 from patience import LIMIT
 from processes import PROCESSES
 from spiking import conv, dense, events
-from synaptrace import rules
+from synaptrace import cli, rules
+from synaptrace.config import resolve
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.native import library
 from synaptrace.network import Network
 from synaptrace.rules import Rule
-from synaptrace.training import parts, team
+from synaptrace.training import parts, team, together
 from synaptrace.training.loop import fit, learn
 from synaptrace.training.state import State
 
@@ -46,6 +47,8 @@ CASES = [
 ]  # fmt: skip
 SMALL = ("dense", {"contrast": "batch"}, 3, None)
 SIZES = (2, 3, 4)
+UNLIKE = {"run_id", "seconds", "peak_memory_bytes"}
+"""What a summary says that no two trainings have alike."""
 FEW = [1, 16]
 """Of `CASES`, a dense and a convolutional one: all that four processes add is another cut."""
 
@@ -154,6 +157,10 @@ def work(rank: int, size: int, port: int, folder: Path) -> None:
         found["batch"] = refusal(lambda: fit(net, rule, data(batch_size=size - 1), progress=False))
         found["data"] = refusal(lambda: fit(net, rule, data(seed=rank), progress=False))
         found["settings"] = refusal(lambda: fit(net, rule, data(), lr=0.1 + rank, progress=False))
+        other = resolve(overrides={"train.threads": str(1 + rank)})
+        together.agree_on_settings(crew, other)  # which may differ so
+        unlike = other.model_copy(update={"seeds": 1 + rank})
+        found["seeds"] = refusal(lambda: together.agree_on_settings(crew, unlike))
         found["whole"] = trained(folder / f"whole-{size}")
         found["augmented"] = trained(None, augmented=True)
         found["again"] = trained(folder / f"whole-{size}")
@@ -258,8 +265,8 @@ def test_a_training_is_that_of_one_process(outcomes: Any, alone: Any, size: int)
     pairs = [(found[name], plain) for name in ("whole", "again", "resumed")]
     for its, mine in [*pairs, (left, plain), (found["augmented"], augmented)]:
         same(its["weights"], mine["weights"], 1e-8)
-        assert its["summary"]["test_accuracy"] == mine["summary"]["test_accuracy"]
-        assert its["summary"]["picked_epoch"] == mine["summary"]["picked_epoch"]
+        for key in mine["summary"].keys() - UNLIKE:
+            assert its["summary"][key] == mine["summary"][key], key
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -269,6 +276,7 @@ def test_what_cannot_be_is_refused_in_all_processes(outcomes: Any, size: int) ->
         assert f"{size} processes, but a batch of {size - 1}" in each["batch"]
         assert each["data"].startswith("data: the first")
         assert each["settings"].startswith("train: not the same")
+        assert each["seeds"].startswith("seeds: not the same")
 
 
 def test_one_process_in_parts_trains_as_in_one() -> None:
@@ -310,6 +318,36 @@ def leave(rank: int, port: int, folder: Path) -> None:
             crew.sum(torch.ones(1))
     except UserError as error:
         (folder / str(rank)).write_text("" if error.told else str(error))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"RANK": "2"}, "RANK '2', WORLD_SIZE '2': need a rank"),
+        ({"RANK": "-1"}, "RANK '-1'"),
+        ({"RANK": "x"}, "RANK 'x'"),
+        ({"RANK": "0", "WORLD_SIZE": "some"}, "WORLD_SIZE 'some'"),
+        ({}, "RANK: isn't set, where WORLD_SIZE asks for several"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told_in_a_line(
+    given: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", **given}
+    for name in ("RANK", "TORCH_CPP_LOG_LEVEL"):
+        monkeypatch.setenv(name, "")  # which is put back as it was
+        monkeypatch.delenv(name)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["train"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert os.environ["TORCH_CPP_LOG_LEVEL"] == "FATAL"  # else PyTorch adds traces of its own
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with team.joined() as crew:
+        assert crew.size == 1
 
 
 def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import c_program
+from synaptrace.errors import UserError
+from synaptrace.files import replace_atomic
 from synaptrace.ship.c import folder, numbers, plan, source
 
 
@@ -46,3 +48,16 @@ def test_no_name_becomes_code(name: str, tmp_path: Path):
 def test_a_class_is_a_string_of_its_bytes():
     assert source.quoted('a"\udcff') == "a\\042\\377"
     assert source.quoted("ü") == "\\303\\274"
+
+
+def test_a_file_for_a_folder_and_a_folder_for_a_file(tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=r"c: can't be written \(Not a directory\)"):
+        folder.write(tmp_path / "file" / "c", {folder.MARK: "{}"})
+    with pytest.raises(UserError, match=r"c: can't be written \(Not a directory\)"):
+        replace_atomic(tmp_path / "file" / "c", lambda path: None)
+    asked: list[Path] = []
+    with pytest.raises(UserError, match=r"can't be written \(Is a directory\)"):
+        replace_atomic(tmp_path, asked.append)
+    assert not asked
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

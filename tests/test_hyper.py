@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from synaptrace.errors import UserError
 from synaptrace.sweep import plan as plans
 from synaptrace.sweep import score, space, study, table, winner, work
 from synaptrace.training.loop import Diverged
+from synaptrace.training.telling import left
 
 pytest.importorskip("optuna")
 
@@ -284,6 +286,26 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(
     assert [each[0] for each in trials(cut)] == ["COMPLETE"] * 3
 
 
+def test_a_lock_that_a_kill_left_in_the_journal_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_final: None
+) -> None:
+    """Optuna gives it up after 30 s, by a clock that here runs fast."""
+    scored(monkeypatch, lambda config, epoch: 0.5)
+    monkeypatch.chdir(tmp_path)
+    plan = make(Path("s"), trials=1)
+    work.prepare(plan, 1)
+    links: list[tuple[object, ...]] = []
+    link, clock = os.symlink, iter(range(0, 10**6, 5))
+    monkeypatch.setattr(os, "symlink", lambda *paths: links.append(paths) or link(*paths))
+    study.opened(plan)
+    carry_out(plan)
+    link(*links[0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))  # ends where it waits for good
+    assert len(study.opened(plan).trials) == 1
+    study.opened(plan).set_user_attr("any", 1)
+    assert not os.path.lexists(links[0][1])
+
+
 def test_a_trial_that_is_killed_each_time_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_final: None
 ) -> None:
@@ -380,6 +402,32 @@ def test_two_jobs_a_table_pictures_and_a_preset(
         threads=resolve(file=best).train["threads"]
     )
     assert "found by synaptrace sweep" in yaml.safe_load(best.read_text())["description"]
+
+
+def test_a_process_that_is_killed_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed:
+        def submit(self, *_: object) -> None:
+            raise compared.BrokenProcessPool
+
+        def shutdown(self, **_: object) -> None:
+            pass
+
+    monkeypatch.setattr(compared, "fresh", lambda _: Killed())
+    plan = make(tmp_path / "s")
+    with pytest.raises(UserError, match=r"/s: a training's process was killed.*same command"):
+        work.take_part(plan, 2, 1, progress=False)
+    last = plan.out / "final" / "winner" / "seed-9"
+    with pytest.raises(UserError, match="final: a training's process was killed"):
+        winner.train([(plan.base, last)], 2, 1, progress=False)
+
+
+def test_the_time_that_is_left_is_told_in_its_unit() -> None:
+    assert left(30.0, 3, 4) == "; about 40 s left"
+    assert left(30.0, 0, 4) == "; about 2 min left"
+    assert left(3600.0, 1, 5) == "; about 5 h left"
+    assert left(30.0, 3, 0) == ""
 
 
 def test_a_comparison_tunes_every_rule_with_the_same_trials(

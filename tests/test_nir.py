@@ -364,6 +364,11 @@ REFUSED = {
                               edges=RECURRENT_EDGES), "'rec'.*bias"),
     "nowhere": (others(lambda made: None, edges=[*files.EDGES, ("out", "x")]), "not in it"),
     "no edges": (others(lambda made: None, edges=[("input", "w")]), "'w'.*leads to 0 nodes"),
+    "loop": (others(lambda made: None, edges=[*files.EDGES[:-1], ("out", "w")]), "'w'.*a loop"),
+    "fed from beside": (others(put("more", files.linear(6, 6)), edges=[
+        *files.EDGES, ("more", "more"), ("more", "w")]), "'more'.*leads into the chain"),
+    "huge": (others(put("input", files.shape("Input", 2, 10**9, 10**9)), "maps"),
+             "'input'.*more than 16777216 numbers"),
     "stride": (others(put("w", files.conv2d(3, 2, stride=np.full(2, 2))), "maps"), "'w'.*3×3"),
     "kernel": (others(put("w", files.conv2d(3, 2, weight=np.ones((3, 2, 5, 5)))), "maps"), "3×3"),
     "pool": (others(put("pool", files.pool(stride=np.ones(2, int))), "maps"), "'pool'.*more than"),

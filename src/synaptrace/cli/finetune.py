@@ -175,8 +175,9 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
     """Write the tables of what is finished, and print one."""
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
-    from synaptrace.keyword import table
+    from synaptrace.keyword import table, tunings
 
+    tunings.write(out, [Path(found["run"]) for _, some in rows for found in some])
     write_atomic(out / "table.csv", table.as_csv(rows))
     write_atomic(out / "table.md", table.markdown(rows))
     tables = [f"{part}\n\n{table.speakers(rows, part)}" for part in ("query", "general")]

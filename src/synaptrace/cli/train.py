@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from synaptrace.config import resolve
 from synaptrace.errors import UserError, short
 from synaptrace.names import printed
+from synaptrace.own import MEANINGS
 from synaptrace.sections import SAID, defaults
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def settings() -> list[str]:
     lines.append(row("model.channels", "conv: channels and pools, [[32, [max, 2]], …]"))
     lines.append(row("model.depth", "vgg: 6, 9 or 12"))
     lines.append(row("model.layers", "layers: [{conv: 8, pool: [max, 2]}, {dense: 64}, …]"))
-    lines.append(row("rule.file", "a Python file with rules or surrogates of your own"))
-    lines.append(row("data.file", "a Python file that is a data set of your own, named as it is"))
+    lines += [row(name, meaning) for name, meaning in MEANINGS.items()]
     lines.append(row("data.…  --rule.…", "each has options of its own; a wrong one lists them"))
     return lines
 

@@ -10,9 +10,10 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from multiprocessing import get_context, parent_process
@@ -32,6 +33,7 @@ from synaptrace.rules.base import Rule
 from synaptrace.rules.kept import kept
 from synaptrace.training import lock, schema
 from synaptrace.training import run as runs
+from synaptrace.training.telling import left
 
 COSTS = "costs.json"
 
@@ -126,11 +128,11 @@ def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
                         "killed (memory?); the same command goes on where it stopped"
                     ) from None
                 if progress:
-                    left = (monotonic() - began) / max(count(plan) - before, 1)
-                    left *= max(total - count(plan), 0)
+                    done = count(plan)
                     tqdm.write(
-                        f"{count(plan)}/{total} {label} lr {rate:g} seed {seed}: "
-                        f"{outcome(plan.run((label, rate, seed)))}; about {left / 60:.0f} min left",
+                        f"{done}/{total} {label} lr {rate:g} seed {seed}: "
+                        + outcome(plan.run((label, rate, seed)))
+                        + left(monotonic() - began, done - before, max(total - done, 0)),
                         file=sys.stderr,
                     )
     finally:
@@ -158,6 +160,22 @@ def outcome(run: Path) -> str:
 def fresh(jobs: int) -> ProcessPoolExecutor:
     """Processes for trainings, which know the parts of the user's own that this one knows."""
     return ProcessPoolExecutor(jobs, get_context("spawn"), begin, (own_files.present(),))
+
+
+@contextmanager
+def processes(jobs: int, place: Path) -> Iterator[ProcessPoolExecutor]:
+    """`fresh` ones while the context lasts. Raises UserError, naming what is trained in ``place``,
+    where one of them is killed."""
+    pool = fresh(jobs)
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise UserError(
+            f"{place}: a training's process was killed (memory?); the same command goes on "
+            "where it stopped"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def begin(files: Mapping[str, str]) -> None:

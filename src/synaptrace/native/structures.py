@@ -54,7 +54,7 @@ class State(ctypes.Structure):
         (name, c_void_p)
         for name in (
             "membrane", "spikes", "next_membrane", "next_spikes", "trace", "input_trace",
-            "recurrent_trace",
+            "recurrent_trace", "v", "slope",
         )
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ class Step(ctypes.Structure):
     _fields_ = (
         ("job", ctypes.POINTER(Job)),
         ("state", ctypes.POINTER(State)),
-        *((name, c_void_p) for name in ("before", "losses", "rates")),
+        *((name, c_void_p) for name in ("before", "losses", "rates", "error")),
         ("time", c_int64),
     )
 

@@ -24,6 +24,8 @@ from synaptrace.rules.held import HeldWeights
 from synaptrace.rules.locality import Locality as Locality
 from synaptrace.rules.options import noting
 
+__all__ = ["Locality", "Rule"]
+
 PURPOSES = {
     "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
     "readout": "neuron state", "logits": "neuron state", "labels": "records",
@@ -105,8 +107,8 @@ class Rule(HeldWeights):
         raise NotImplementedError
 
     def _quickly(self, x: Tensor) -> Tensor | None:
-        """The step in a faster way, for the rules that have one; None where it can't be used, and
-        nothing was done."""
+        """The step on what `step` was given in a faster way, for the rules that have one; None
+        where it can't be used, and nothing was done."""
         return None
 
     def _finish(self) -> None:
@@ -210,9 +212,9 @@ class Rule(HeldWeights):
         """
         if not self.open:
             raise RuntimeError("rule.step needs rule.start(labels) first")
-        x = self._fit(x)
         logits = self._quickly(x)
         if logits is None:
+            x = self._fit(x)
             lengths = self.state["lengths"]
             running = self.time < lengths[0] if lengths else None
             if not self._held:

@@ -101,7 +101,7 @@ class STLLR(CausalTraces):
         check_choice("feedback", feedback, ["symmetric", "dfa"])
         if last is not None and last < 1:
             raise UserError(f"rule.last: {last} is not a positive number of steps")
-        self.last = last
+        self.last, self.weighs = last, last is not None
         self.feedback = Matrices(uniform(net, generator)) if feedback == "dfa" else None
         if self.feedback is not None:
             self.locality = replace(

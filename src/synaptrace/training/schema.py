@@ -237,6 +237,12 @@ class Study(Stored):
     word: str | None
 
 
+class Tunings(Stored):
+    """tunings.json of a study: where its fine-tunings lie."""
+
+    tunings: list[str]
+
+
 def check(kind: type[Stored], found: Any, where: str | Path) -> dict[str, Any]:
     """``found``, where it is what ``kind`` says. Raises UserError naming ``where`` and the key."""
     try:

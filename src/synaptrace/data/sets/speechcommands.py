@@ -127,6 +127,7 @@ def load(
     words: str | None = None,
     unknown: float | None = None,
     silence: float | None = None,
+    leave_out: str | None = None,
     **augment: Any,
 ) -> ArrayDataset:
     """Speech Commands: events (100, B, 120), log-mel bands and their differences.
@@ -149,6 +150,7 @@ def load(
             in a split, drawn from each alike; 0: none. None: 1 with ``words``, else all.
         silence: how many seconds of noise, likewise, and no more than there are. None: 1 with
             ``words``, else they are "unknown", too.
+        leave_out: a word that is in no split and no class, for a network that never heard it.
         augment: what else is done to training samples (`Augmentation`).
 
     Raises:
@@ -200,6 +202,7 @@ def load(
         floor=floor,
         augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
+        leave_out=leave_out,
     )
 
 

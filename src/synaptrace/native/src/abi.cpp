@@ -48,9 +48,9 @@ DEFINE(Job,
        FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends) FIELD(update))
 DEFINE(State,
        FIELD(membrane) FIELD(spikes) FIELD(next_membrane) FIELD(next_spikes) FIELD(trace)
-       FIELD(input_trace) FIELD(recurrent_trace))
+       FIELD(input_trace) FIELD(recurrent_trace) FIELD(v) FIELD(slope))
 DEFINE(Step,
-       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(time))
+       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(error) FIELD(time))
 DEFINE(Fire,
        FIELD(is_double) FIELD(rows) FIELD(size) FIELD(samples) FIELD(hard) FIELD(surrogate)
        FIELD(threshold) FIELD(other_threshold) FIELD(beta) FIELD(scale) FIELD(v) FIELD(u)

@@ -59,6 +59,7 @@ struct State {  // a layer's between two steps; rows are samples, then those of 
     void *next_membrane, *next_spikes;  // after the step; may be the same
     void *trace;                        // (R, outputs)
     void *input_trace, *recurrent_trace;  // (rows that learn, inputs or outputs), or null
+    void *v, *slope;  // (R, outputs) out: the membrane before its reset, and σ'(v − θ); or null
 };
 
 struct Step {  // one step of a job, whose `events` are (B, inputs)
@@ -66,6 +67,7 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
     const State *state;  // of each layer
     const void *before;  // (B, classes) logits of the step before
     void *losses, *rates;  // (layers + 1,) and (layers,), added to
+    void *error;           // (B, classes) out: the readout's, which adds to its loss; or null
     int64_t time;          // steps before this one
 };
 

@@ -49,13 +49,6 @@ Groups groups_of(const Lists<T> &s, idx first, idx rows, idx inputs, const Room<
     return found;
 }
 
-template <class T>
-INLINE typename Vec<T>::type load_anywhere(const T *p) {
-    typename Vec<T>::type v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
-
 template <class V, int D, size_t... J>
 INLINE void turn_pair(V &a, V &b, std::index_sequence<J...>) {
 #if defined(__clang__) || __GNUC__ >= 12

@@ -62,13 +62,13 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     now.current = arena.take<T>(w.all * widest);
     w.logits = arena.take<T>(w.batch * w.classes_width);
     w.ends = arena.take<int64_t>(w.batch);
+    if (w.learn || step.error) w.error = arena.take<T>(w.batch * w.classes_width);
     if (!w.learn) return arena.used;
     now.delta = arena.take<T>(w.batch * widest);
     now.dense = arena.take<T>(job.eligibility ? w.all * padded<T>(most) : 0);
     now.out = arena.take<T>(CHUNK * padded<T>(most));
     now.scratch.current = now.out;
     now.scratch.fold = arena.take<T>(w.rows * COLUMNS);
-    w.error = arena.take<T>(w.batch * w.classes_width);
     w.log_n = arena.take<T>(w.rows), w.cool = arena.take<T>(w.layers);
     w.running = arena.take<idx>(1);
     w.wanted_row = arena.take<int32_t>(w.most_wanted), w.place = arena.take<int32_t>(w.rows);
@@ -120,6 +120,12 @@ void fire_rows(const Step &step, Now<T> &now, idx l) {
         for (idx i = 0; i < n; ++i) s[i] = xi[i] >= T(0) ? T(1) : T(0);
         const idx at = now.own.offset[r];
         now.own.offset[r + 1] = at + indices_of_spikes(xi, n, now.own.index + at);
+        if (T *v = static_cast<T *>(state.v))
+            for (idx i = 0; i < n; ++i) v[r * n + i] = xi[i] + static_cast<T>(theta);
+        if (T *slope = static_cast<T *>(state.slope)) {
+            std::memcpy(slope + r * n, xi, n * sizeof(T));
+            surrogate(layer, slope + r * n, n);
+        }
         if (!z) continue;
         T *copy = part.z + r * width, *slope = part.g + r * width;
         std::memcpy(copy, z, n * sizeof(T));
@@ -231,10 +237,13 @@ void read_out(const Step &step, Now<T> &now) {
         for (idx c = 0; c < w.classes; ++c) m[c] = runs ? m[c] + alpha * old[c] : old[c];
         std::memcpy(static_cast<T *>(job.logits) + b * w.classes, m, w.classes * sizeof(T));
     }
-    if (!w.learn) return;
+    if (!w.error) return;
     const double loss = readout_error(w, 0, Tile{0, w.batch, 0}, step.time);
     static_cast<T *>(step.losses)[w.layers] += static_cast<T>(loss);
-    if (job.readout.grad)
+    for (idx b = 0; step.error && b < w.batch; ++b)
+        std::memcpy(static_cast<T *>(step.error) + b * w.classes, w.error + b * w.classes_width,
+                    w.classes * sizeof(T));
+    if (w.learn && job.readout.grad)
         add_dense(static_cast<T *>(job.readout.grad), !job.readout.has_grad, w.classes, last.n, w.error,
                   w.classes_width, last.z, w.batch, now.out);
 }
@@ -254,16 +263,21 @@ void one_step(const Step &step, void *memory) {
     if (w.learn) now.label.offset[w.rows] = w.rows;
     for (idx b = w.batch; w.learn && b < w.all; ++b) now.below.offset[b + 1] = now.below.offset[w.batch];
     if (w.learn) label_targets(w, Block{t, 1, false, 0}, 0);
+    idx running = 0;
+    for (idx b = 0; b < w.batch; ++b) running += w.alive(b, t);
+    if (w.learn) running = w.running[0];  // of the whole batch
     for (idx l = 0; l < w.layers; ++l) {
         forward(step, now, l);
         if (w.learn) {
             contrast(step, now, l);
             gradients(step, now, l);
+        }
+        if (step.rates) {
             idx spikes = 0;
             for (idx b = 0; b < w.batch; ++b) spikes += w.alive(b, t) ? now.own.count(b) : 0;
-            const double running = static_cast<double>(std::max<idx>(w.running[0], 1));
+            const double all = static_cast<double>(std::max<idx>(running, 1));
             static_cast<T *>(step.rates)[l] +=
-                static_cast<T>(static_cast<double>(spikes) / (running * w.part[l].n));
+                static_cast<T>(static_cast<double>(spikes) / (all * w.part[l].n));
         }
         std::swap(now.below, now.own);
     }
