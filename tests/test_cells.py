@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from patience import LIMIT
 from synaptrace import cli
 from synaptrace.cli import resume
 from synaptrace.compare import cells
@@ -118,6 +119,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[s
     lines = [shlex.join(["synaptrace", each]) + "\n" for each in LINES]
     (tmp_path / "cells.txt").write_text("".join(lines))
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where GNU parallel writes
     monkeypatch.chdir(tmp_path)
     return lambda: noted.read_text().splitlines()
 
@@ -126,10 +128,10 @@ def test_gnu_parallel_reads_the_lines_as_a_shell_does(told: Callable[[], list[st
     said = subprocess.run("parallel --version", shell=True, capture_output=True, text=True).stdout
     if "GNU parallel" not in said:
         pytest.skip("GNU parallel isn't installed")
-    subprocess.run("parallel -j 2 < cells.txt", shell=True, check=True, timeout=60)
+    subprocess.run("parallel -j 2 < cells.txt", shell=True, check=True, timeout=LIMIT)
     assert sorted(told()) == sorted(LINES)
     Path("cells.txt").write_text("synaptrace a\nsynaptrace b c\n")
-    assert subprocess.run("parallel -j 2 < cells.txt", shell=True, timeout=60).returncode == 1
+    assert subprocess.run("parallel -j 2 < cells.txt", shell=True, timeout=LIMIT).returncode == 1
 
 
 def test_a_job_of_kubernetes_has_a_pod_for_each_line(told: Callable[[], list[str]]) -> None:
