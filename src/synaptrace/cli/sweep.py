@@ -95,6 +95,7 @@ def begin(options: argparse.Namespace) -> int:
         overrides=options.settings, trials=options.trials, seeds=options.seeds,
         final=options.final, prune=options.prune, storage=options.storage, out=options.out,
     )  # fmt: skip
+    work.prepare(plan, options.jobs)
     if not options.quiet:
         name = printed(plan.out)
         print(f"sweep: {name} (help with it: synaptrace sweep --join {name})", file=sys.stderr)
