@@ -25,7 +25,8 @@ from synaptrace.native import library
 from synaptrace.network import Network
 from synaptrace.rules import Rule
 from synaptrace.training import parts, team, together
-from synaptrace.training.loop import fit, learn
+from synaptrace.training.learn import learn
+from synaptrace.training.loop import fit
 from synaptrace.training.state import State
 
 LABELS = torch.tensor([0, 3, 3, 1, 3, 0, 0])
@@ -285,8 +286,8 @@ def test_one_process_in_parts_trains_as_in_one() -> None:
         same(trained(None, **options)["weights"], plain["weights"], 1e-8)
     same(trained(None, augmented=True, micro_batch=3)["weights"],
          trained(None, augmented=True)["weights"], 1e-8)  # fmt: skip
-    with pytest.raises(UserError, match=r"micro_batch: needs train\.update"):
-        trained(None, micro_batch=3, update="step")
+    found = trained(None, micro_batch=3, update=3, epochs=1)["weights"]
+    same(found, trained(None, update=3, epochs=1)["weights"], 1e-8)
     with pytest.raises(UserError, match="0 is not a positive number of samples"):
         trained(None, micro_batch=0)
 

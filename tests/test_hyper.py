@@ -129,7 +129,12 @@ def test_what_is_no_space_is_told_in_one_line(
         (["sweep"], "at least one KEY=SPACE"),
         (["sweep", "tell", "DIR"], "the only word"),
         (["sweep", "--join", "DIR"], "no study of a sweep"),
+        (["sweep", "--join", "DIR", "--jobs", "0"], "--jobs: 0"),
         (["sweep", "show", "DIR"], "no study of a sweep"),
+        (["sweep", "--join", "DIR", "--trials", "9"], "--jobs, --quiet alone go with it, --trials"),
+        (["sweep", "--join=DIR", "--train.lr", "1"], "--train.lr doesn't"),
+        (["sweep", "show", "DIR", "--jobs=2"], "--best-preset, --json alone go with it, --jobs"),
+        (["sweep", "--search", "no.yaml"], "no.yaml: "),
         (["sweep", "--search", "train.lr=1,2", "--trials", "0"], "--trials: 0"),
         (["sweep", "--search", "train.lr=1,2", "--final", "1"], "--final: 1"),
         (["sweep", "--search", "train.lr=1,2", "--jobs", "0"], "--jobs: 0"),
@@ -145,8 +150,8 @@ def test_bad_options_leave_nothing_behind(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert cli.main(words) == 2
-    error = capsys.readouterr().err.splitlines()
-    assert said in error[-1]
+    (error,) = capsys.readouterr().err.splitlines()
+    assert said in error
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

@@ -39,7 +39,8 @@ from synaptrace.rules.kept import kept
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
 from synaptrace.training import parts, schedule
-from synaptrace.training.loop import Diverged, learn
+from synaptrace.training.learn import learn
+from synaptrace.training.loop import Diverged
 from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
 from synaptrace.training.team import Team

@@ -126,9 +126,9 @@ class BPTT(Rule):
         if self._held:
             self._refresh()
 
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+    def _flush(self) -> None:
         self._cut()
-        super()._update(optimizer)
+        super()._flush()
 
     def _refresh(self) -> None:
         if self.graph:

@@ -105,8 +105,7 @@ def prepare(plan: Plan, jobs: int) -> int:
         UserError: settings that the data don't suit, a storage that can't be opened; nothing is
             left behind.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs: {jobs} is not a positive number")
+    positive(jobs)
     dataset = load_data(json.dumps(plan.base.data))
     fits(plan.base, dataset)
     new = not plan.out.exists()
@@ -129,6 +128,12 @@ def prepare(plan: Plan, jobs: int) -> int:
         return threads
 
 
+def positive(jobs: int) -> None:
+    """Raises UserError unless there can be so many."""
+    if jobs < 1:
+        raise UserError(f"--jobs: {jobs} is not a positive number")
+
+
 def threads_of(plan: Plan) -> int:
     """Threads of each training: as many as the study began with, as others give other bits."""
     found: int = schema.read(schema.Sweep, plan.out / ABOUT)["threads"]
@@ -142,6 +147,7 @@ def join(out: Path, jobs: int = 1, progress: bool = True) -> None:
         UserError: no study lies in ``out``.
     """
     require()
+    positive(jobs)
     plan = plans.read(out)
     opened(plan)
     take_part(plan, jobs, threads_of(plan), progress)

@@ -18,7 +18,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint, parts, rehearsal, schedule, schema, team, together
+from synaptrace.training import checkpoint, parts, rehearsal, schema, team, together
 from synaptrace.training import run as runs
 from synaptrace.training.checks import afford, check
 from synaptrace.training.loop import Diverged, fit
@@ -113,8 +113,7 @@ def prepare(
     dataset = crew.in_turn(lambda: load_data(config))
     net, rule = build(config, dataset)
     check(net, dataset, **config.train)
-    every = schedule.every(config.train["update"])
-    parts.check(rule, dataset, crew, config.train.get("micro_batch"), every)
+    parts.check(rule, dataset, crew, config.train.get("micro_batch"))
     run = Path(crew.tell(lambda: str(runs.create(name or config.name, config.model_dump(), root))))
     return run, dataset
 

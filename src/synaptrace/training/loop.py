@@ -25,7 +25,7 @@ from synaptrace.training import lock, parts, schedule, team, together
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
 from synaptrace.training.checks import check, check_name, find_device
-from synaptrace.training.learning import learn as learn
+from synaptrace.training.learn import learn as learn
 from synaptrace.training.run import LAST, write_summary
 from synaptrace.training.state import State, describe
 from synaptrace.training.telling import tell, warn, warn_of_idle_layers
@@ -82,7 +82,8 @@ def fit(
         device, threads: where to compute, and on how many cores (None: as PyTorch is set). A run
             that goes on does so with as many as it began with, as others give other last bits.
         micro_batch: samples that are learned from at once; the gradients of all such parts of a
-            batch are added before the update, and are the batch's. Needs ``update="sequence"``.
+            batch are added before the update, and are the batch's (`rules.turns` where there are
+            updates within a sequence).
         paper_protocol: also read the test set after every epoch and report the best of them as
             ``test_accuracy_best_paper_protocol``; it picks nothing else.
         tensorboard: write the metrics for TensorBoard too; needs ``run`` and TensorBoard.
@@ -113,7 +114,7 @@ def fit(
     lr_final = lr / 4 if lr_final is None else lr_final
     every, place = schedule.every(update), find_device(device)
     crew = team.present()
-    parts.check(rule, dataset, crew, micro_batch, every)
+    parts.check(rule, dataset, crew, micro_batch)
     if run is not None:
         check_name(rule)
     run = None if run is None or crew.rank else Path(run)

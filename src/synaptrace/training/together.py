@@ -1,4 +1,4 @@
-"""What the processes of a team tell one another, beside the sums of `loop.learn`: nothing changes
+"""What the processes of a team tell one another, beside the sums of `learn`: nothing changes
 where there is but one."""
 
 from __future__ import annotations

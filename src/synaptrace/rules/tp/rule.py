@@ -62,7 +62,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -193,6 +193,12 @@ class TracesPropagation(Rule):
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None
     ) -> bool:
         return execute.whole(self, events, optimizer, every)
+
+    def twin(self) -> Self:
+        """As `Stateful.twin`; what the engine keeps is of one batch alone."""
+        made = super().twin()
+        made.kept = execute.Kept()
+        return made
 
     # What a step asks.
 
