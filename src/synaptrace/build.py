@@ -51,6 +51,8 @@ def mlp(
         UserError: no hidden layer, another number of decays than of layers, an unknown precision.
     """
     neuron = neuron or LIF()
+    if isinstance(hidden, int):
+        raise UserError(f"model.hidden: {hidden} should be a list, as [{hidden}]")
     if not hidden:
         raise UserError("model.hidden: needs at least one hidden layer")
     sizes, layers = [inputs, *hidden], len(hidden)

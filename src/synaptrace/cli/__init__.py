@@ -153,6 +153,7 @@ def run(words: list[str]) -> int:
             module = import_module(f"synaptrace.cli.{name}")
             verb.description = purpose[0].upper() + purpose[1:] + "."
             module.add_arguments(verb)
+            verb.epilog = f"{(verb.epilog or '').rstrip()}\n{more(name)}"
             verb.set_defaults(run=module.run)
     given = words
     if chosen == "options":  # a setting as it is written elsewhere, --train.lr
@@ -180,6 +181,16 @@ def run(words: list[str]) -> int:
         own_files.load(files)
     code: int | None = options.run(options)
     return code or 0
+
+
+def more(verb: str) -> str:
+    """The end of a verb's help: what it takes besides its own options, where it doesn't say so."""
+    told = {
+        "settings, --section.key VALUE: synaptrace options lists them": verb in SETTINGS[2:],
+        "parts of your own: --rule.file FILE.py, --data.file FILE.py": verb in OWN[1:],
+    }
+    lines = [line for line, holds in told.items() if holds]
+    return "\n".join(["", *lines, ""]) if lines else ""
 
 
 def every_setting() -> list[str]:

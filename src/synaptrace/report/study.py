@@ -90,21 +90,24 @@ def users(rows: Sequence[Row]) -> list[Part]:
         if len(made) > 2:
             turned = [list(column) for column in zip(*made, strict=True)]  # a user a line
             parts.append(Table([["user", *turned[0][1:]], *turned[1:]], f"Accuracy % on {name}"))
-    found = next((some for cell, some in rows if not cell.alone), [])
-    return [*gain(found), *parts]
+    first = next((row for row in rows if not row[0].alone), None)
+    return [*(gain(*first) if first else []), *parts]
 
 
-def gain(found: Sequence[dict[str, Any]]) -> list[Chart]:
-    """What each user gained, a point a seed."""
+def gain(cell: Cell, found: Sequence[dict[str, Any]]) -> list[Chart]:
+    """What each user gained by one way of fine-tuning, a point a seed."""
     known = {
         name: table.gains([each for each in found if each["speaker"] == name], "query")
         for name in sorted({each["speaker"] for each in found})
     }
     known = {name: points for name, points in known.items() if points}
-    title = "Gain of each user by the first way of fine-tuning"
-    return [charts.dots(title, known, "points", "A line a seed; the ring is their mean.")] * bool(
-        known
+    if not known:
+        return []
+    title, note = (
+        f"Gain of each user, {table.label(cell)}",
+        "A line a seed; the ring is their mean.",
     )
+    return [charts.dots(title, known, "points", note)]
 
 
 def repeat(out: Path, found: Tunings, config: Config | None, word: str | None) -> list[Part]:

@@ -24,7 +24,7 @@ from synaptrace.seeds import generator
 from synaptrace.training import lock, parts, schedule, team, together
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
-from synaptrace.training.checks import check, check_name, find_device
+from synaptrace.training.checks import check, check_name, check_rule, find_device
 from synaptrace.training.learn import learn as learn
 from synaptrace.training.run import LAST, write_summary
 from synaptrace.training.state import State, describe
@@ -111,6 +111,7 @@ def fit(
         net, dataset, epochs=epochs, lr=lr, lr_final=lr_final, lr_readout=lr_readout, update=update,
         ema=ema, device=device, threads=threads, tensorboard=tensorboard,
     )  # fmt: skip
+    check_rule(rule, net)
     lr_final = lr / 4 if lr_final is None else lr_final
     every, place = schedule.every(update), find_device(device)
     crew = team.present()
