@@ -61,3 +61,9 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file(tmp_path: Path):
         replace_atomic(tmp_path, asked.append)
     assert not asked
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_remarks_on_macros_stand_in_one_column():
+    text = "#define A 1 /* a */\n#define LONG 23\n#define B 4567   /* b */\nint x; /* x */"
+    tidied = "#define A 1    /* a */\n#define LONG 23\n#define B 4567 /* b */\nint x; /* x */"
+    assert source.tidy(text) == tidied
