@@ -1,5 +1,6 @@
 """An exported folder: whole or as it was, and no name in it is code."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -59,5 +60,15 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file(tmp_path: Path):
     asked: list[Path] = []
     with pytest.raises(UserError, match=r"can't be written \(Is a directory\)"):
         replace_atomic(tmp_path, asked.append)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: can't be written \(not a file\)"):
+        replace_atomic(tmp_path / "pipe", asked.append)
     assert not asked
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_remarks_on_macros_stand_in_one_column():
+    text = "#define A 1 /* a */\n#define LONG 23\n#define B 4567   /* b */\nint x; /* x */"
+    tidied = "#define A 1    /* a */\n#define LONG 23\n#define B 4567 /* b */\nint x; /* x */"
+    assert source.tidy(text) == tidied

@@ -263,7 +263,14 @@ def test_what_the_hard_reset_costs_is_measured() -> None:
             assert split == "validation"
             yield events, torch.tensor([0]), None
 
-    assert "100.00 % on validation (1 samples)" in ship.price(net, hard, Data())  # type: ignore[arg-type]
+    said = ship.price(net, hard, Data())  # type: ignore[arg-type]
+    assert "100.00 % on validation (1 samples)" in said
+    assert "lose less" not in said
+    with torch.no_grad():
+        hard.readout.weight.neg_()
+    said = ship.price(net, hard, Data())  # type: ignore[arg-type]
+    assert "hard reset: 0.00 %" in said
+    assert "to lose less" in said
 
 
 def others(change: Any, base: str = "nodes", edges: Any = None) -> Any:

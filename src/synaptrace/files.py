@@ -20,7 +20,8 @@ def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then move it there (fsync, rename).
 
     Raises:
-        UserError: the file can't be written (no space, no permission); ``path`` is as it was.
+        UserError: the file can't be written (no space, no permission, a device); ``path`` is as it
+            was.
     """
     path = Path(path)
     temporary: Path | None = None
@@ -28,6 +29,8 @@ def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
         make_parents(path)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():  # a pipe or device, as /dev/null, has to stay one
+            raise UserError(f"{path}: can't be written (not a file)")
         prefix = f".{path.stem}-"
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         os.close(handle)

@@ -288,8 +288,8 @@ int main(int count, char **words)
 {
     int right = 0, asked = 0;
     if (count < 2)
-        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, rate:X, anchor:X, load:, save:FILE",
-             words[0]);
+        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, rate:X, anchor:X, "
+             "load:FILE, save:FILE; where it decides listen:FILE", words[0]);
 #if LEARN
     learn_init(&learner, &model);
     learn(count, words);
