@@ -28,7 +28,8 @@ def colour(power: Tensor) -> Tensor:
     place = (torch.arange(bands, dtype=power.dtype) + 0.5) / bands
     waves = torch.cos(torch.pi * torch.arange(1, WAVES + 1)[:, None] * place)
     waves = waves / waves.norm(dim=1, keepdim=True)
-    return (power.mean(0) + LEAST).log() @ waves.T @ waves
+    found: Tensor = (power.mean(0) + LEAST).log() @ waves.T @ waves
+    return found
 
 
 def lent(power: Tensor, learned: int, share: float, draws: torch.Generator) -> Tensor:
