@@ -10,6 +10,7 @@ unless asked (as `synaptrace finetune` asks by itself):
                where one new word is, which would else be half of all that is heard (`share`)
     learn      only weights whose name begins so: "readout", "layers.1", "layers.0.recurrent"
     anchor     after every batch, weights go back this share of the way to where they began
+    voice      this share of what is rehearsed sounds like who is learned from (`keyword.voice`)
 
 A network that is adapted one utterance at a time needs ``contrast="class"`` (`rules.tp`).
 """
@@ -53,12 +54,17 @@ class Keep:
     rehearse: int = 0
     learn: tuple[str, ...] = ()
     anchor: float = 0.0
+    voice: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rehearse < 0:
             raise UserError(f"rehearse: {self.rehearse} is not a number of utterances")
         if not 0 <= self.anchor < 1:
             raise UserError(f"anchor: {self.anchor} is not a share from 0 to below 1")
+        if not 0 <= self.voice <= 1:
+            raise UserError(f"voice: {self.voice} is not a share from 0 to 1")
+        if self.voice and not self.rehearse:
+            raise UserError("voice: is a share of what is rehearsed; add rehearse=N")
 
     @staticmethod
     def parse(text: str) -> Keep:
@@ -71,13 +77,15 @@ class Keep:
         for part in [] if text == "none" else text.split("+"):
             key, _, value = part.partition("=")
             kinds: dict[str, Callable[[str], Any]] = {
-                "rehearse": int, "anchor": float, "learn": lambda text: tuple(text.split("/")),
+                "rehearse": int, "anchor": float, "voice": float,
+                "learn": lambda text: tuple(text.split("/")),
             }  # fmt: skip
             try:
                 found[key] = kinds[key](value)
             except (KeyError, ValueError):
                 raise UserError(
-                    f"--keep: {part!r} is none of rehearse=N, learn=NAME/NAME, anchor=X, none"
+                    f"--keep: {part!r} is none of rehearse=N, learn=NAME/NAME, anchor=X, voice=X, "
+                    "none"
                 ) from None
         return Keep(**found)
 
@@ -132,6 +140,8 @@ def adapt(
         raise UserError("--shots: there is nothing to learn from")
     if keep.rehearse and not buffer:
         raise UserError("--keep: there is nothing to rehearse")
+    if keep.voice and data.meta.features is None:
+        raise UserError(f"--keep: voice is for sound, which {data.meta.name} isn't")
     every = schedule.every(update)
     each = share(data.labels, rows, buffer) if keep.rehearse else 0
     frozen = restrict(net, rule, keep.learn)
@@ -142,6 +152,8 @@ def adapt(
         }  # fmt: skip
         if each > 1:  # which earlier versions never did, so that none of theirs goes on so
             options["rehearsed"] = each
+        if keep.voice:
+            options["voice"] = keep.voice
         places = []
         if precision != "float32":  # which earlier versions knew alone
             options["precision"] = precision
@@ -170,7 +182,7 @@ def adapt(
                 if index < at.batch:
                     continue  # resumed: it is done
                 draws = generator(seed, "batch", at.epoch, index)
-                batch = mixed(data, own[chosen], old, draws, each)
+                batch = mixed(data, own[chosen], old, draws, each, keep.voice)
                 draws = generator(seed, "rule", at.epoch, index)
                 *means, norm = learn(state, parts.one(batch), every, draws, Team())
                 if not all(map(math.isfinite, [*means, norm])):
