@@ -1,8 +1,8 @@
 """`python -m synaptrace.bench rules`: batches of other rules, dense and on maps.
 
-Once with the native step of the neurons (in a dense network: of all that comes before the rule's own
-equations) and once without. The dense network is the case `shd`; the maps are 2×34×34 → 32 → 64,
-both max-pooled, T 10, 5 % of inputs active, for the rules that have a native step there.
+Once with the native step of the neurons (in a dense network: of all that comes before the rule's
+own equations) and once without. The dense network is the case `shd`; the maps are 2×34×34 → 32 →
+64, both max-pooled, T 10, 5 % of inputs active, for the rules that have a native step there.
 One thread, processor time, all in turn; a batch forward, its gradients, and Adam.
 """
 

@@ -64,7 +64,7 @@ class SpikingClassifiers(SampleStream):
         out = out.flatten(1)
         current = classifier.current(out, out, classifier.forward_weight())
         u[i], spikes, psi = fire(classifier.neuron, current, u[i])
-        off, weight = spikes - self._one_hot(), self.sample_weight(running)
+        off, weight = self._off(spikes), self.sample_weight(running)
         self._record(i, (off.square() * weight).sum() / self.classes, None, running)
         return off.mul_(weight).mul_(2 / self.classes), psi
 

@@ -146,9 +146,13 @@ class SampleStream(Rule):
         logits = drive.add_(before, alpha=net.readout_decay)
         log_softmax = logits.log_softmax(1)
         self._record(-1, -(log_softmax.gather(1, labels[:, None]) * weight).sum(), None, running)
-        e = (log_softmax.exp() - self._one_hot()).mul_(weight)
+        e = self._off(log_softmax.exp()).mul_(weight)
         net.readout.accumulate(e, z, z)
         return logits if running is None else logits.where(running[:, None], before), e
+
+    def _off(self, answer: Tensor) -> Tensor:
+        """answer − y, (B, classes), in the place of the answer."""
+        return answer.scatter_(1, self.state["labels"][0][:, None], -1.0, reduce="add")
 
     def _one_hot(self) -> Tensor:
         """y, (B, classes)."""
