@@ -94,6 +94,6 @@ class ELL(SpikingClassifiers):
         error, psi = self._classify(i, step.out, running)
         d = error * psi
         delta = classifier.back(d, classifier.forward_weight()).view(-1, *layer.out_shape)
-        layer.accumulate(layer.unpool(delta, step.spikes) * step.psi, step.x, step.previous)
+        self._accumulate(i, layer.unpool(delta, step.spikes) * step.psi, step)
         classifier.accumulate(d, step.out, d)
         return step.out

@@ -86,6 +86,6 @@ class LLS(SampleStream):
         w = classifier.back(off).div_(self.temperature)
         error = (w - unit * (unit * w).sum(1, keepdim=True)) * scale
         delta = layer.unpool(classifier.grow(error, step.out), step.spikes)
-        layer.accumulate(delta * step.psi, step.x, step.previous)
+        self._accumulate(i, delta * step.psi, step)
         self._record(i, -(log_softmax.gather(1, labels) * weight).sum(), None, running)
         return step.out
