@@ -7,7 +7,7 @@ import torch
 
 import synaptrace as st
 from synaptrace import rules
-from synaptrace.native import library, maps
+from synaptrace.native import library, maps, outer
 from synaptrace.rules import compiled
 from synaptrace.rules.ottt import OTTT
 from synaptrace.seeds import generator
@@ -78,7 +78,7 @@ def dense(label: str, loop: bool, ragged: bool, **settings: Any) -> tuple[Any, l
     for _ in range(2):
         net.zero_grad()
         rule.zero_grad()
-        x = torch.bernoulli(torch.full((6, 5, 20), 0.3), generator=draws).double()
+        x = torch.bernoulli(torch.full((6, 5, 20), 0.2), generator=draws).double()
         same = torch.Generator().manual_seed(0)
         if loop:
             rule.start(torch.arange(5) % 3, steps=6, lengths=ends, generator=same)
@@ -122,4 +122,37 @@ def test_a_dense_rule_of_ones_own_runs_on_pytorch() -> None:
     for kind, done in ((Own, False), (OTTT, not library.why())):
         rule = kind(net)
         rule.sequence(torch.ones(2, 2, 5), torch.tensor([0, 1]))
+        assert (rule.ahead.forward is not None) == done
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("rows", "outputs", "inputs", "share"),
+    [(1, 3, 20, 0.9), (5, 33, 70, 0.15), (16, 100, 61, 0.05), (4, 9, 8, 0.0)],
+)
+def test_a_product_with_spikes_is_that_of_matrices(
+    rows: int, outputs: int, inputs: int, share: float, dtype: torch.dtype,
+    each_level: str | None,
+) -> None:  # fmt: skip
+    if each_level is None:
+        pytest.skip("the engine isn't built")
+    draws = generator(0, "test")
+    g = torch.randn(rows, outputs, generator=draws).to(dtype)
+    grad = torch.randn(outputs, inputs, generator=draws).to(dtype)
+    x = torch.bernoulli(torch.full((rows, inputs), share), generator=draws).to(dtype)
+    x *= 1.5  # not all are ones
+    few = 4 * int(x.count_nonzero()) <= x.numel()
+    assert few == (share < 0.5)
+    expected = grad + g.t() @ x if few else grad.clone()
+    assert outer.add(grad, g, x) == few
+    torch.testing.assert_close(grad, expected)
+    assert not outer.add(grad, g, torch.ones_like(x))
+    assert not outer.add(grad, g, x.repeat(1, 2)[:, ::2])
+
+
+def test_many_inputs_that_are_not_zero_are_products_of_matrices() -> None:
+    net = st.mlp(600, [4], 2, neuron=NEURON)
+    for many, done in ((100, False), (2, not library.why())):
+        rule = OTTT(net)
+        rule.sequence(torch.ones(1, many, 600), torch.zeros(many, dtype=torch.int64))
         assert (rule.ahead.forward is not None) == done

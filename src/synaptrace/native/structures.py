@@ -70,6 +70,16 @@ class Step(ctypes.Structure):
     )
 
 
+class Outer(ctypes.Structure):
+    """A gradient gᵀ x, of which few x aren't zeros."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("is_double", "rows", "outputs", "inputs")),
+        *((name, c_void_p) for name in ("g", "x", "grad")),
+        ("level", c_int64),
+    )
+
+
 class Fire(ctypes.Structure):
     """A step of neurons on maps."""
 
@@ -104,7 +114,7 @@ class Convolution(ctypes.Structure):
 
 
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
-    Matrix, Layer, Job, State, Step, Fire, Spread, Convolution,
+    Matrix, Layer, Job, State, Step, Outer, Fire, Spread, Convolution,
 )  # fmt: skip
 
 

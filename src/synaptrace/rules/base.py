@@ -12,6 +12,7 @@ step to step is ``self.state`` (state.py); held.py says when the forward weights
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -217,9 +218,9 @@ class Rule(HeldWeights):
             x = self._fit(x)
             lengths = self.state["lengths"]
             running = self.time < lengths[0] if lengths else None
-            if not self._held:
+            if not self._held:  # `sequence` has seen to both
                 self._refresh()
-            with torch.no_grad(), self._exact():
+            with torch.no_grad(), nullcontext() if self._held else self._exact():
                 logits = self._step(mask(x, running), running)
         self.state["logits"] = [logits]
         self.time += 1

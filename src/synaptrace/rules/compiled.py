@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OURS = "synaptrace.rules."
 """Rules of other modules may do something else between two layers, and run on PyTorch."""
 
+MANY = 50_000
+"""Inputs of a batch from which on a product of matrices is quicker, if most aren't zeros."""
+
 
 class Ahead:
     """What the present step's layers do, before the rule has come to them."""
@@ -51,6 +54,8 @@ class Ahead:
         if type(x) is not Tensor or stepping.watched():
             return
         x, known = x.flatten(1).contiguous(), self.forward
+        if x.numel() > MANY and x.is_cpu and 2 * int(x.count_nonzero()) > x.numel():
+            return
         if known is None or library.places((x,), known.given) is None or not known.fits():
             self.forward = None
             if obstacle(rule, x) is not None:

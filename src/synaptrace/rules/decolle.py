@@ -96,13 +96,13 @@ class DECOLLE(InputTraces):
 
     def _error(self, i: int, step: Fired, running: Tensor | None) -> Tensor:
         """g of layer i; its loss is recorded."""
-        y, weight = self._one_hot(), self.sample_weight(running)
-        layer, matrix, seen = self.net.layers[i], self.matrix[i], self._mask(i, step.out.flatten(1))
-        local = F.linear(step.out.flatten(1) * seen, matrix, self.offset[i])
-        each = F.smooth_l1_loss(local, y, reduction="none")
-        self._record(i, (each * weight).sum() / self.classes, None, running)
-        error = (local - y).clamp_(-1.0, 1.0).mul_(weight) / self.classes
-        delta = (error @ matrix * seen).view(-1, *layer.out_shape)
+        out, share = step.out.flatten(1), self.sample_weight(running) / self.classes
+        layer, matrix, seen = self.net.layers[i], self.matrix[i], self._mask(i, out)
+        off = self._off(F.linear(out * seen, matrix, self.offset[i]))
+        error = off.clamp(-1.0, 1.0)
+        loss = off.sub_(error, alpha=0.5).mul_(error)  # smooth-L1
+        self._record(i, loss.mul_(share).sum(), None, running)
+        delta = (error.mul_(share) @ matrix).mul_(seen).view(-1, *layer.out_shape)
         return layer.unpool(delta, step.spikes) * step.psi
 
     def _mask(self, i: int, like: Tensor) -> Tensor | float:

@@ -59,7 +59,7 @@ class CausalTraces(InputTraces):
         layer.accumulate((delta * step.psi).mul_(self.a_pre), q, q_recurrent)
         if self.a_post:
             h = self.state["output_trace"][i]
-            layer.accumulate((delta * h).mul_(self.a_post), step.x, step.previous)
+            self._accumulate(i, (delta * h).mul_(self.a_post), step)
             h.mul_(self.lambda_post).add_(step.psi)
 
 

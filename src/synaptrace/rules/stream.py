@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
-from synaptrace.layers import Dense
-from synaptrace.native import maps
+from synaptrace.layers import Dense, add_product
+from synaptrace.native import maps, outer
 from synaptrace.network import Network
 from synaptrace.neuron import LIF, adapt, fire
 from synaptrace.rules.base import Rule
@@ -58,6 +58,8 @@ class Fired(NamedTuple):
     """s, before pooling, (B, *shape)."""
     out: Tensor
     """p(s), (B, *out_shape)."""
+    native: bool = False
+    """Whether the native engine did it, and so can read all of it."""
 
 
 class SampleStream(Rule):
@@ -124,7 +126,7 @@ class SampleStream(Rule):
             state["membrane"][i], state["spikes"][i] = ahead.u[i], s
             if not ahead.rated:
                 self._record(i, None, s, running)
-            return Fired(x, previous, ahead.v[i], ahead.psi[i], s, s)
+            return Fired(x, previous, ahead.v[i], ahead.psi[i], s, s, True)
         v, a = layer.current(x, previous, self.forward_weights[i]), None
         if self.net.adaptive:
             state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
@@ -138,6 +140,18 @@ class SampleStream(Rule):
         state["membrane"][i], state["spikes"][i] = u, s
         self._record(i, None, s, running)
         return Fired(x, previous, v, psi, s, layer.pool(s))
+
+    def _accumulate(self, i: int, g: Tensor, step: Fired) -> None:
+        """Add ∂W = gᵀ x and ∂R = gᵀ s′ of layer i, g (B, *shape), from the inputs themselves."""
+        layer = self.net.layers[i]
+        if not (step.native and isinstance(layer, Dense)):
+            return layer.accumulate(g, step.x, step.previous)
+        for weight, right in ((layer.weight, step.x.flatten(1)), (layer.recurrent, step.previous)):
+            if weight is None or not weight.requires_grad:
+                continue
+            if weight.grad is None or not outer.add(weight.grad, g, right):
+                add_product(weight, g, right, weight.dtype)
+        return None
 
     def _readout(self, out: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
         """The readout's step on the last layer's output: its gradient is added, its loss recorded.
@@ -158,9 +172,13 @@ class SampleStream(Rule):
         logits = drive.add_(before, alpha=net.readout_decay)
         log_softmax = logits.log_softmax(1)
         self._record(-1, -(log_softmax.gather(1, labels[:, None]) * weight).sum(), None, running)
-        e = (log_softmax.exp() - self._one_hot()).mul_(weight)
+        e = self._off(log_softmax.exp()).mul_(weight)
         net.readout.accumulate(e, z, z)
         return logits if running is None else logits.where(running[:, None], before), e
+
+    def _off(self, answer: Tensor) -> Tensor:
+        """answer − y, (B, classes), in the place of the answer."""
+        return answer.scatter_(1, self.state["labels"][0][:, None], -1.0, reduce="add")
 
     def _one_hot(self) -> Tensor:
         """y, (B, classes)."""

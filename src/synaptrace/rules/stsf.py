@@ -101,4 +101,4 @@ class STSF(SpikingClassifiers):
         """Add layer i's gradients for the error d (B, classes) that reaches it through F."""
         layer = self.net.layers[i]
         delta = (d[:, self.class_of[i]] * self.entry[i]).view(-1, *layer.out_shape)
-        layer.accumulate(layer.unpool(delta, step.spikes) * step.spikes, step.x, step.previous)
+        self._accumulate(i, layer.unpool(delta, step.spikes) * step.spikes, step)

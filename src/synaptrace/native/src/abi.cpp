@@ -51,6 +51,9 @@ DEFINE(State,
        FIELD(input_trace) FIELD(recurrent_trace) FIELD(v) FIELD(slope))
 DEFINE(Step,
        FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(error) FIELD(time))
+DEFINE(Outer,
+       FIELD(is_double) FIELD(rows) FIELD(outputs) FIELD(inputs) FIELD(g) FIELD(x) FIELD(grad)
+       FIELD(level))
 DEFINE(Fire,
        FIELD(is_double) FIELD(rows) FIELD(size) FIELD(samples) FIELD(hard) FIELD(surrogate)
        FIELD(threshold) FIELD(other_threshold) FIELD(beta) FIELD(scale) FIELD(v) FIELD(u)
@@ -70,6 +73,6 @@ std::string describe_all() {
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const char *synaptrace_abi() {
-    static const std::string text = describe_all<Matrix, Layer, Job, State, Step, Fire, Spread, Convolution>();
+    static const std::string text = describe_all<Matrix, Layer, Job, State, Step, Outer, Fire, Spread, Convolution>();
     return text.c_str();
 }

@@ -71,6 +71,13 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
     int64_t time;          // steps before this one
 };
 
+struct Outer {  // grad (outputs, inputs) += gᵀ x, where few of x (rows, inputs) aren't zeros
+    int64_t is_double, rows, outputs, inputs;
+    const void *g, *x;  // (rows, outputs), (rows, inputs)
+    void *grad;
+    int64_t level;
+};
+
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
 // independent of each other; which thread does which never changes a bit of the result.
 enum Phase { PACK, TARGETS, DISTANCES, SAMPLES, FOLD, FILTER, GRADIENTS, UNPACK, REPACK, INFER };
@@ -92,4 +99,6 @@ struct Kernels {
     void (*close)(const void *work);
     size_t (*step_bytes)(const Step &step);
     void (*step)(const Step &step, void *memory);
+    size_t (*outer_bytes)(const Outer &job);
+    int64_t (*outer)(const Outer &job, void *memory);  // 0: too many aren't zeros, nothing is done
 };
