@@ -74,6 +74,7 @@ class Prepared:
             self.found, self.job.level = library.loaded()
             size = self.found.synaptrace_step_bytes(self.step)
             self.work = torch.zeros(size + 64, dtype=torch.uint8)
+            self.step.has_label = False
             self.start = (address(self.work, torch.uint8) + 63) // 64 * 64
         self.found.synaptrace_step(self.step, self.start)
 

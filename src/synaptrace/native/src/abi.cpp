@@ -50,7 +50,8 @@ DEFINE(State,
        FIELD(membrane) FIELD(spikes) FIELD(next_membrane) FIELD(next_spikes) FIELD(trace)
        FIELD(input_trace) FIELD(recurrent_trace))
 DEFINE(Step,
-       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(time))
+       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(time) FIELD(keeps_label)
+       FIELD(has_label))
 DEFINE(Fire,
        FIELD(is_double) FIELD(rows) FIELD(size) FIELD(samples) FIELD(hard) FIELD(surrogate)
        FIELD(threshold) FIELD(other_threshold) FIELD(beta) FIELD(scale) FIELD(v) FIELD(u)

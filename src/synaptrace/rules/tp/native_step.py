@@ -26,7 +26,7 @@ PER_LAYER = ("membrane", "spikes", "trace", "input_trace", "recurrent_trace")
 OVERALL = ("losses", "rates")
 BATCH = ("labels", "row_of_sample", "class_of_row", "lengths")
 """Names in the rule's state."""
-requires_grad = attrgetter("requires_grad")
+requires_grad, version = attrgetter("requires_grad"), attrgetter("_version")
 
 
 def obstacle(rule: TracesPropagation) -> str | None:
@@ -75,6 +75,9 @@ class Learning(stepping.Prepared):
         self.weights = [*stepping.all_weights(net), *own]
         owners += [vars(rule), vars(label), state, *(state[name] for name in names)]
         super().__init__(job, read, owners, [*self.weights, *self.items], x)
+        recurrent = label.recurrent
+        self.untrained = [] if recurrent is None or recurrent.is_inference() else [recurrent]
+        self.versions, self.step.keeps_label = [-1], bool(self.untrained)
         self.learns = list(map(requires_grad, self.weights))
         self.trained = [p for p, _ in trained(rule)]
         self.matrices = [find(job, place) for _, place in trained(rule)]
@@ -119,5 +122,8 @@ class Learning(stepping.Prepared):
         logits = torch.empty_like(before)
         self.step.before, self.job.logits = last[0], logits.data_ptr()
         self.job.events, self.step.time = at, rule.time
+        versions = list(map(version, self.untrained))
+        self.step.has_label = rule.time and versions == self.versions
+        self.versions = versions
         self.run()
         return logits

@@ -67,6 +67,8 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
     const void *before;  // (B, classes) logits of the step before
     void *losses, *rates;  // (layers + 1,) and (layers,), added to
     int64_t time;          // steps before this one
+    int64_t keeps_label;   // the label's recurrent weights are kept in the working memory …
+    int64_t has_label;     // … where they are already
 };
 
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
