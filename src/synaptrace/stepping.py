@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from synaptrace.inference import describe, unfit
 from synaptrace.native import library
-from synaptrace.native.library import Job, State, Step, address
+from synaptrace.native.library import Job, Look, State, Step, address
 
 if TYPE_CHECKING:
     from synaptrace.network import Network
@@ -50,32 +51,59 @@ class Prepared:
         self.owners, self.sizes = owners, list(map(len, owners))
         self.tensors, self.looks = tensors, list(map(library.look, tensors))
         self.addresses = library.places(tensors, self.looks)
+        self.many = len(tensors)
         self.given = [library.look(x)]
         self.state = (State * job.layers)()
         self.step = Step(job=ctypes.pointer(job), state=self.state)
-        self.start, self.level = 0, library.asked()
+        self.found: ctypes.CDLL | None = None
+        self.work, self.start = torch.zeros(0, dtype=torch.uint8), 0
+        self.level = library.asked()
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()  # addresses mean nothing to a copy, which begins without
 
-    def fits(self) -> bool:
-        """Whether all that the structures were made from is as it was. As every step asks, all
-        loops are in functions of Python's own."""
-        return (
-            list(map(len, self.owners)) == self.sizes
-            and all(map(is_, map(dict.get, self.rooms, self.names), self.objects))
-            and library.places(self.tensors, self.looks) == self.addresses
+    def takes(self, x: Tensor) -> bool:
+        """Whether all that the structures were made from is as it was, and x like its input."""
+        return library.look(x) == self.given[0] and self.locate((), []) is not None
+
+    def locate(self, more: Sequence[Tensor], looks: list[Look]) -> list[int] | None:
+        """Addresses of more tensors, which are to look so; None where one lies otherwise or the
+        structures no longer fit. As every step asks, all loops are in functions of Python's own."""
+        found = library.places([*self.tensors, *more], [*self.looks, *looks])
+        if found is None or found[: self.many] != self.addresses or not self.same():
+            return None
+        return found[self.many :]
+
+    def same(self) -> bool:
+        """Whether all objects are where they were."""
+        return list(map(len, self.owners)) == self.sizes and all(
+            map(is_, map(dict.get, self.rooms, self.names), self.objects)
         )
+
+    def layout(self) -> tuple[int, ...]:
+        """What decides how the working memory is laid out."""
+        job, layers = self.job, [self.job.layer[i] for i in range(self.job.layers)]
+        sizes = [n for each in layers for n in (each.inputs, each.outputs)]
+        own = (job.is_double, job.learn, job.eligibility, self.step.keeps_label)
+        return (*own, job.batch, job.rows, job.classes, *sizes)
+
+    def follow(self, other: Prepared) -> None:
+        """Take over the working memory of structures that are no longer used, if it fits."""
+        if other.start and other.level == self.level and other.layout() == self.layout():
+            self.found, self.job.level = other.found, other.job.level
+            self.work, self.start = other.work, other.start
 
     def run(self) -> None:
         """Do the step."""
-        if not self.start or self.level != library.asked():
+        found = self.found
+        if found is None or self.level != library.asked():
             self.level = library.asked()
-            self.found, self.job.level = library.loaded()
-            size = self.found.synaptrace_step_bytes(self.step)
+            found, self.job.level = library.loaded()
+            self.found, size = found, found.synaptrace_step_bytes(self.step)
             self.work = torch.zeros(size + 64, dtype=torch.uint8)
+            self.step.has_label = False
             self.start = (address(self.work, torch.uint8) + 63) // 64 * 64
-        self.found.synaptrace_step(self.step, self.start)
+        found.synaptrace_step(self.step, self.start)
 
 
 def slots(owner: nn.Module, *names: str) -> list[Slot]:
@@ -142,22 +170,22 @@ class Stream(Prepared):
         super().__init__(job, *watch(net), all_weights(net), x)
         rows = [(len(x), *layer.shape) for layer in net.layers]
         shapes = map(torch.Size, [*rows, *rows, (len(x), net.classes)])
-        self.kept = [(x.dtype, x.layout, x.is_cpu, shape) for shape in shapes]
+        self.kept = [*self.given, *((x.dtype, x.layout, x.is_cpu, shape) for shape in shapes)]
 
-    def advance(self, at: int, before: Spiking) -> Spiking | None:
-        """The state after ``before``, the input lying ``at`` an address; None where ``before``
-        doesn't lie as the engine reads it, and nothing was done."""
+    def advance(self, x: Tensor, before: Spiking) -> Spiking | None:
+        """The state after ``before``; None where that or x (B, inputs) doesn't lie as the engine
+        reads it or the structures no longer fit, and nothing was done."""
         old, n = (*before[0], *before[1], before[2]), len(self.state)
-        found = library.places(old, self.kept)
-        if found is None:
+        addresses = self.locate((x, *old), self.kept)
+        if addresses is None:
             return None
+        self.job.events, *found = addresses
         new = list(map(torch.empty_like, old))
         places = list(map(Tensor.data_ptr, new))
         for i, there in enumerate(self.state):
             there.membrane, there.spikes = found[i], found[n + i]
             there.next_membrane, there.next_spikes = places[i], places[n + i]
         self.step.before, self.job.logits = found[-1], places[-1]
-        self.job.events = at
         self.run()
         return tuple(new[:n]), tuple(new[n:-1]), new[-1]
 
@@ -180,16 +208,13 @@ def step(net: Network, x: Tensor, before: Spiking | None) -> Spiking | None:
     here = vars(net.held.here)
     known: Stream | None = here.get("stream")
     if known is not None and before is not None:
-        at = library.places((x,), known.given)
-        if at is not None and known.fits():
-            return known.advance(at[0], before)
+        after = known.advance(x, before)
+        if after is not None:
+            return after
     x = net.fit(x).flatten(1).contiguous()
-    if known is None or before is None or library.look(x) not in known.given or not known.fits():
+    if known is None or before is None or not known.takes(x):
         here["stream"] = None
         if not len(x) or unfit(net, x) is not None or not unstandardised(net):
             return None
         known = here["stream"] = Stream(net, x)
-    at = library.places((x,), known.given)
-    if at is None:
-        return None
-    return known.advance(at[0], net.initial_state(len(x))[:3] if before is None else before)
+    return known.advance(x, net.initial_state(len(x))[:3] if before is None else before)

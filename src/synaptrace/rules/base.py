@@ -223,7 +223,7 @@ class Rule(HeldWeights):
             with torch.no_grad(), nullcontext() if self._held else self._exact():
                 logits = self._step(mask(x, running), running)
         self.state["logits"] = [logits]
-        self.time += 1
+        vars(self)["time"] += 1  # a module's own way looks for parameters of that name first
         return logits
 
     def _fit(self, x: Tensor) -> Tensor:

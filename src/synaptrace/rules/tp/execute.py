@@ -21,7 +21,7 @@ from torch.optim import optimizer as hooks
 
 from synaptrace.errors import UserError
 from synaptrace.inference import overridden, unfit
-from synaptrace.native import library, maps
+from synaptrace.native import maps
 from synaptrace.rules.tp import blocks, native, native_step
 from synaptrace.rules.tp import step as plain
 from synaptrace.stepping import watched
@@ -58,20 +58,22 @@ def natively(rule: TracesPropagation, x: Tensor) -> Tensor | None:
     if rule.engine == "torch" or type(x) is not Tensor or watched():
         return None
     known = rule.kept.step
-    fits = isinstance(known, native_step.Learning) and known.fits()
-    at = library.places((x,), known.given) if known is not None else None
-    if at is None or not fits:
-        x = rule._fit(x).flatten(1).contiguous()
-    if not isinstance(known, native_step.Learning) or not fits:
+    if isinstance(known, native_step.Learning):
+        logits = known.advance(rule, x)
+        if logits is not None:
+            return logits
+    x = rule._fit(x).flatten(1).contiguous()
+    if not isinstance(known, native_step.Learning) or not known.takes(x):
         rule.kept.step = None
         if unfit(rule.net, x) or variant(rule) or obstacle(rule, x, None, None):
             return None
         if len(rule.targets) > rule.block or native_step.obstacle(rule):
             return None
-        known = rule.kept.step = native_step.Learning(rule, x)
-        at = None
-    at = at or library.places((x,), known.given)
-    return None if at is None else known.advance(rule, at[0])
+        earlier, known = known, native_step.Learning(rule, x)
+        if earlier is not None:
+            known.follow(earlier)
+        rule.kept.step = known
+    return known.advance(rule, x)
 
 
 def maps_natively(rule: TracesPropagation) -> bool:

@@ -26,7 +26,7 @@ PER_LAYER = ("membrane", "spikes", "trace", "input_trace", "recurrent_trace")
 OVERALL = ("losses", "rates")
 BATCH = ("labels", "row_of_sample", "class_of_row", "lengths")
 """Names in the rule's state."""
-requires_grad = attrgetter("requires_grad")
+requires_grad, version = attrgetter("requires_grad"), attrgetter("_version")
 
 
 def obstacle(rule: TracesPropagation) -> str | None:
@@ -52,7 +52,7 @@ class Learning(stepping.Prepared):
 
     Args:
         rule: amid a sequence, with nothing against it.
-        x: (B, inputs) contiguous, the input of the next step.
+        x: (B, inputs), the input of the next step, as the engine reads it.
     """
 
     def __init__(self, rule: TracesPropagation, x: Tensor) -> None:
@@ -75,12 +75,16 @@ class Learning(stepping.Prepared):
         self.weights = [*stepping.all_weights(net), *own]
         owners += [vars(rule), vars(label), state, *(state[name] for name in names)]
         super().__init__(job, read, owners, [*self.weights, *self.items], x)
+        self.untrained = [
+            w for w in own[1:] if w is label._buffers.get("recurrent") and not w.is_inference()
+        ]
+        self.versions, self.step.keeps_label = [-1], bool(self.untrained)
         self.learns = list(map(requires_grad, self.weights))
         self.trained = [p for p, _ in trained(rule)]
         self.matrices = [find(job, place) for _, place in trained(rule)]
         self.gradients = list(map(library.look, self.trained))
         dtype = x.dtype
-        self.logits = [library.look(state["logits"][0])]
+        self.given += [library.look(state["logits"][0])]
         for i, there in enumerate(self.state):
             u, s, z = (address(state[name][i], dtype) for name in PER_LAYER[:3])
             there.membrane = there.next_membrane = u
@@ -93,31 +97,36 @@ class Learning(stepping.Prepared):
         self.step.losses = address(state["losses"][0], dtype)
         self.step.rates = address(state["rates"][0], dtype)
 
-    def fits(self) -> bool:
-        """As `Prepared.fits`, the state's lists and what is trained included."""
+    def same(self) -> bool:
+        """As `Prepared.same`, the state's lists and what is trained included."""
         return (
-            super().fits()
+            super().same()
             and all(map(is_, map(getitem, self.lists, self.indices), self.items))
             and list(map(requires_grad, self.weights)) == self.learns
         )
 
-    def advance(self, rule: TracesPropagation, at: int) -> Tensor | None:
-        """The next step, the input lying ``at`` an address; returns the logits, or None where a
-        gradient or the last logits don't lie as the engine reads them, and nothing was done."""
-        before = rule.state["logits"][0]
-        last = library.places((before,), self.logits)
-        gradients = [p.grad for p in self.trained]
+    def advance(self, rule: TracesPropagation, x: Tensor) -> Tensor | None:
+        """The next step; returns the logits, or None where x (B, inputs), a gradient or the last
+        logits don't lie as the engine reads them or the structures no longer fit, and nothing was
+        done."""
+        before, gradients = rule.state["logits"][0], [p.grad for p in self.trained]
         there = [g for g in gradients if g is not None]
         looks = [k for g, k in zip(gradients, self.gradients, strict=True) if g is not None]
-        if last is None or library.places(there, looks) is None:
+        addresses = self.locate((x, before, *there), [*self.given, *looks])
+        if addresses is None:
             return None
+        self.job.events, self.step.before, *found = addresses
         for parameter, gradient, matrix in zip(self.trained, gradients, self.matrices, strict=True):
             matrix.has_grad = gradient is not None
             if gradient is None:
-                gradient = parameter.grad = torch.empty_like(parameter)
-            matrix.grad = gradient.data_ptr()
+                parameter.grad = torch.empty_like(parameter)
+                matrix.grad = parameter.grad.data_ptr()
+            else:
+                matrix.grad = found.pop(0)
         logits = torch.empty_like(before)
-        self.step.before, self.job.logits = last[0], logits.data_ptr()
-        self.job.events, self.step.time = at, rule.time
+        self.job.logits, self.step.time = logits.data_ptr(), rule.time
+        versions = list(map(version, self.untrained))
+        self.step.has_label = rule.time and versions == self.versions
+        self.versions = versions
         self.run()
         return logits
