@@ -47,6 +47,7 @@ CASES = [
     for every in (None, 3)
 ]  # fmt: skip
 SMALL = ("dense", {"contrast": "batch"}, 3, None)
+TURNS = ("dense", {"contrast": "batch"}, 3, LENGTHS)
 SIZES = (2, 3, 4)
 UNLIKE = {"run_id", "seconds", "peak_memory_bytes"}
 """What a summary says that no two trainings have alike."""
@@ -151,6 +152,7 @@ def work(rank: int, size: int, port: int, folder: Path) -> None:
         found: dict[str, Any] = {"cases": [updated(CASES[i], 7, crew) for i in of(size)]}
         found["small"] = updated(SMALL, 2, crew)
         found["micro"] = updated(CASES[0], 7, crew, most=2)
+        found["turns"] = updated(TURNS, 7, crew, most=1)
         found["sums"] = crew.sums
         net, rule = make("dense", {"name": "espp"})
         found["espp"] = refusal(lambda: fit(net, rule, data(), progress=False))
@@ -239,6 +241,15 @@ def test_fewer_samples_than_processes(outcomes: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, *SIZES])
+def test_parts_of_one_sample_take_turns_within_the_batch(outcomes: Any, size: int) -> None:
+    """Four processes have two samples each, but for one, which has one."""
+    expected = updated(TURNS, 7, team.Team())
+    found = [each["turns"] for each in outcomes[size]] if size > 1 else []
+    for each in found or [updated(TURNS, 7, team.Team(), most=1)]:
+        same(each, expected)
+
+
+@pytest.mark.parametrize("size", [1, *SIZES])
 def test_parts_of_two_samples_are_the_batch(outcomes: Any, size: int) -> None:
     expected = updated(CASES[0], 7, team.Team())
     found = [each["micro"] for each in outcomes[size]] if size > 1 else []
@@ -249,7 +260,7 @@ def test_parts_of_two_samples_are_the_batch(outcomes: Any, size: int) -> None:
 def test_gradients_are_added_up_once_an_update(outcomes: Any) -> None:
     updates = {None: 1, 3: 3, 1: 8}
     for size in SIZES:
-        done = [*(CASES[i] for i in of(size)), SMALL, CASES[0]]
+        done = [*(CASES[i] for i in of(size)), SMALL, CASES[0], TURNS]
         expected = sum(updates[every] + 1 for _, _, every, _ in done)
         assert {each["sums"] for each in outcomes[size]} == {expected}
 
