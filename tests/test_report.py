@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+import patience
 import sounds
 import synaptrace as st
 from synaptrace import cli, config, report
@@ -65,11 +65,7 @@ def browser() -> Iterator[Any]:
 
 def until(browser: Any, script: str) -> Any:
     """What ``script`` gives once it gives something."""
-    end = time.monotonic() + 60
-    while not (found := browser.execute_script(f"return {script}")):
-        assert time.monotonic() < end, script
-        time.sleep(0.05)
-    return found
+    return patience.until(lambda: browser.execute_script(f"return {script}"), script)
 
 
 def test_a_browser_shows_it(evil: Path, browser: Any) -> None:

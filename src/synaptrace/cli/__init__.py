@@ -108,12 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def together(words: list[str]) -> AbstractContextManager[Any]:
     """Joins the processes that torchrun started. Raises UserError for a verb that knows one."""
-    if "MASTER_ADDR" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+    if not os.environ.get("MASTER_ADDR") or (os.environ.get("WORLD_SIZE") or "1") == "1":
         return nullcontext()
     if words and words[0] in ALONE:
         error = UserError(f"torchrun: {words[0]} runs in one process; train and resume in several")
         error.told = os.environ.get("RANK") != "0"
         raise error
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # what else it says is traces of C++
     from synaptrace.training import team
 
     return team.joined()

@@ -210,7 +210,7 @@ class Outcome(Won):
 
 
 class Locality(Stored):
-    """What a rule needs that isn't local (`rules.base.Locality`)."""
+    """What a rule needs that isn't local (`rules.locality.Locality`)."""
 
     space: bool
     time: bool

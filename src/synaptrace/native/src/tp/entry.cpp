@@ -79,3 +79,13 @@ EXPORT void synaptrace_step(const Step *step, void *memory) {
     const FlushTiny flush;
     kernels_of(*step->job).step(*step, memory);
 }
+
+EXPORT int64_t synaptrace_outer_bytes(const Outer *job) {
+    return static_cast<int64_t>(target(job->level).kernels[job->is_double].outer_bytes(*job));
+}
+
+// Adds a product to a gradient on the caller's thread in `memory`, which starts on 64 bytes.
+EXPORT int64_t synaptrace_outer(const Outer *job, void *memory) {
+    const FlushTiny flush;
+    return target(job->level).kernels[job->is_double].outer(*job, memory);
+}
