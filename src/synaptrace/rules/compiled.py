@@ -56,7 +56,7 @@ class Ahead:
         x, known = x.flatten(1).contiguous(), self.forward
         if x.numel() > MANY and x.is_cpu and 2 * int(x.count_nonzero()) > x.numel():
             return
-        if known is None or library.places((x,), known.given) is None or not known.fits():
+        if known is None or not known.takes(x):
             self.forward = None
             if obstacle(rule, x) is not None:
                 return
@@ -88,7 +88,7 @@ class Forward(stepping.Prepared):
         self.dtype = x.dtype
         rows = [(len(x), *layer.shape) for layer in net.layers]
         shapes = map(torch.Size, [*rows, *rows, (len(x), net.classes)])
-        self.kept = [(x.dtype, x.layout, x.is_cpu, shape) for shape in shapes]
+        self.kept = [*((x.dtype, x.layout, x.is_cpu, shape) for shape in shapes), *self.given]
         self.errs = not rule.weighs
         self.batch: list[Tensor] = []
         """The records of the batch that the structures hold to."""
@@ -117,7 +117,7 @@ class Forward(stepping.Prepared):
         nothing where the state doesn't lie as the engine reads it."""
         state, n = rule.state, len(self.state)
         (before,), old = state["logits"], [*state["membrane"], *state["spikes"]]
-        found = library.places([*old, before], self.kept)
+        found = library.places([*old, before, x], self.kept)
         if found is None or not self.begin(rule):
             return
         like, ahead.logits = old[:n], torch.empty_like(before)
@@ -131,8 +131,8 @@ class Forward(stepping.Prepared):
         if self.errs:
             ahead.error = torch.empty_like(before)
             self.step.error = ahead.error.data_ptr()
-        self.step.before, self.job.logits = found[-1], ahead.logits.data_ptr()
-        self.job.events, self.step.time = x.data_ptr(), rule.time
+        self.step.before, self.job.logits = found[-2], ahead.logits.data_ptr()
+        self.job.events, self.step.time = found[-1], rule.time
         ahead.rated = bool(self.step.rates)
         self.run()
 
