@@ -74,19 +74,26 @@ def _block(
     """One section of a table: some of its columns, drawn by rich."""
     from rich import box
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
+    # The gaps are the cells' own: rich's versions differ in how wide a padded last column is.
+    gaps = dict.fromkeys(columns, 1 if head else 2) | {columns[0]: 0}  # the box has another
+
+    def cell(row: list[str], column: int) -> Padding:
+        return Padding(Text(row[column]), (0, 0, 0, gaps[column]))
+
     table = Table(box=box.SIMPLE_HEAD if head else None, show_header=head, show_edge=False,
-                  pad_edge=False, padding=(0, 1 if head else 2, 0, 0))  # fmt: skip
+                  pad_edge=False, padding=0)  # fmt: skip
     body = rows[1:] if head else rows
     for column in columns:
         right = all(NUMBER.fullmatch(row[column]) for row in body)
-        title = Text(rows[0][column]) if head else ""
-        table.add_column(title, justify="right" if head and right else "left",
-                         width=widths[column], overflow="fold")  # fmt: skip
+        table.add_column(cell(rows[0], column) if head else "",
+                         justify="right" if head and right else "left",
+                         width=widths[column] + gaps[column], overflow="fold")  # fmt: skip
     for row in body:
-        table.add_row(*(Text(row[column]) for column in columns))
+        table.add_row(*(cell(row, column) for column in columns))
     out = io.StringIO()
     Console(file=out, width=width + 4, color_system=None, force_terminal=False).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
