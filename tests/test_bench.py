@@ -280,6 +280,19 @@ def test_pairs_of_ways_to_learn() -> None:
         assert all(float(line.strip("| ").split("|")[-1]) > 0 for line in lines[3:])
 
 
+def test_loading_is_measured_beside_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say = "--threads 1 data --samples 60 --batches 1 --repeats 1"
+    monkeypatch.setattr(sys, "argv", ["bench", *say.split()])
+    command.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("nmnist: 32 drawn at random training samples")
+    assert [line.split("\t")[0] for line in lines[2:5]] == ["load", "train", "both at once"]
+    assert lines[6].startswith("both at once take ")
+    assert lines[7].startswith("processor time: ")
+
+
 def test_bad_numbers_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""A step of Traces Propagation never waits for the device: nothing of a tensor is read in Python.
+"""A step of a rule never waits for the device: nothing of a tensor is read in Python.
 
 There is no accelerator here. A dispatch mode stands for one and counts what would make the
 processor wait for it: reading a number (`item`, `bool`, `tolist`), a result whose shape hangs on
@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import synaptrace as st
+from synaptrace import rules
+from synaptrace.errors import UserError
 from synaptrace.seeds import generator
 from synaptrace.training import parts, team
 from synaptrace.training.loop import learn
@@ -111,3 +113,30 @@ def test_a_batch_waits_thrice_however_long_it_is() -> None:
         waits.append(counted(lambda: learn(state, batch, None, draws, team.Team())))  # noqa: B023
     assert waits[0] == waits[1]  # none for a step
     assert waits[0].total() == 3  # labels checked, classes present, figures
+
+
+RULES: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in rules.NAMES if name != "tp"),
+    ("eprop", {"kappa": 0.0}), ("eprop", {"feedback": "adaptive"}), ("stllr", {"last": 3}),
+    ("tess", {"regenerate": True}), ("espp", {"form": "sequence"}), ("stsf", {"error": "global"}),
+    ("ostl", {"complete": True}), ("etlp", {"probability": 0.5}), ("bptt", {"truncate": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize(("name", "options"), RULES, ids=str)
+def test_no_rules_step_waits(kind: str, ragged: bool, name: str, options: dict[str, Any]) -> None:
+    net, _, x = made(kind)
+    try:
+        rule = rules.build(net, name, generator=generator(0, "rule"), **options)
+    except UserError:
+        assert kind == "conv"
+        return
+    lengths = torch.tensor([5, 4, 3, 2, 5, 5]) if ragged else None
+    for _ in range(2):  # the second hears an echo of the first
+        rule.start(torch.arange(6) % 3, steps=5, lengths=lengths, generator=generator(0, "draws"))
+        rule.step(x[0])
+        assert not counted(lambda: [rule.step(each) for each in x[1:]])
+        rule.finish()
+    assert (rule.rates > 0.01).all()

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +39,22 @@ from synaptrace.training import job
 
 
 def main(options: argparse.Namespace) -> None:
+    most = 1 if options.batches is None else options.batches
+    if min(options.samples, options.repeats, most) < 1:
+        raise UserError("bench: samples, batches and repeats must be positive")
     config = resolve(preset=options.preset)
     name = config.data["name"]
     if options.path is None and name not in DRAWN:
         raise UserError(f"--path: {name} can't be drawn at random; only {', '.join(DRAWN)} can")
     with kept(name, options.path, options.samples) as path:
         loaded = data.load(**{**config.data, "path": path})
-        batches = list(loaded.batches("train", generator(0, "order")))
+        batches = list(some(loaded, options.batches))
         samples = sum(len(labels) for _, labels, _ in batches)
         net, rule = job.build(config, loaded)
         jobs = {
-            "load": lambda: sum(1 for _ in loaded.batches("train", generator(0, "order"))),
+            "load": lambda: draw(some(loaded, options.batches)),
             "train": lambda: train(net, rule, batches),
-            "both at once": lambda: epoch(net, rule, loaded),
+            "both at once": lambda: epoch(net, rule, some(loaded, options.batches)),
         }
         worked: dict[str, list[float]] = {name: [] for name in jobs}
         counted = {name: partial(count, job, worked[name]) for name, job in jobs.items()}
@@ -87,8 +91,20 @@ def count(job: Callable[[], object], seconds: list[float]) -> None:
     seconds.append(time.process_time() - began)
 
 
-def epoch(net: st.Network, rule: Rule, loaded: Dataset) -> None:
-    with closing(one_ahead(loaded.batches("train", generator(0, "order")))) as batches:
+def some(loaded: Dataset, most: int | None) -> Iterator[Batch]:
+    """The first batches of an epoch, in the same order every time."""
+    return islice(loaded.batches("train", generator(0, "order")), most)
+
+
+def draw(coming: Iterator[Batch]) -> None:
+    """In a thread of its own, as in an epoch."""
+    with closing(one_ahead(coming)) as batches:
+        for _ in batches:
+            pass
+
+
+def epoch(net: st.Network, rule: Rule, coming: Iterator[Batch]) -> None:
+    with closing(one_ahead(coming)) as batches:
         train(net, rule, batches)
 
 
@@ -157,4 +173,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="nmnist", help="whose data and network (nmnist)")
     parser.add_argument("--path", type=Path, help="a copy of the data (default: drawn at random)")
     parser.add_argument("--samples", type=int, default=1000, help="how many are drawn")
+    parser.add_argument("--batches", type=int, help="of a pass (default: a whole epoch)")
     parser.add_argument("--repeats", type=int, default=3, help="passes, of which the median")

@@ -1,8 +1,10 @@
 """The table of memory: each rule's bytes by purpose, counted and measured.
 
-Rules run on PyTorch, TP too (``engine="torch"``). Compiled, a convolution of TP also keeps its
-weights packed, four bytes each, and for its work takes a sixteenth of its padded input
-and a gradient; on a matrix unit six bytes each, and at most 16 MiB and a gradient.
+Rules run on PyTorch, TP too (``engine="torch"``). Compiled, a step of another rule on a dense
+network takes room for the places and values of a batch's inputs, twice, and a tile of weights.
+Compiled, a convolution of TP also keeps its weights packed, four bytes each, and for its work takes
+a sixteenth of its padded input and a gradient; on a matrix unit six bytes each, and at most 16 MiB
+and a gradient.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class State(ctypes.Structure):
         (name, c_void_p)
         for name in (
             "membrane", "spikes", "next_membrane", "next_spikes", "trace", "input_trace",
-            "recurrent_trace",
+            "recurrent_trace", "v", "slope",
         )
     )  # fmt: skip
 
@@ -65,8 +65,18 @@ class Step(ctypes.Structure):
     _fields_ = (
         ("job", ctypes.POINTER(Job)),
         ("state", ctypes.POINTER(State)),
-        *((name, c_void_p) for name in ("before", "losses", "rates")),
-        ("time", c_int64),
+        *((name, c_void_p) for name in ("before", "losses", "rates", "error")),
+        *((name, c_int64) for name in ("time", "keeps_label", "has_label")),
+    )
+
+
+class Outer(ctypes.Structure):
+    """A gradient gᵀ x, of which few x aren't zeros."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("is_double", "rows", "outputs", "inputs")),
+        *((name, c_void_p) for name in ("g", "x", "grad")),
+        ("level", c_int64),
     )
 
 
@@ -104,7 +114,7 @@ class Convolution(ctypes.Structure):
 
 
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
-    Matrix, Layer, Job, State, Step, Fire, Spread, Convolution,
+    Matrix, Layer, Job, State, Step, Outer, Fire, Spread, Convolution,
 )  # fmt: skip
 
 

@@ -29,9 +29,9 @@ from torch.nn import functional as F
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
-from synaptrace.rules.stream import Fired, InputTraces, Matrices
-from synaptrace.seeds import derive
+from synaptrace.rules.locality import Locality
+from synaptrace.rules.stream import Fired, InputTraces, Matrices, Seed
+from synaptrace.seeds import generator as seeded
 
 
 class DECOLLE(InputTraces):
@@ -72,6 +72,7 @@ class DECOLLE(InputTraces):
         if burn_in < 0:
             raise UserError(f"rule.burn_in: {burn_in} is a negative number of steps")
         self.dropout, self.burn_in = dropout, burn_in
+        self.drawn = Seed()
         self.parts = not dropout  # which is drawn for the samples of a batch by their place in it
         matrices, offsets, like = [], [], net.readout.weight
         for layer in net.layers:
@@ -84,7 +85,7 @@ class DECOLLE(InputTraces):
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)
-        self.state["seed"] = [torch.randint(2**62, (1,), generator=self.generator)]
+        self.drawn.draw(self)
 
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         step = self._fire(i, x, running)
@@ -95,19 +96,22 @@ class DECOLLE(InputTraces):
 
     def _error(self, i: int, step: Fired, running: Tensor | None) -> Tensor:
         """g of layer i; its loss is recorded."""
-        y, weight = self._one_hot(), self.sample_weight(running)
-        layer, matrix, seen = self.net.layers[i], self.matrix[i], self._mask(i, step.out.flatten(1))
-        local = F.linear(step.out.flatten(1) * seen, matrix, self.offset[i])
-        each = F.smooth_l1_loss(local, y, reduction="none")
-        self._record(i, (each * weight).sum() / self.classes, None, running)
-        error = (local - y).clamp_(-1.0, 1.0).mul_(weight) / self.classes
-        delta = (error @ matrix * seen).view(-1, *layer.out_shape)
+        out, share = step.out.flatten(1), self.sample_weight(running) / self.classes
+        layer, matrix, seen = self.net.layers[i], self.matrix[i], self._mask(i, out)
+        off = self._off(F.linear(out * seen, matrix, self.offset[i]))
+        error = off.clamp(-1.0, 1.0)
+        loss = off.sub_(error, alpha=0.5).mul_(error)  # smooth-L1
+        self._record(i, loss.mul_(share).sum(), None, running)
+        delta = (error.mul_(share) @ matrix).mul_(seen).view(-1, *layer.out_shape)
         return layer.unpool(delta, step.spikes) * step.psi
 
     def _mask(self, i: int, like: Tensor) -> Tensor | float:
-        """What layer i's readout sees in this step: 0, or 1/(1 − dropout)."""
+        """What layer i's readout sees in this step: 0, or 1/(1 − dropout); drawn where it is used,
+        so that no step waits for the device."""
         if not self.dropout:
             return 1.0
-        seed = derive(int(self.state["seed"][0]), "dropout", self.time, i)
-        draws = torch.rand(like.shape, generator=torch.Generator().manual_seed(seed))
-        return (draws >= self.dropout).to(like) / (1 - self.dropout)
+        place = "cpu" if like.is_meta else str(like.device)
+        draws = seeded(self.drawn.seed(self), "dropout", self.time, i, device=place)
+        seen = torch.rand(like.shape, generator=draws, device=place) >= self.dropout
+        seen = seen.to(like.device) if like.is_meta else seen
+        return seen.to(like.dtype) / (1 - self.dropout)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from synaptrace.layers import Dense
 from synaptrace.network import Network
 from synaptrace.neuron import fire
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import SampleStream
 
 
@@ -64,7 +64,7 @@ class SpikingClassifiers(SampleStream):
         out = out.flatten(1)
         current = classifier.current(out, out, classifier.forward_weight())
         u[i], spikes, psi = fire(classifier.neuron, current, u[i])
-        off, weight = spikes - self._one_hot(), self.sample_weight(running)
+        off, weight = self._off(spikes), self.sample_weight(running)
         self._record(i, (off.square() * weight).sum() / self.classes, None, running)
         return off.mul_(weight).mul_(2 / self.classes), psi
 
@@ -94,6 +94,6 @@ class ELL(SpikingClassifiers):
         error, psi = self._classify(i, step.out, running)
         d = error * psi
         delta = classifier.back(d, classifier.forward_weight()).view(-1, *layer.out_shape)
-        layer.accumulate(layer.unpool(delta, step.spikes) * step.psi, step.x, step.previous)
+        self._accumulate(i, layer.unpool(delta, step.spikes) * step.psi, step)
         classifier.accumulate(d, step.out, d)
         return step.out

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
 from synaptrace.rules.eprop import EProp
-from synaptrace.rules.stream import Fired, Matrices, gaussian
+from synaptrace.rules.locality import Locality
+from synaptrace.rules.stream import Fired, Matrices, Seed, gaussian
 from synaptrace.seeds import derive
 
 
@@ -58,20 +58,20 @@ class ETLP(EProp):
         super().__init__(net, kappa=0.0)
         if not 0 <= probability <= 1:
             raise UserError(f"rule.probability: {probability} is not within 0 and 1")
-        self.probability = probability
+        self.probability, self.drawn = probability, Seed()
         self.projection = Matrices(
             matrix.div_(-math.sqrt(matrix.shape[1])) for matrix in gaussian(net, generator)
         )
 
     def _start(self, labels: Tensor) -> None:
         super()._start(labels)
-        self.state["seed"] = [torch.randint(2**62, (1,), generator=self.generator)]
+        self.drawn.draw(self)
 
     def _errors(
         self, e: Tensor, fired: Sequence[Fired], running: Tensor | None
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         if self.probability < 1:
-            draw = derive(int(self.state["seed"][0]), "teaching", self.time) / 2**63
+            draw = derive(self.drawn.seed(self), "teaching", self.time) / 2**63
             if draw >= self.probability:
                 return iter(())
         return self._direct(self._one_hot() * self.sample_weight(running), fired, self.projection)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import SampleStream, check_choice
 from synaptrace.rules.waves import Waves
 
@@ -76,16 +76,16 @@ class LLS(SampleStream):
 
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
-        y, weight = self._one_hot(), self.sample_weight(running)
+        weight, labels = self.sample_weight(running), self.state["labels"][0][:, None]
         r = classifier.shrink(step.out)
         length = r.norm(dim=1, keepdim=True)
         scale = torch.where(length > 0, 1 / length, 0.0)
         unit = r * scale
         log_softmax = classifier.project(unit).div_(self.temperature).log_softmax(1)
-        off = (log_softmax.exp() - y).mul_(weight)
+        off = self._off(log_softmax.exp()).mul_(weight)
         w = classifier.back(off).div_(self.temperature)
         error = (w - unit * (unit * w).sum(1, keepdim=True)) * scale
         delta = layer.unpool(classifier.grow(error, step.out), step.spikes)
-        layer.accumulate(delta * step.psi, step.x, step.previous)
-        self._record(i, -(y * log_softmax * weight).sum(), None, running)
+        self._accumulate(i, delta * step.psi, step)
+        self._record(i, -(log_softmax.gather(1, labels) * weight).sum(), None, running)
         return step.out

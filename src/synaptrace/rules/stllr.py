@@ -30,7 +30,7 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, InputTraces, Matrices, check_choice
 
 
@@ -59,7 +59,7 @@ class CausalTraces(InputTraces):
         layer.accumulate((delta * step.psi).mul_(self.a_pre), q, q_recurrent)
         if self.a_post:
             h = self.state["output_trace"][i]
-            layer.accumulate((delta * h).mul_(self.a_post), step.x, step.previous)
+            self._accumulate(i, (delta * h).mul_(self.a_post), step)
             h.mul_(self.lambda_post).add_(step.psi)
 
 
@@ -101,7 +101,7 @@ class STLLR(CausalTraces):
         check_choice("feedback", feedback, ["symmetric", "dfa"])
         if last is not None and last < 1:
             raise UserError(f"rule.last: {last} is not a positive number of steps")
-        self.last = last
+        self.last, self.weighs = last, last is not None
         self.feedback = Matrices(uniform(net, generator)) if feedback == "dfa" else None
         if self.feedback is not None:
             self.locality = replace(

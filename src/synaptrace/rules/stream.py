@@ -23,11 +23,24 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.errors import UserError
-from synaptrace.layers import Dense
-from synaptrace.native import maps
+from synaptrace.layers import Dense, add_product
+from synaptrace.native import maps, outer
 from synaptrace.network import Network
 from synaptrace.neuron import LIF, adapt, fire
 from synaptrace.rules.base import Rule
+from synaptrace.rules.compiled import Ahead
+
+__all__ = [
+    "Fired",
+    "InputTraces",
+    "Matrices",
+    "SampleStream",
+    "carry",
+    "check_choice",
+    "dense_only",
+    "gaussian",
+    "inputs",
+]
 
 
 class Fired(NamedTuple):
@@ -45,6 +58,8 @@ class Fired(NamedTuple):
     """s, before pooling, (B, *shape)."""
     out: Tensor
     """p(s), (B, *out_shape)."""
+    native: bool = False
+    """Whether the native engine did it, and so can read all of it."""
 
 
 class SampleStream(Rule):
@@ -58,9 +73,16 @@ class SampleStream(Rule):
     """Whether ψ takes the place of v on maps."""
     fused: bool = False
     """Whether the native engine does that step."""
+    weighs: bool = False
+    """Whether `sample_weight` is one of its own, which the native engine doesn't know."""
+
+    def __init__(self, net: Network, *, generator: torch.Generator | None = None) -> None:
+        super().__init__(net, generator=generator)
+        self.ahead = Ahead()
 
     def _start(self, labels: Tensor) -> None:
         net = self.net
+        self.ahead.forget()
         self.overwrites = vars(type(self)).get("spikes_alone", False) and not net.adaptive
         self.fused = self.overwrites and maps.obstacle(net) is None
         last = math.prod(net.layers[-1].out_shape)
@@ -95,8 +117,16 @@ class SampleStream(Rule):
 
     def _fire(self, i: int, x: Tensor, running: Tensor | None) -> Fired:
         """One step of hidden layer i on input x; its state moves on, its rate is recorded."""
-        layer, state = self.net.layers[i], self.state
+        layer, state, ahead = self.net.layers[i], self.state, self.ahead
         u, previous = state["membrane"][i], state["spikes"][i]
+        if not i:
+            ahead.look(self, x)
+        if ahead.s:
+            s = ahead.s[i]
+            state["membrane"][i], state["spikes"][i] = ahead.u[i], s
+            if not ahead.rated:
+                self._record(i, None, s, running)
+            return Fired(x, previous, ahead.v[i], ahead.psi[i], s, s, True)
         v, a = layer.current(x, previous, self.forward_weights[i]), None
         if self.net.adaptive:
             state["adaptation"][i] = a = adapt(layer.neuron, state["adaptation"][i], previous)
@@ -111,22 +141,44 @@ class SampleStream(Rule):
         self._record(i, None, s, running)
         return Fired(x, previous, v, psi, s, layer.pool(s))
 
+    def _accumulate(self, i: int, g: Tensor, step: Fired) -> None:
+        """Add ∂W = gᵀ x and ∂R = gᵀ s′ of layer i, g (B, *shape), from the inputs themselves."""
+        layer = self.net.layers[i]
+        if not (step.native and isinstance(layer, Dense)):
+            return layer.accumulate(g, step.x, step.previous)
+        for weight, right in ((layer.weight, step.x.flatten(1)), (layer.recurrent, step.previous)):
+            if weight is None or not weight.requires_grad:
+                continue
+            if weight.grad is None or not outer.add(weight.grad, g, right):
+                add_product(weight, g, right, weight.dtype)
+        return None
+
     def _readout(self, out: Tensor, running: Tensor | None) -> tuple[Tensor, Tensor]:
         """The readout's step on the last layer's output: its gradient is added, its loss recorded.
 
         Returns:
             logits (B, classes), an ended sample's as they were; and the error e (B, classes).
         """
-        state, net, weight = self.state, self.net, self.sample_weight(running)
-        (labels,), (before,), out = state["labels"], state["logits"], out.flatten(1)
+        state, net, ahead, out = self.state, self.net, self.ahead, out.flatten(1)
         z = state["readout_trace"][0].mul_(net.readout_decay).add_(out)
+        if ahead.logits is not None and ahead.error is not None:
+            logits, e = ahead.logits, ahead.error
+            ahead.forget()
+            net.readout.accumulate(e, z, z)
+            return logits, e
+        (labels,), (before,), weight = state["labels"], state["logits"], self.sample_weight(running)
+        ahead.forget()
         drive = net.readout.current(out, out, self.forward_weights[-1])
         logits = drive.add_(before, alpha=net.readout_decay)
         log_softmax = logits.log_softmax(1)
         self._record(-1, -(log_softmax.gather(1, labels[:, None]) * weight).sum(), None, running)
-        e = (log_softmax.exp() - self._one_hot()).mul_(weight)
+        e = self._off(log_softmax.exp()).mul_(weight)
         net.readout.accumulate(e, z, z)
         return logits if running is None else logits.where(running[:, None], before), e
+
+    def _off(self, answer: Tensor) -> Tensor:
+        """answer − y, (B, classes), in the place of the answer."""
+        return answer.scatter_(1, self.state["labels"][0][:, None], -1.0, reduce="add")
 
     def _one_hot(self) -> Tensor:
         """y, (B, classes)."""
@@ -183,6 +235,26 @@ class InputTraces(SampleStream):
             return q, step.previous
         place = sum(layer.recurrent is not None for layer in layers[:i])  # recurrent ones have one
         return q, self.state["recurrent_trace"][place].mul_(decay).add_(step.previous)
+
+
+class Seed:
+    """The random number of a batch, from which a rule's steps draw: kept in the state, where a
+    checkpoint finds it, and read once, so that no step waits for the device."""
+
+    def __init__(self) -> None:
+        self.read: tuple[Tensor | None, int] = None, 0
+
+    def draw(self, rule: SampleStream) -> None:
+        """A new one, from the generator of `start`."""
+        rule.state["seed"] = [torch.randint(2**62, (1,), generator=rule.generator)]
+        self.seed(rule)
+
+    def seed(self, rule: SampleStream) -> int:
+        """That of the present batch."""
+        (kept,) = rule.state["seed"]
+        if kept is not self.read[0]:
+            self.read = kept, int(kept)
+        return self.read[1]
 
 
 class Matrices(nn.Module):

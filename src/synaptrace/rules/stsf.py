@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
 from synaptrace.rules.ell import SpikingClassifiers
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, Matrices, SampleStream, check_choice
 
 
@@ -101,4 +101,4 @@ class STSF(SpikingClassifiers):
         """Add layer i's gradients for the error d (B, classes) that reaches it through F."""
         layer = self.net.layers[i]
         delta = (d[:, self.class_of[i]] * self.entry[i]).view(-1, *layer.out_shape)
-        layer.accumulate(layer.unpool(delta, step.spikes) * step.spikes, step.x, step.previous)
+        self._accumulate(i, layer.unpool(delta, step.spikes) * step.spikes, step)

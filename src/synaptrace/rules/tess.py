@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stllr import CausalTraces
 from synaptrace.rules.waves import Waves
 
@@ -71,11 +71,11 @@ class TESS(CausalTraces):
 
     def _layer(self, i: int, x: Tensor, running: Tensor | None) -> Tensor:
         layer, classifier, step = self.net.layers[i], self.classifiers[i], self._fire(i, x, running)
-        y, weight = self._one_hot(), self.sample_weight(running)
+        weight, labels = self.sample_weight(running), self.state["labels"][0][:, None]
         r = classifier.shrink(step.out)
         log_softmax = classifier.project(r).div_(classifier.length).log_softmax(1)
-        off = (log_softmax.exp() - y).mul_(weight)
+        off = self._off(log_softmax.exp()).mul_(weight)
         error = classifier.back(off).div_(classifier.length)
         self._learn(i, step, layer.unpool(classifier.grow(error, step.out), step.spikes))
-        self._record(i, -(y * log_softmax * weight).sum(), None, running)
+        self._record(i, -(log_softmax.gather(1, labels) * weight).sum(), None, running)
         return step.out

@@ -48,9 +48,13 @@ DEFINE(Job,
        FIELD(logits) FIELD(losses) FIELD(rates) FIELD(spikes) FIELD(ends) FIELD(update))
 DEFINE(State,
        FIELD(membrane) FIELD(spikes) FIELD(next_membrane) FIELD(next_spikes) FIELD(trace)
-       FIELD(input_trace) FIELD(recurrent_trace))
+       FIELD(input_trace) FIELD(recurrent_trace) FIELD(v) FIELD(slope))
 DEFINE(Step,
-       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(time))
+       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(error) FIELD(time)
+       FIELD(keeps_label) FIELD(has_label))
+DEFINE(Outer,
+       FIELD(is_double) FIELD(rows) FIELD(outputs) FIELD(inputs) FIELD(g) FIELD(x) FIELD(grad)
+       FIELD(level))
 DEFINE(Fire,
        FIELD(is_double) FIELD(rows) FIELD(size) FIELD(samples) FIELD(hard) FIELD(surrogate)
        FIELD(threshold) FIELD(other_threshold) FIELD(beta) FIELD(scale) FIELD(v) FIELD(u)
@@ -70,6 +74,6 @@ std::string describe_all() {
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const char *synaptrace_abi() {
-    static const std::string text = describe_all<Matrix, Layer, Job, State, Step, Fire, Spread, Convolution>();
+    static const std::string text = describe_all<Matrix, Layer, Job, State, Step, Outer, Fire, Spread, Convolution>();
     return text.c_str();
 }

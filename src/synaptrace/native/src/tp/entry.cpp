@@ -1,4 +1,6 @@
 // Entry points of a sequence, what every thread does, phase after phase, and of a step.
+#include <initializer_list>
+
 #include "../dispatch.hpp"
 #include "../threads.hpp"
 #include "flush.hpp"
@@ -76,4 +78,14 @@ EXPORT int64_t synaptrace_step_bytes(const Step *step) {
 EXPORT void synaptrace_step(const Step *step, void *memory) {
     const FlushTiny flush;
     kernels_of(*step->job).step(*step, memory);
+}
+
+EXPORT int64_t synaptrace_outer_bytes(const Outer *job) {
+    return static_cast<int64_t>(target(job->level).kernels[job->is_double].outer_bytes(*job));
+}
+
+// Adds a product to a gradient on the caller's thread in `memory`, which starts on 64 bytes.
+EXPORT int64_t synaptrace_outer(const Outer *job, void *memory) {
+    const FlushTiny flush;
+    return target(job->level).kernels[job->is_double].outer(*job, memory);
 }

@@ -59,6 +59,7 @@ struct State {  // a layer's between two steps; rows are samples, then those of 
     void *next_membrane, *next_spikes;  // after the step; may be the same
     void *trace;                        // (R, outputs)
     void *input_trace, *recurrent_trace;  // (rows that learn, inputs or outputs), or null
+    void *v, *slope;  // (R, outputs) out: the membrane before its reset, and σ'(v − θ); or null
 };
 
 struct Step {  // one step of a job, whose `events` are (B, inputs)
@@ -66,7 +67,17 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
     const State *state;  // of each layer
     const void *before;  // (B, classes) logits of the step before
     void *losses, *rates;  // (layers + 1,) and (layers,), added to
+    void *error;           // (B, classes) out: the readout's, which adds to its loss; or null
     int64_t time;          // steps before this one
+    int64_t keeps_label;   // the label's recurrent weights are kept in the working memory …
+    int64_t has_label;     // … where they are already
+};
+
+struct Outer {  // grad (outputs, inputs) += gᵀ x, where few of x (rows, inputs) aren't zeros
+    int64_t is_double, rows, outputs, inputs;
+    const void *g, *x;  // (rows, outputs), (rows, inputs)
+    void *grad;
+    int64_t level;
 };
 
 // One compilation of tasks.cpp for one instruction set and one type. Tasks of a phase are
@@ -90,4 +101,6 @@ struct Kernels {
     void (*close)(const void *work);
     size_t (*step_bytes)(const Step &step);
     void (*step)(const Step &step, void *memory);
+    size_t (*outer_bytes)(const Outer &job);
+    int64_t (*outer)(const Outer &job, void *memory);  // 0: too many aren't zeros, nothing is done
 };

@@ -1,5 +1,6 @@
 // One step of a dense network on weights, gradients and state where PyTorch keeps them. Between two
-// steps nothing remains here: what is in the working memory is made anew (or zero, `Room::sum`).
+// steps nothing remains here but a copy of the label's recurrent weights, if Python says that it
+// holds: what else is in the working memory is made anew (or zero, `Room::sum` and padding).
 //
 // The equations are those of a sequence (learn.hpp), on a block of one step whose trace takes the
 // place of the one before; products with weights are sparse.hpp's. A sample that has ended goes on
@@ -15,6 +16,7 @@ struct Now {
     Work<T> w;
     Lists<T> below, before, own, label;  // a layer's input, its spikes of the last step and of this
     Room<T> room;
+    T *label_recurrent;  // kept tiles; null: it is read where it lies
     T *current;      // (R, widest)
     T *delta;        // (B, widest)
     T *dense, *out;  // (R, most inputs), (8, most inputs)
@@ -39,6 +41,10 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     w.classes = job.classes, w.classes_width = padded<T>(w.classes);
     w.inputs = job.layer[0].inputs, w.block = w.slots = 1;
     w.label_trained = job.learn && job.label.grad;
+    if (job.learn && step.keeps_label) {
+        const idx n = job.layer[0].outputs;
+        now.label_recurrent = arena.take<T>(padded<T>(n) * (n + Vec<T>::lanes));
+    }
     idx widest = w.classes_width, most = std::max(w.inputs, w.classes), neurons = 0;
     for (idx l = 0; l < w.layers; ++l) {
         Part<T> &part = w.part[l];
@@ -62,13 +68,13 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     now.current = arena.take<T>(w.all * widest);
     w.logits = arena.take<T>(w.batch * w.classes_width);
     w.ends = arena.take<int64_t>(w.batch);
+    if (w.learn || step.error) w.error = arena.take<T>(w.batch * w.classes_width);
     if (!w.learn) return arena.used;
     now.delta = arena.take<T>(w.batch * widest);
     now.dense = arena.take<T>(job.eligibility ? w.all * padded<T>(most) : 0);
     now.out = arena.take<T>(CHUNK * padded<T>(most));
     now.scratch.current = now.out;
     now.scratch.fold = arena.take<T>(w.rows * COLUMNS);
-    w.error = arena.take<T>(w.batch * w.classes_width);
     w.log_n = arena.take<T>(w.rows), w.cool = arena.take<T>(w.layers);
     w.running = arena.take<idx>(1);
     w.wanted_row = arena.take<int32_t>(w.most_wanted), w.place = arena.take<int32_t>(w.rows);
@@ -87,13 +93,15 @@ void list(const T *x, idx rows, idx n, Lists<T> &to, Test counts) {
     }
 }
 
-// current (rows, width) += what x's rows, from `first` on, bring through a matrix, if there is one.
+// current (rows, width) += what x's rows, from `first` on, bring through a matrix, if there is one, or
+// through its tiles where they are kept.
 template <class T>
 void bring(
     const Now<T> &now, const Matrix &matrix, idx outputs, idx inputs, const Lists<T> &x, idx first,
-    idx rows, T *current, idx width
+    idx rows, T *current, idx width, const T *kept = nullptr
 ) {
     if (!matrix.weight || !rows) return;
+    if (kept) return gather_kept(kept, outputs, inputs, x, first, rows, current, width);
     const Groups active = groups_of(x, first, rows, inputs, now.room);
     gather(static_cast<const T *>(matrix.weight), outputs, inputs, x, first, rows, active, current,
            width, now.room);
@@ -120,6 +128,12 @@ void fire_rows(const Step &step, Now<T> &now, idx l) {
         for (idx i = 0; i < n; ++i) s[i] = xi[i] >= T(0) ? T(1) : T(0);
         const idx at = now.own.offset[r];
         now.own.offset[r + 1] = at + indices_of_spikes(xi, n, now.own.index + at);
+        if (T *v = static_cast<T *>(state.v))
+            for (idx i = 0; i < n; ++i) v[r * n + i] = xi[i] + static_cast<T>(theta);
+        if (T *slope = static_cast<T *>(state.slope)) {
+            std::memcpy(slope + r * n, xi, n * sizeof(T));
+            surrogate(layer, slope + r * n, n);
+        }
         if (!z) continue;
         T *copy = part.z + r * width, *slope = part.g + r * width;
         std::memcpy(copy, z, n * sizeof(T));
@@ -145,7 +159,8 @@ void forward(const Step &step, Now<T> &now, idx l) {
     bring(now, layer.recurrent, n, n, now.before, 0, through, now.current, width);
     if (!l) {
         bring(now, job.label, n, w.classes, now.label, 0, w.rows, targets, width);
-        bring(now, job.label_recurrent, n, n, now.before, w.batch, w.rows, targets, width);
+        bring(now, job.label_recurrent, n, n, now.before, w.batch, w.rows, targets, width,
+              now.label_recurrent);
     }
     fire_rows(step, now, l);
 }
@@ -231,10 +246,13 @@ void read_out(const Step &step, Now<T> &now) {
         for (idx c = 0; c < w.classes; ++c) m[c] = runs ? m[c] + alpha * old[c] : old[c];
         std::memcpy(static_cast<T *>(job.logits) + b * w.classes, m, w.classes * sizeof(T));
     }
-    if (!w.learn) return;
+    if (!w.error) return;
     const double loss = readout_error(w, 0, Tile{0, w.batch, 0}, step.time);
     static_cast<T *>(step.losses)[w.layers] += static_cast<T>(loss);
-    if (job.readout.grad)
+    for (idx b = 0; step.error && b < w.batch; ++b)
+        std::memcpy(static_cast<T *>(step.error) + b * w.classes, w.error + b * w.classes_width,
+                    w.classes * sizeof(T));
+    if (w.learn && job.readout.grad)
         add_dense(static_cast<T *>(job.readout.grad), !job.readout.has_grad, w.classes, last.n, w.error,
                   w.classes_width, last.z, w.batch, now.out);
 }
@@ -246,6 +264,9 @@ void one_step(const Step &step, void *memory) {
     const Work<T> &w = now.w;
     const Job &job = *w.job;
     const idx t = step.time;
+    if (now.label_recurrent && !step.has_label)
+        keep(static_cast<const T *>(job.label_recurrent.weight), w.part[0].n, w.part[0].n,
+             now.label_recurrent);
     for (idx b = 0; b < w.batch; ++b) w.ends[b] = job.lengths ? job.lengths[b] : t + 1;
     list(static_cast<const T *>(job.events), w.batch, w.inputs, now.below,
          [&](idx b) { return w.alive(b, t); });
@@ -254,16 +275,21 @@ void one_step(const Step &step, void *memory) {
     if (w.learn) now.label.offset[w.rows] = w.rows;
     for (idx b = w.batch; w.learn && b < w.all; ++b) now.below.offset[b + 1] = now.below.offset[w.batch];
     if (w.learn) label_targets(w, Block{t, 1, false, 0}, 0);
+    idx running = 0;
+    for (idx b = 0; b < w.batch; ++b) running += w.alive(b, t);
+    if (w.learn) running = w.running[0];  // of the whole batch
     for (idx l = 0; l < w.layers; ++l) {
         forward(step, now, l);
         if (w.learn) {
             contrast(step, now, l);
             gradients(step, now, l);
+        }
+        if (step.rates) {
             idx spikes = 0;
             for (idx b = 0; b < w.batch; ++b) spikes += w.alive(b, t) ? now.own.count(b) : 0;
-            const double running = static_cast<double>(std::max<idx>(w.running[0], 1));
+            const double all = static_cast<double>(std::max<idx>(running, 1));
             static_cast<T *>(step.rates)[l] +=
-                static_cast<T>(static_cast<double>(spikes) / (running * w.part[l].n));
+                static_cast<T>(static_cast<double>(spikes) / (all * w.part[l].n));
         }
         std::swap(now.below, now.own);
     }

@@ -1,5 +1,6 @@
 // The tasks of every phase, compiled once for each instruction set (LEVEL) and for both types.
 #include "gradient.hpp"
+#include "outer.hpp"
 #include "step.hpp"
 
 namespace {
@@ -265,7 +266,8 @@ void close(const void *work) {
 
 template <class T>
 constexpr Kernels kernels = {bytes<T>, open<T>, block_steps<T>, part_steps<T>, tasks<T>,
-                                task<T>, close<T>, step_bytes<T>, one_step<T>};
+                                task<T>, close<T>, step_bytes<T>, one_step<T>,
+                                outer_bytes<T>, outer<T>};
 
 }  // namespace
 
