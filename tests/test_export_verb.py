@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 import c_program
 import sounds
 from synaptrace import cli, rules
+from synaptrace.build import mlp
 from synaptrace.errors import UserError
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship.c import count, plan, rehearsal
@@ -304,6 +306,24 @@ def test_memory_counts_the_same(made, tmp_path: Path, capsys):
         fits = {row["program"]: row for row in json.loads(capsys.readouterr().out)}
         assert fits["all learn, Adam"]["hidden"] == hidden
     assert cli.main([*words, "--sweep", "T"]) == 2
+
+
+def test_learning_fits_into_small_memories():
+    """A keyword network's readout in 64 KiB of RAM, the first layer of 96 neurons in 256 KiB."""
+    sizes = {}
+    for hidden, learn, precision, adam in (
+        (200, "readout", "float32", True),
+        (96, "layers.0", "float32", False),
+        (96, "layers.0", "int16", False),
+    ):
+        with torch.device("meta"):
+            net = mlp(120, [hidden], 10, recurrent=True)
+            rule = TracesPropagation(net, contrast="class")
+        made = replace(plan.plan(net, rule, learn, precision), adam=adam)
+        sizes[learn, precision] = count.ram(count.count(made))
+    assert sizes["readout", "float32"] <= 64 * 1024
+    assert 200 * 1024 < sizes["layers.0", "float32"] <= 256 * 1024
+    assert sizes["layers.0", "int16"] < 0.6 * sizes["layers.0", "float32"]
 
 
 def refused(capsys, out: Path, words: list[str], pattern: str) -> None:
