@@ -279,7 +279,7 @@ def carry(neuron: LIF, v: Tensor, s: Tensor, psi: Tensor) -> Tensor:
     """
     if neuron.reset == "hard":
         return neuron.beta * (1 - s - v * psi)
-    return neuron.beta * (1 - neuron.threshold * psi)
+    return (psi * (-neuron.beta * neuron.threshold)).add_(neuron.beta)
 
 
 def dense_only(net: Network, rule: str) -> list[Dense]:
