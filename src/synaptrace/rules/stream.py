@@ -70,7 +70,7 @@ class SampleStream(Rule):
 
     def _start(self, labels: Tensor) -> None:
         net = self.net
-        self.ahead.forget()
+        self.ahead.start()
         self.overwrites = vars(type(self)).get("spikes_alone", False) and not net.adaptive
         self.fused = self.overwrites and maps.obstacle(net) is None
         last = math.prod(net.layers[-1].out_shape)
