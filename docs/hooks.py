@@ -8,6 +8,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -30,11 +31,9 @@ OUTSIDE = {
     "src/synaptrace/native/README.md": "inside/native.md",
 }
 """Files of the repository that are pages here."""
-ROOMS = {
-    "synaptrace.data": ["load", "names", "options"],
-    "synaptrace.runs": ["listed", "table"],
-}
-"""What is public in rooms that don't say so themselves."""
+FOR_PARTS = ("synaptrace.rules.stream", "synaptrace.rules.base", "synaptrace.layers",
+             "synaptrace.errors")  # fmt: skip
+"""Modules beneath the public packages that are public too, for parts of one's own."""
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)]*)?\)")
 
 
@@ -104,12 +103,11 @@ def settings() -> str:
     """A table a section, from the models that check settings."""
     lines = ["# Settings", "", "`synaptrace options` prints these. Each is given as", ""]
     lines += ["`--section.key VALUE`, or in a YAML file (`--config`).", ""]
-    for section in SAID:
-        lines += [f"## {section}", ""]
+    every = settings_list.settings()
+    for section in (*SAID, ""):
+        lines += [f"## {section or 'Above the sections'}", ""]
         lines += ["| key | type | default | meaning | of | set by |", "|---|---|---|---|---|---|"]
-        for each in settings_list.settings(section):
-            if each.section != section:
-                continue
+        for each in (each for each in every if each.section == section):
             default = "" if each.default is None else f"`{text_table.value(each.default)}`"
             by = (
                 ", ".join(each.presets) if len(each.presets) < 6 else f"{len(each.presets)} presets"
@@ -163,21 +161,60 @@ TABLES = {"<!-- localities -->": localities, "<!-- published -->": published}
 
 
 def complete(api: str) -> None:
-    """Every public name is on the page of the API, and says what it is, as its methods do.
+    """Every public name is on the page of the API and says what it is, as its methods do, and each
+    of these is shown.
 
     Raises:
         PluginError: it names those that are missing.
     """
-    shown = {line.rpartition(".")[2] for line in re.findall(r"^::: (\S+)", api, re.MULTILINE)}
-    public = {name: getattr(synaptrace, name) for name in synaptrace.__all__}
-    rooms = [each for each in public.values() if inspect.ismodule(each)]
-    names = {name: each for name, each in public.items() if each not in rooms}
-    for room in rooms:
-        names |= {name: getattr(room, name) for name in ROOMS.get(room.__name__) or room.__all__}
-    if missing := sorted(set(names) - shown):
+    shown = {
+        name.rpartition(".")[2]: members(options)
+        for name, options in re.findall(r"^::: (\S+)\n(?:    options: (.*)\n)?", api, re.MULTILINE)
+    }
+    names = public()
+    if missing := sorted(set(names) - set(shown)):
         raise PluginError(f"reference/api.md lacks {', '.join(missing)}")
+    kinds = {each: name for name, each in names.items() if inspect.isclass(each)}
+    hidden = [
+        f"{name}.{method}"
+        for name, kind in ((name, kind) for kind, name in kinds.items())
+        for method in methods(kind)
+        if not any(
+            shown[kinds[base]] is None or method in (shown[kinds[base]] or ())
+            for base in kind.__mro__ if base in kinds and hasattr(base, method)
+        )
+    ]  # fmt: skip
+    if hidden:
+        raise PluginError(f"reference/api.md doesn't show {', '.join(sorted(hidden))}")
     if silent := sorted(said for name, each in names.items() for said in undescribed(name, each)):
         raise PluginError(f"no docstring: {', '.join(silent)}")
+
+
+def public() -> dict[str, Any]:
+    """Every public name of every public module."""
+    top = {name: getattr(synaptrace, name) for name in synaptrace.__all__}
+    rooms = [each for each in top.values() if inspect.ismodule(each)]
+    names = {name: each for name, each in top.items() if each not in rooms}
+    for room in [*rooms, *map(import_module, FOR_PARTS)]:
+        names |= {name: getattr(room, name) for name in room.__all__}
+    return names
+
+
+def members(options: str) -> list[str] | None:
+    """The members of a class that the page shows by its ``options``; None: all that are public."""
+    found = dict(re.findall(r"(\w*members): (false|\[.*?\])", options))
+    if "members" not in found:
+        return None
+    return re.findall(r"\w+", " ".join(found.values()).replace("false", ""))
+
+
+def methods(kind: type) -> list[str]:
+    """The public methods and properties that a class defines itself."""
+    return [
+        name for name, what in vars(kind).items()
+        if not name.startswith("_")
+        and (isinstance(what, property) or inspect.isfunction(getattr(what, "__func__", what)))
+    ]  # fmt: skip
 
 
 def undescribed(name: str, each: Any) -> Iterator[str]:
@@ -185,9 +222,7 @@ def undescribed(name: str, each: Any) -> Iterator[str]:
     if not (each.__doc__ or "").strip():
         yield name
     for kind in each.__mro__ if inspect.isclass(each) else ():
-        for method, what in vars(kind).items():
-            what = getattr(what, "__func__", what)  # of class methods and static ones
-            told = isinstance(what, property) or inspect.isfunction(what)
-            ours = kind.__module__.startswith("synaptrace") and not method.startswith("_")
-            if told and ours and not (what.__doc__ or "").strip():
+        for method in methods(kind) if kind.__module__.startswith("synaptrace") else ():
+            what = vars(kind)[method]
+            if not (getattr(what, "__func__", what).__doc__ or "").strip():
                 yield f"{name}.{method}"

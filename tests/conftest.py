@@ -22,13 +22,33 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """PyTorch with one thread, whatever the environment says, and afterwards as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What is drawn from PyTorch's own generator must not hang on which tests ran before."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Data and caches go where this session alone looks, never to the user's own."""
+    os.environ["SYNAPTRACE_DATA"] = str(tmp_path_factory.mktemp("data-home"))
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """PyTorch's threads, which a training sets, and the environment, as the test found them."""
+    threads, environment = torch.get_num_threads(), dict(os.environ)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(threads)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+@pytest.fixture
+def one_thread(as_before: None) -> None:
+    """PyTorch with one thread, whatever the environment says."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=library.levels() or [None])

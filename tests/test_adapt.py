@@ -3,12 +3,12 @@
 import math
 import os
 import signal
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
 
+from processes import PROCESSES
 from synaptrace import rules
 from synaptrace.build import mlp
 from synaptrace.data.dataset import ArrayDataset
@@ -170,7 +170,7 @@ def live(run: Path, interval: float, batches: int) -> None:
 def test_a_killed_one_goes_on_bit_for_bit(data, tmp_path: Path, interval, epoch):
     net, rule = make(train_label=True)
     adapt(net, rule, data, range(6), run=tmp_path / "whole", **OPTIONS)
-    process = get_context("spawn").Process(target=live, args=(tmp_path / "cut", interval, 5))
+    process = PROCESSES.Process(target=live, args=(tmp_path / "cut", interval, 5))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import toy
+from patience import LIMIT, until
 from synaptrace.data.ahead import one_ahead
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
@@ -72,9 +73,7 @@ def test_it_is_made_in_a_thread_with_one_core() -> None:
         return noise(x, draws)
 
     trained(data(watched), threads=2)
-    main = torch.get_num_threads()
-    torch.set_num_threads(1)
-    assert main == 2
+    assert torch.get_num_threads() == 2
     assert seen == [("prepare_0", 1)] * 10
 
 
@@ -105,13 +104,11 @@ def test_one_is_made_ahead_and_two_are_held() -> None:
 
     with closing(one_ahead(items())) as found:
         for number, item in enumerate(found):
-            deadline = time.monotonic() + 10
-            while len(made) < min(number + 2, 6):
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-            time.sleep(0.005)
+            wanted = min(number + 2, 6)
+            until(lambda wanted=wanted: len(made) >= wanted)
+            time.sleep(0.005)  # for one more, were it made
             assert int(item) == number
-            assert len(made) == min(number + 2, 6)
+            assert len(made) == wanted
             assert len(alive) <= 2
     assert left() == []
 
@@ -184,18 +181,22 @@ def test_a_checkpoint_amid_an_epoch_knows_nothing_of_the_batch_ahead(
     later: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trained(data(ahead=False), tmp_path / "whole", config={})
-    learn, count = loop.learn, [0]
+    learn, count, drawn = loop.learn, [0], [0]
+
+    def counted(x: Tensor, draws: torch.Generator) -> Tensor:
+        drawn[0] += 1
+        return noise(x, draws)
 
     def cut(*given: Any) -> Any:
         count[0] += 1
         if count[0] == 8:
-            time.sleep(0.05)  # the next one is drawn by now
+            until(lambda: drawn[0] == 9)
             raise InterruptedError
         return learn(*given)
 
     monkeypatch.setattr(loop, "learn", cut)
     with pytest.raises(InterruptedError):
-        trained(data(), tmp_path / "cut", config={}, checkpoint_seconds=0.0)
+        trained(data(counted), tmp_path / "cut", config={}, checkpoint_seconds=0.0)
     progress = checkpoint.load(tmp_path / "cut" / runs.LAST)[1]["progress"]
     assert (progress["epoch"], progress["batch"], progress["samples"]) == (1, 2, 16)
     again = trained(data(ahead=later), tmp_path / "cut", config={}, resume=True)
@@ -211,7 +212,7 @@ def test_one_trains_while_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> N
         return x
 
     def waiting(*given: Any) -> Any:
-        learned.append(begun[min(len(learned) + 1, 4)].wait(10))
+        learned.append(begun[min(len(learned) + 1, 4)].wait(LIMIT))
         return learn(*given)
 
     learn = loop.learn

@@ -5,12 +5,14 @@ import os
 import shutil
 import signal
 import time
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 
-from synaptrace.data import claim, draft
+from patience import LIMIT, until
+from synaptrace.data import claim, columns, draft
 from synaptrace.data.cache import Sample, fingerprint, location, open_cache, prepare
 from synaptrace.errors import UserError
 
@@ -24,11 +26,11 @@ def home(tmp_path, monkeypatch):
 def samples(item):
     """Two samples an item, of item and item + 1 rows."""
     for rows in (item, item + 1):
-        columns = {
+        made = {
             "t": np.arange(rows, dtype=np.int32) + item,
             "features": np.full((rows, 3), item, dtype=np.float16),
         }
-        yield Sample(columns, label=item % 3, notes={"file": f"{item}.bin"})
+        yield Sample(made, label=item % 3, notes={"file": f"{item}.bin"})
 
 
 def fussy(item):
@@ -146,7 +148,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 def together(barrier, results):
     def read(item):
         if item == 0:
-            barrier.wait(30)  # both are inside at once
+            barrier.wait(LIMIT)  # both are inside at once
         return samples(item)
 
     made = prepare("toy", 1, {}, range(5), read)
@@ -157,10 +159,12 @@ def together(barrier, results):
 def test_two_processes_can_prepare_at_once(home):
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(2), context.Queue()
-    both = [context.Process(target=together, args=(barrier, results)) for _ in range(2)]
+    both = [
+        context.Process(target=together, args=(barrier, results), daemon=True) for _ in range(2)
+    ]
     for process in both:
         process.start()
-    assert [results.get(timeout=30) for _ in both] == [10, 10]
+    assert [results.get(timeout=LIMIT) for _ in both] == [10, 10]
     for process in both:
         process.join()
     assert [p.name for p in (home / "prepared").iterdir()] == [location("toy", 1, {}).name]
@@ -210,7 +214,7 @@ def half(read, started):
     def stuck(item):
         if item == 3:
             started.set()
-            time.sleep(60)
+            time.sleep(2 * LIMIT)
         return read(item)
 
     prepare("toy", 1, {}, range(5), stuck, skip_bad=True, workers=1)
@@ -221,15 +225,12 @@ def left_by_a_kill(home, monkeypatch, read=samples):
     monkeypatch.setattr(draft, "EVERY", 0.0)
     context = multiprocessing.get_context("fork")
     started = context.Event()
-    process = context.Process(target=half, args=(read, started))
+    process = context.Process(target=half, args=(read, started), daemon=True)
     process.start()
-    assert started.wait(30)
+    assert started.wait(LIMIT)
     (left,) = (home / "prepared").iterdir()
     journal = left / draft.JOURNAL
-    deadline = time.monotonic() + 30
-    while journal.read_bytes().count(b"\n") < 1 + (read is fussy):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: journal.read_bytes().count(b"\n") >= 1 + (read is fussy))
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert open_cache("toy", 1, {}) is None
@@ -312,19 +313,25 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_soon_and_loses_nothing(home, monkeypatch, whole):
     monkeypatch.setattr(draft, "EVERY", 0.0)
-    read = []
+    read: list[int] = []
+    stops: list[Event] = []
+    chunk_of = columns.chunk_of
+
+    def watched(items, stop, **options):
+        stops.append(stop)
+        return chunk_of(items, stop, **options)
 
     def slow(item):
         read.append(item)
         if item == 4:
             (journal,) = (home / "prepared").glob(f".*/{draft.JOURNAL}")
-            while not journal.stat().st_size:
-                time.sleep(0.01)
+            until(lambda: journal.stat().st_size)
             os.kill(os.getpid(), signal.SIGINT)
         if item >= 4:
-            time.sleep(1.0)
+            assert stops[0].wait(LIMIT)  # however long the interrupt takes to be heard
         return samples(item)
 
+    monkeypatch.setattr(columns, "chunk_of", watched)
     with pytest.raises(KeyboardInterrupt):
         prepare("toy", 1, {}, range(500), slow, chunk=4, workers=2)
     assert set(read) <= {0, 1, 2, 3, 4, 8}

@@ -4,11 +4,14 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 
+from patience import LIMIT
 from synaptrace import cli
 from synaptrace.cli import resume
 from synaptrace.compare import cells
@@ -101,6 +104,56 @@ def test_an_array_of_cells_in_any_order_gives_the_table_of_one_command(
     empty = subprocess.run(["bash", str(SCRIPT), str(file)], capture_output=True, text=True,
                            env=os.environ | {"SLURM_ARRAY_TASK_ID": "9"})  # fmt: skip
     assert (empty.returncode, empty.stderr) == (2, f"{file}: has no line 9\n")
+
+
+LINES = ["it's here", "a  b", '$HOME "c" \\d', "[8],[9]"]
+"""What a command line may hold."""
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """A `synaptrace` that notes its one argument, cells.txt of `LINES`, and what was noted."""
+    program, noted = tmp_path / "synaptrace", tmp_path / "noted"
+    program.write_text('#!/bin/sh\n[ $# = 1 ] && printf "%s\\n" "$1" >> noted\n')
+    program.chmod(0o755)
+    lines = [shlex.join(["synaptrace", each]) + "\n" for each in LINES]
+    (tmp_path / "cells.txt").write_text("".join(lines))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where GNU parallel writes
+    monkeypatch.chdir(tmp_path)
+    return lambda: noted.read_text().splitlines()
+
+
+def test_gnu_parallel_reads_the_lines_as_a_shell_does(told: Callable[[], list[str]]) -> None:
+    said = subprocess.run("parallel --version", shell=True, capture_output=True, text=True).stdout
+    if "GNU parallel" not in said:
+        pytest.skip("GNU parallel isn't installed")
+    subprocess.run("parallel -j 2 < cells.txt", shell=True, check=True, timeout=LIMIT)
+    assert sorted(told()) == sorted(LINES)
+    Path("cells.txt").write_text("synaptrace a\nsynaptrace b c\n")
+    assert subprocess.run("parallel -j 2 < cells.txt", shell=True, timeout=LIMIT).returncode == 1
+
+
+def test_a_job_of_kubernetes_has_a_pod_for_each_line(told: Callable[[], list[str]]) -> None:
+    """By its fields, and by its command as the pods would run it."""
+    job = yaml.safe_load((SCRIPT.parent / "cells-job.yaml").read_text(encoding="utf-8"))
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert spec["completionMode"] == "Indexed"
+    assert pod["restartPolicy"] == "Never"  # which backoffLimitPerIndex needs
+    assert 0 < spec["parallelism"] <= spec["completions"]
+    (container,) = pod["containers"]
+    assert [each["name"] for each in pod["volumes"]] == [
+        each["name"] for each in container["volumeMounts"]
+    ]
+    assert container["workingDir"] == container["volumeMounts"][0]["mountPath"]
+    Path(SCRIPT.name).write_bytes(SCRIPT.read_bytes())
+    for index in range(len(LINES) + 1):
+        place = os.environ | {"JOB_COMPLETION_INDEX": str(index)}
+        done = subprocess.run(container["command"], env=place, capture_output=True, text=True)
+        assert done.returncode == (0 if index < len(LINES) else 2)
+    assert told() == LINES
+    assert done.stderr == f"cells.txt: has no line {len(LINES) + 1}\n"
 
 
 def test_who_has_a_cell_is_told_and_waited_for(

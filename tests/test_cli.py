@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -212,17 +211,16 @@ def test_a_diverging_training_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_help_needs_no_torch_and_no_second() -> None:
     code = (
-        "import sys\nfrom synaptrace.cli import main\n"
+        "import sys, time\nfrom synaptrace.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code\n"
-        "assert 'torch' not in sys.modules"
+        "assert 'torch' not in sys.modules\n"
+        "assert time.process_time() < 2, time.process_time()"  # not by the clock, which load slows
     )
     for words in (["--help"], *([verb, "--help"] for verb in cli.VERBS)):
-        start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "example" in done.stdout
-        assert time.perf_counter() - start < 5  # a second on a quiet machine
 
 
 def test_no_verb_has_an_option_that_all_commands_set() -> None:

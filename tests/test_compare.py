@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import toy
+from patience import LIMIT, until
 from synaptrace import cli
 from synaptrace.compare import plan as compare
 from synaptrace.compare import run as runner
@@ -291,14 +291,19 @@ def test_workers_end_with_a_killed_parent() -> None:
     parent = get_context("spawn").Process(target=sleep, args=(theirs,))
     parent.start()
     worker = ours.recv()
-    parent.join(60)
-    for _ in range(400):
-        status = Path(f"/proc/{worker}/stat")
-        if not status.exists() or status.read_text().split()[2] == "Z":
-            return
-        time.sleep(0.05)
-    os.kill(worker, signal.SIGKILL)
-    pytest.fail("the worker lived on")
+    parent.join(LIMIT)
+
+    def ended() -> bool:
+        try:
+            return Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z"
+        except OSError:  # it may go between any two looks
+            return True
+
+    try:
+        until(ended, "the worker lived on")
+    except AssertionError:
+        os.kill(worker, signal.SIGKILL)
+        raise
 
 
 @pytest.mark.parametrize("content", ["[]", '{"rates": 1}', "3", "null"])

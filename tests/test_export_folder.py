@@ -1,5 +1,6 @@
 """An exported folder: whole or as it was, and no name in it is code."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import c_program
+from synaptrace.errors import UserError
+from synaptrace.files import replace_atomic
 from synaptrace.ship.c import folder, numbers, plan, source
 
 
@@ -46,3 +49,26 @@ def test_no_name_becomes_code(name: str, tmp_path: Path):
 def test_a_class_is_a_string_of_its_bytes():
     assert source.quoted('a"\udcff') == "a\\042\\377"
     assert source.quoted("ü") == "\\303\\274"
+
+
+def test_a_file_for_a_folder_and_a_folder_for_a_file(tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=r"c: can't be written \(Not a directory\)"):
+        folder.write(tmp_path / "file" / "c", {folder.MARK: "{}"})
+    with pytest.raises(UserError, match=r"c: can't be written \(Not a directory\)"):
+        replace_atomic(tmp_path / "file" / "c", lambda path: None)
+    asked: list[Path] = []
+    with pytest.raises(UserError, match=r"can't be written \(Is a directory\)"):
+        replace_atomic(tmp_path, asked.append)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: can't be written \(not a file\)"):
+        replace_atomic(tmp_path / "pipe", asked.append)
+    assert not asked
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_remarks_on_macros_stand_in_one_column():
+    text = "#define A 1 /* a */\n#define LONG 23\n#define B 4567   /* b */\nint x; /* x */"
+    tidied = "#define A 1    /* a */\n#define LONG 23\n#define B 4567 /* b */\nint x; /* x */"
+    assert source.tidy(text) == tidied

@@ -14,7 +14,7 @@ import sounds
 from synaptrace import cli, rules
 from synaptrace.errors import UserError
 from synaptrace.rules.tp import TracesPropagation
-from synaptrace.ship.c import count, plan
+from synaptrace.ship.c import count, plan, rehearsal
 from synaptrace.training import run as runs
 
 ARM = shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")
@@ -197,6 +197,33 @@ def test_the_example_says_what_predict_says_and_learns(made, tmp_path: Path, cap
     assert "damaged" in done.stderr
 
 
+@needs_gcc
+@pytest.mark.parametrize("precision", ["float32", "int16"])
+def test_a_stream_is_decided_on_as_listen_does(precision: str, made, tmp_path: Path, capsys):
+    out, pause = tmp_path / "c", torch.zeros(3000)
+    words = ["--front-end", "--decide", "--precision", precision]
+    assert export(made["held"], out, *words) == 0
+    make(out, "OPTIMISE=-O1", "example")
+    said = [torch.cat([sounds.tone(300.0 + 300 * digit, 0.3, 8000), pause]) for digit in range(10)]
+    clicked = torch.cat(
+        [pause, *said[:5], sounds.tone(500.0, 0.03, 8000), *said[5:], said[0][:900]]
+    )
+    stream = sounds.write(tmp_path / "stream.wav", clicked, 8000)
+    capsys.readouterr()
+    assert cli.main(["listen", str(made["held"]), "--wav", str(stream)]) == 0
+    wanted = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    words = ["./example", f"listen:{stream}"]
+    done = subprocess.run(words, cwd=out, capture_output=True, text=True, check=True)
+    got = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(wanted) == 11
+    assert len({word for _, word, _ in wanted}) > 1
+    assert [time for time, _, _ in got] == [time for time, _, _ in wanted]
+    if precision == "float32":
+        assert [word for _, word, _ in got] == [word for _, word, _ in wanted]
+        off = [abs(float(a[2]) - float(b[2])) for a, b in zip(got, wanted, strict=True)]
+        assert max(off) < 1e-3
+
+
 @needs_arm
 @pytest.mark.parametrize(
     ("kind", "words", "core"),
@@ -220,6 +247,7 @@ SIZES = [
     ("fsdd", ["--precision", "int8"]), ("fsdd", ["--learn", "all", "--rehearse", "1"]),
     ("delta", ["--front-end", "--precision", "int8"]),
     ("fsdd", ["--learn", "all", "--precision", "int16"]),
+    ("held", ["--front-end", "--decide", "--precision", "int8"]),
 ]  # fmt: skip
 
 
@@ -228,14 +256,15 @@ SIZES = [
 def test_bytes_are_those_of_the_objects(kind: str, words: list[str], made, tmp_path: Path):
     out = tmp_path / "c"
     assert export(made[kind], out, *words) == 0
-    learns, ears = "--learn" in words, "--front-end" in words
+    learns, ears, decides = (f"--{each}" in words for each in ("learn", "front-end", "decide"))
     text = '#include "model.h"\nstruct model m;\n'
     text += '#include "learn.h"\nstruct learner l;\n' if learns else ""
     text += '#include "features.h"\nstruct features f;\n' if ears else ""
+    text += '#include "decide.h"\nstruct ear e;\n' if decides else ""
     (out / "structs.c").write_text(text)
     learning = [*out.glob("learn.c"), *out.glob("errors*.c"), *out.glob("blob.c")]
     parts = ["model.c", "structs.c", "infer.c", *(path.name for path in learning),
-             *(["features.c"] if ears else [])]  # fmt: skip
+             *(["features.c"] if ears else []), *(["decide.c"] if decides else [])]  # fmt: skip
     arm = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16",
            "-mfloat-abi=hard", "-O2", "-std=c99", "-fstack-usage", "-c"]  # fmt: skip
     subprocess.run([*arm, *parts], cwd=out, check=True)
@@ -256,6 +285,7 @@ def test_bytes_are_those_of_the_objects(kind: str, words: list[str], made, tmp_p
     errors = sum(size for name, size in frames.items() if name.startswith("errors"))
     above = frames.get("learn.c", 0) + max(errors, frames["infer.c"])
     deepest = max(above, frames.get("features.c", 0), frames["infer.c"])
+    deepest += frames.get("decide.c", 0)
     assert 50 < deepest <= count.STACK
 
 
@@ -285,7 +315,8 @@ def refused(capsys, out: Path, words: list[str], pattern: str) -> None:
     assert not out.exists()
 
 
-def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
+def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(rehearsal, "ROOM", 1000000)
     out = tmp_path / "new" / "c"
     for kind, words, pattern in (
         ("digits", ["--learn", "layers.1"], "'layers.1' is none of all, readout, layers.0"),
@@ -294,7 +325,9 @@ def test_refusals_are_one_line_and_leave_nothing(made, tmp_path: Path, capsys):
         ("digits", ["--precision", "float16"], "'float16' is none of float32, int16, int8"),
         ("digits", ["--front-end"], "not trained on sound"),
         ("digits", ["--rehearse", "2"], "--rehearse: needs --learn"),
+        ("fsdd", ["--decide"], "--decide: needs --front-end"),
         ("digits", ["--learn", "all", "--rehearse", "0"], "--rehearse: 0 is not a positive"),
+        ("digits", ["--learn", "all", "--rehearse", "999"], "999 a class are more than 1000000 b"),
         ("digits", ["--target", "norse"], "--target: --to c has no such choice"),
     ):  # fmt: skip
         run = ["export", str(made[kind]), "--to", "c", "--out", str(out), *words]

@@ -216,3 +216,14 @@ def test_a_file_of_tensors_is_read_back_or_refused(tmp_path: Path) -> None:
             tensors.read(file)
     with pytest.raises(UserError, match=r"data\.path: is needed"):
         st.data.load("tensors")
+
+
+def test_a_rule_that_is_none_or_anothers_is_named() -> None:
+    data = st.TensorData(*some(), batch_size=16)
+    net, other = (st.mlp(12, [8], 3) for _ in range(2))
+    with pytest.raises(UserError, match=r"rule: 'tp' is none; st.rules.make"):
+        st.fit(net, "tp", data, epochs=1, lr=1e-2)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="rule: trains another network"):
+        st.fit(net, st.rules.make("tp", other), data, epochs=1, lr=1e-2)
+    with pytest.raises(UserError, match=r"model.hidden: 8 should be a list, as \[8\]"):
+        st.mlp(12, 8, 3)  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ from synaptrace.errors import UserError
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     return tmp_path / "home"
 
@@ -76,7 +78,7 @@ def server():
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.broken, server.asked = 0, []
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()

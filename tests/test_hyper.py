@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from multiprocessing import get_context
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import yaml
 
 import synaptrace as st
 import toy
+from processes import PROCESSES
 from synaptrace import cli
 from synaptrace.compare import run as compared
 from synaptrace.config import resolve
@@ -18,6 +19,7 @@ from synaptrace.errors import UserError
 from synaptrace.sweep import plan as plans
 from synaptrace.sweep import score, space, study, table, winner, work
 from synaptrace.training.loop import Diverged
+from synaptrace.training.telling import left
 
 pytest.importorskip("optuna")
 
@@ -127,7 +129,12 @@ def test_what_is_no_space_is_told_in_one_line(
         (["sweep"], "at least one KEY=SPACE"),
         (["sweep", "tell", "DIR"], "the only word"),
         (["sweep", "--join", "DIR"], "no study of a sweep"),
+        (["sweep", "--join", "DIR", "--jobs", "0"], "--jobs: 0"),
         (["sweep", "show", "DIR"], "no study of a sweep"),
+        (["sweep", "--join", "DIR", "--trials", "9"], "--jobs, --quiet alone go with it, --trials"),
+        (["sweep", "--join=DIR", "--train.lr", "1"], "--train.lr doesn't"),
+        (["sweep", "show", "DIR", "--jobs=2"], "--best-preset, --json alone go with it, --jobs"),
+        (["sweep", "--search", "no.yaml"], "no.yaml: "),
         (["sweep", "--search", "train.lr=1,2", "--trials", "0"], "--trials: 0"),
         (["sweep", "--search", "train.lr=1,2", "--final", "1"], "--final: 1"),
         (["sweep", "--search", "train.lr=1,2", "--jobs", "0"], "--jobs: 0"),
@@ -143,8 +150,8 @@ def test_bad_options_leave_nothing_behind(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert cli.main(words) == 2
-    error = capsys.readouterr().err.splitlines()
-    assert said in error[-1]
+    (error,) = capsys.readouterr().err.splitlines()
+    assert said in error
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -274,7 +281,7 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(
     """SIGKILL in the second epoch of trial 1: the same trials, settings and accuracies."""
     whole, cut = make(tmp_path / "whole", trials=3), make(tmp_path / "cut", trials=3)
     carry_out(whole)
-    killed = get_context("spawn").Process(target=live, args=(cut, "metrics.jsonl 4"))
+    killed = PROCESSES.Process(target=live, args=(cut, "metrics.jsonl 4"))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
@@ -282,6 +289,26 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(
     carry_out(cut)
     assert trials(cut) == trials(whole)
     assert [each[0] for each in trials(cut)] == ["COMPLETE"] * 3
+
+
+def test_a_lock_that_a_kill_left_in_the_journal_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_final: None
+) -> None:
+    """Optuna gives it up after 30 s, by a clock that here runs fast."""
+    scored(monkeypatch, lambda config, epoch: 0.5)
+    monkeypatch.chdir(tmp_path)
+    plan = make(Path("s"), trials=1)
+    work.prepare(plan, 1)
+    links: list[tuple[object, ...]] = []
+    link, clock = os.symlink, iter(range(0, 10**6, 5))
+    monkeypatch.setattr(os, "symlink", lambda *paths: links.append(paths) or link(*paths))
+    study.opened(plan)
+    carry_out(plan)
+    link(*links[0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))  # ends where it waits for good
+    assert len(study.opened(plan).trials) == 1
+    study.opened(plan).set_user_attr("any", 1)
+    assert not os.path.lexists(links[0][1])
 
 
 def test_a_trial_that_is_killed_each_time_has_failed(
@@ -380,6 +407,32 @@ def test_two_jobs_a_table_pictures_and_a_preset(
         threads=resolve(file=best).train["threads"]
     )
     assert "found by synaptrace sweep" in yaml.safe_load(best.read_text())["description"]
+
+
+def test_a_process_that_is_killed_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed:
+        def submit(self, *_: object) -> None:
+            raise compared.BrokenProcessPool
+
+        def shutdown(self, **_: object) -> None:
+            pass
+
+    monkeypatch.setattr(compared, "fresh", lambda _: Killed())
+    plan = make(tmp_path / "s")
+    with pytest.raises(UserError, match=r"/s: a training's process was killed.*same command"):
+        work.take_part(plan, 2, 1, progress=False)
+    last = plan.out / "final" / "winner" / "seed-9"
+    with pytest.raises(UserError, match="final: a training's process was killed"):
+        winner.train([(plan.base, last)], 2, 1, progress=False)
+
+
+def test_the_time_that_is_left_is_told_in_its_unit() -> None:
+    assert left(30.0, 3, 4) == "; about 40 s left"
+    assert left(30.0, 0, 4) == "; about 2 min left"
+    assert left(3600.0, 1, 5) == "; about 5 h left"
+    assert left(30.0, 3, 0) == ""
 
 
 def test_a_comparison_tunes_every_rule_with_the_same_trials(

@@ -263,7 +263,14 @@ def test_what_the_hard_reset_costs_is_measured() -> None:
             assert split == "validation"
             yield events, torch.tensor([0]), None
 
-    assert "100.00 % on validation (1 samples)" in ship.price(net, hard, Data())  # type: ignore[arg-type]
+    said = ship.price(net, hard, Data())  # type: ignore[arg-type]
+    assert "100.00 % on validation (1 samples)" in said
+    assert "lose less" not in said
+    with torch.no_grad():
+        hard.readout.weight.neg_()
+    said = ship.price(net, hard, Data())  # type: ignore[arg-type]
+    assert "hard reset: 0.00 %" in said
+    assert "to lose less" in said
 
 
 def others(change: Any, base: str = "nodes", edges: Any = None) -> Any:
@@ -364,6 +371,11 @@ REFUSED = {
                               edges=RECURRENT_EDGES), "'rec'.*bias"),
     "nowhere": (others(lambda made: None, edges=[*files.EDGES, ("out", "x")]), "not in it"),
     "no edges": (others(lambda made: None, edges=[("input", "w")]), "'w'.*leads to 0 nodes"),
+    "loop": (others(lambda made: None, edges=[*files.EDGES[:-1], ("out", "w")]), "'w'.*a loop"),
+    "fed from beside": (others(put("more", files.linear(6, 6)), edges=[
+        *files.EDGES, ("more", "more"), ("more", "w")]), "'more'.*leads into the chain"),
+    "huge": (others(put("input", files.shape("Input", 2, 10**9, 10**9)), "maps"),
+             "'input'.*more than 16777216 numbers"),
     "stride": (others(put("w", files.conv2d(3, 2, stride=np.full(2, 2))), "maps"), "'w'.*3×3"),
     "kernel": (others(put("w", files.conv2d(3, 2, weight=np.ones((3, 2, 5, 5)))), "maps"), "3×3"),
     "pool": (others(put("pool", files.pool(stride=np.ones(2, int))), "maps"), "'pool'.*more than"),

@@ -1,11 +1,13 @@
 """`synaptrace options`, and what a misspelt word is answered with."""
 
 import json
+import re
 
 import pytest
 import torch
 
-from synaptrace import cli, config, data, meanings, rules, settings_list
+from synaptrace import cli, config, data, meanings, own, rules, settings_list
+from synaptrace.cli import train
 from synaptrace.errors import UserError
 from synaptrace.sections import SAID
 
@@ -19,13 +21,27 @@ def found(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[dict[str
 def test_every_setting_has_a_type_and_a_meaning() -> None:
     known = settings_list.settings()
     assert all(each.type and each.meaning for each in known)
-    assert {each.section for each in known} == set(SAID)
+    assert {each.section for each in known} == {*SAID, ""}
     for name in data.NAMES:
         keys = {each.key for each in known if not each.of or name in each.of}
         assert keys >= {f"data.{key}" for key in data.options(name)}
     for name in rules.NAMES:
         keys = {each.key for each in known if not each.of or name in each.of}
         assert keys >= {f"rule.{key}" for key in rules.options(name)}
+
+
+def test_whatever_may_be_given_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = re.findall(r"--(\w+\.\w+) ", "\n".join(train.settings()))
+    assert len(shown) > 30
+    assert {*shown, *own.OPTIONS, "name", "seeds"} <= {each.key for each in settings_list.every()}
+    assert found(["--train.lr"], capsys) == found(["train.lr"], capsys)
+    assert {each["key"] for each in found(["file"], capsys)} == set(own.OPTIONS)
+    hidden, channels, layers, shared = (
+        found([f"model.{key}"], capsys)[0] for key in ("hidden", "channels", "layers", "precision")
+    )
+    assert [hidden["of"], channels["of"], layers["of"]] == [["mlp"], ["conv"], ["layers"]]
+    assert shared["of"] == []
+    assert layers["type"] == "list of mappings"
 
 
 def test_presets_that_set_it_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The pages name files, functions and each other: what they name is there."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -101,3 +102,22 @@ def test_the_table_of_rules_says_what_the_rules_say() -> None:
         overrides = {key.removeprefix("--"): value for key, value in given.items()}
         config = resolve(preset="digits", overrides={"rule.name": rule.name, **overrides})
         assert config.rule["name"] == rule.name
+
+
+def test_every_public_name_is_on_the_page_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mkdocs", reason="MkDocs is not installed (extra docs)")
+    monkeypatch.syspath_prepend(DOCS)
+    hooks = importlib.import_module("hooks")
+    text = (DOCS / "reference" / "api.md").read_text("utf-8")
+    hooks.complete(text)
+    for line, said in (
+        ("::: synaptrace.rules.stream.InputTraces\n", "InputTraces"),
+        ("::: synaptrace.errors.UserError\n", "UserError"),
+        ("::: synaptrace.layers.Dense\n", "Dense"),
+    ):
+        assert line in text
+        with pytest.raises(Exception, match=f"lacks {said}"):
+            hooks.complete(text.replace(line, ""))
+    hidden = text.replace("Conv\n", "Conv\n    options: {members: [pool]}\n")
+    with pytest.raises(Exception, match=r"doesn't show Conv.accumulate, .*Conv.unpool"):
+        hooks.complete(hidden)

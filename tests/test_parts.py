@@ -9,7 +9,7 @@ from torch import Tensor
 from spiking import assert_same, conv, dense, events
 from synaptrace import rules
 from synaptrace.errors import UserError
-from synaptrace.rules import Rule
+from synaptrace.rules import Rule, turns
 
 BATCH = 7
 LABELS = torch.tensor([0, 3, 3, 1, 3, 0, 0])
@@ -80,6 +80,51 @@ def test_blocks_of_rows_learn_the_same_from_parts() -> None:
 @pytest.mark.parametrize("name", sorted(set(rules.NAMES) - {"tp", "espp", "decolle"}))
 def test_every_rule_learns_the_same_from_parts(name: str, lengths: Tensor | None) -> None:
     compare(rules.build(dense(7, 6), name, generator=torch.Generator().manual_seed(2)), lengths)
+
+
+def updated(name: str, every: int, cuts: list[slice] | None, **options: Any) -> dict[str, Tensor]:
+    """Weights and sums of gradients after a batch that is learned with updates within it."""
+    net = conv() if options.pop("maps", False) else dense(7, 6, recurrent=name == "tp")
+    rule = rules.build(net, name, generator=torch.Generator().manual_seed(2), **options)
+    named = [*net.named_parameters(), *rule.named_parameters()]
+    trained = {key: p for key, p in named if p.requires_grad}
+    optimizer = torch.optim.SGD(trained.values(), lr=0.3)
+    updates = [0]
+    optimizer.register_step_pre_hook(lambda *_: updates.__setitem__(0, updates[0] + 1))
+    x, draws = events(net, batch=BATCH), torch.Generator().manual_seed(3)
+    if cuts is None:
+        logits = rule.sequence(x, LABELS, lengths=LENGTHS, optimizer=optimizer, every=every,
+                               generator=draws)  # fmt: skip
+        ran = [(rule, logits)]
+    else:
+        given = [turns.Part(x[:, cut], LABELS[cut], LENGTHS[cut]) for cut in cuts]
+        ran = turns.sequence(rule, given, optimizer=optimizer, every=every, generator=draws,
+                             batch=(LABELS, LENGTHS))  # fmt: skip
+    assert updates == [-(-len(x) // every)]
+    seen = torch.stack([torch.cat([one.losses, one.rates]) for one, _ in ran]).sum(0)
+    assert (seen[-len(net.layers) :] > 0.02).all(), "a silent network proves nothing"
+    found = {key: p.detach().clone() for key, p in trained.items()}
+    return found | {"seen": seen, "logits": torch.cat([logits for _, logits in ran])}
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in sorted(set(rules.NAMES) - {"tp", "espp", "decolle"})),
+        *(("tp", {"engine": engine, "contrast": contrast, "maps": maps})
+          for engine in ("torch", "auto") for contrast in ("batch", "class")
+          for maps in (False, True)),
+        ("tp", {"eligibility": True, "temperature": "auto", "train_label": True}),
+        ("eprop", {"feedback": "adaptive"}),
+        ("bptt", {"truncate": 2, "maps": True}),
+    ],
+)  # fmt: skip
+def test_parts_take_turns_with_updates_within_the_sequence(
+    name: str, options: dict[str, Any], every: int
+) -> None:
+    whole = updated(name, every, None, **options)
+    assert_same(updated(name, every, PARTS[every == 1], **options), whole, 1e-12)
 
 
 def test_counts_of_a_part_alone_give_something_else() -> None:

@@ -51,6 +51,9 @@ def test_the_verb(tmp_path: Path, capsys: Any) -> None:
     words = ["export", str(run), "--to", "pt2", "--out", str(tmp_path / "x.pt2")]
     assert cli.main([*words, "--target", "norse"]) == 2
     assert "--target" in capsys.readouterr().err
+    assert cli.main([*words[:-1], str(tmp_path / "new" / "x")]) == 2
+    assert "named .pt2" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
     assert cli.main(words) == 0
     assert "3 tensors" in capsys.readouterr().out
     step: Any = torch.export.load(tmp_path / "x.pt2").module()

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -13,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+import patience
+import sounds
 import synaptrace as st
 from synaptrace import cli, config, report
 from synaptrace.errors import UserError
-from synaptrace.report import charts, facts, page
+from synaptrace.keyword import calibrated, table
+from synaptrace.report import charts, facts, network, page
 from synaptrace.training import run as runs
 
 pytest.importorskip("plotly", reason="Plotly is not installed (extra report)")
@@ -63,11 +65,7 @@ def browser() -> Iterator[Any]:
 
 def until(browser: Any, script: str) -> Any:
     """What ``script`` gives once it gives something."""
-    end = time.monotonic() + 60
-    while not (found := browser.execute_script(f"return {script}")):
-        assert time.monotonic() < end, script
-        time.sleep(0.05)
-    return found
+    return patience.until(lambda: browser.execute_script(f"return {script}"), script)
 
 
 def test_a_browser_shows_it(evil: Path, browser: Any) -> None:
@@ -188,6 +186,46 @@ def test_a_comparison_and_a_sweep_say_how_to_do_them_again(tmp_path: Path) -> No
     assert "Settings of every finished trial" not in text.split('id="library"')[1]
     (found,) = [each for each in commands(tmp_path / "s.html") if each[0] == "sweep"]
     assert cli.main([*found, "--quiet"]) == 0  # finished already
+
+
+def test_a_study_of_users_says_what_each_gained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SYNAPTRACE_DATA", str(tmp_path / "home"))
+    for place, name in ((calibrated, "after"), (table, "draw")):  # neither is looked at here
+        monkeypatch.setattr(place, name, lambda *_: None)
+    digits = sounds.fsdd(tmp_path / "fsdd", range(12))
+    out = tmp_path / "s"
+    words = ["finetune", "--preset", "fsdd", "--data.path", str(digits), "--speaker", "ann,bob",
+             "--shots", "1,all", "--epochs", "1", "--alone", "--model.hidden", "[8]",
+             "--train.epochs", "1", "--quiet", "--out", str(out)]  # fmt: skip
+    assert cli.main(words) == 0
+    (out / "tunings.json").unlink()  # as versions before left it
+    text = report.write(out, tmp_path / "s.html").read_text("utf-8")
+    for part in ("fine-tuning of many users", "<td>ann</td>", "Gain of each user", "Embedding"):
+        assert part in text
+    ((verb, *rest),) = commands(tmp_path / "s.html")
+    assert rest[rest.index("--speaker") + 1] == "ann,bob"
+    capsys.readouterr()
+    assert cli.main([verb, *rest, "--table"]) == 0  # of other settings it would be refused
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 2 + 2
+    assert all(line.split("\t")[4] == "2" for line in lines[1:])  # all finished already
+    (out / "tunings.json").write_text('{"tunings": [3]}')
+    assert cli.main(["report", str(out)]) == 2
+    assert "tunings.json" in capsys.readouterr().err
+    runs = [str(each) for each in sorted(out.glob("*/seed-0/pretrained"))]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["finetune", *runs, "--shots", "1", "--epochs", "1", "--quiet"]) == 0
+    monkeypatch.setattr(network, "sections", lambda *_: [])  # seen above
+    (made,) = (tmp_path / "runs").iterdir()  # its fine-tunings lie below the runs
+    file = report.write(made, tmp_path / "g.html")
+    assert "<td>bob</td>" in file.read_text("utf-8")
+    ((_, *rest),) = commands(file)
+    assert rest[:2] == runs
+    capsys.readouterr()
+    assert cli.main(["finetune", *rest, "--table"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[4] == "2"
 
 
 def test_what_cannot_be_reported_is_one_line(

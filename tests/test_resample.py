@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import sounds
-from synaptrace.data.audio import resample, wav
+from synaptrace.data.audio import clips, resample, wav
 from synaptrace.keyword import listen
 
 
@@ -24,6 +24,19 @@ def test_pieces_give_the_samples_of_the_whole(rate: int, channels: int, width: i
             pieces = list(listen.sound(path, to, size))
             assert torch.equal(torch.cat(pieces), whole)
             assert len(pieces) > 1 or size > 333
+
+
+def test_a_file_that_is_needed_whole_is_read_in_pieces_too(tmp_path, monkeypatch):
+    noise = torch.rand(2 * clips.PIECE + 7, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    path = sounds.write(tmp_path / "a.wav", noise, 44100, 2)
+    whole = resample.convert(*wav.channels(path), 16000)
+    read, decode = [], wav._decode
+    monkeypatch.setattr(
+        wav, "_decode", lambda data, width: (read.append(len(data)), decode(data, width))[1]
+    )
+    assert torch.equal(clips.mono(path, 16000), whole)
+    assert sum(read) == 2 * 2 * len(noise)
+    assert max(read) == 2 * 2 * clips.PIECE
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])

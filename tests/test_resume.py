@@ -1,7 +1,6 @@
 """A training that is killed with SIGKILL and resumed ends as the uninterrupted one, bit for bit."""
 
 import json
-import multiprocessing
 import signal
 import time
 from pathlib import Path
@@ -11,6 +10,8 @@ import pytest
 import torch
 
 import toy
+from patience import LIMIT, until
+from processes import PROCESSES
 from synaptrace.errors import UserError
 from synaptrace.training import checkpoint
 from synaptrace.training.loop import fit
@@ -18,10 +19,6 @@ from synaptrace.training.run import BEST, LAST, read_metrics, read_summary
 
 OWN = ("seconds", "peak_memory_bytes", "run_id")
 """What differs between two runs of the same training."""
-
-
-PROCESSES = multiprocessing.get_context("forkserver")  # PyTorch is imported once for all
-PROCESSES.set_forkserver_preload(["toy", "torch._dynamo"])
 
 
 def start(run: Path, update: str, every_seconds: float, death: str = "") -> Any:
@@ -68,30 +65,28 @@ def test_killed_at_chosen_moments(
 ) -> None:
     for death in deaths:
         process = start(tmp_path / "killed", update, every_seconds, death)
-        process.join(60)
+        process.join(LIMIT)
         assert process.exitcode == -signal.SIGKILL, death
     for run in ("killed", "whole"):
         process = start(tmp_path / run, update, every_seconds)
-        process.join(60)
+        process.join(LIMIT)
         assert process.exitcode == 0
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_killed_from_outside(tmp_path: Path) -> None:
     run = tmp_path / "killed"
-    process = start(run, "sequence", 0)
-    while not (run / LAST).exists():
-        assert process.is_alive()
-        time.sleep(0.001)
+    process = start(run, "sequence", 0, "wait at batch 4 3")  # however late the kill, it is amid it
+    until(lambda: (run / LAST).exists() or not process.is_alive())
     time.sleep(0.02)
     process.kill()
-    process.join(60)
+    process.join(LIMIT)
     assert process.exitcode == -signal.SIGKILL
     assert read_summary(run) is None
     checkpoint.load(run / LAST)  # whole
     for directory in (run, tmp_path / "whole"):
         process = start(directory, "sequence", 0)
-        process.join(60)
+        process.join(LIMIT)
     assert_same(tmp_path / "whole", run)
 
 

@@ -1,7 +1,6 @@
 """A run's files: damaged ones, another run's, missing ones, those of a killed or a busy process."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import time
@@ -13,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import toy
+from patience import LIMIT
+from processes import PROCESSES
 from synaptrace.errors import UserError
 from synaptrace.files import read_text, sweep
 from synaptrace.training import checkpoint, lock, schema, threads
@@ -139,11 +140,10 @@ def hold(run: Path, ready: Any) -> None:
 
 
 def test_a_busy_run_says_who_has_it(tmp_path: Path) -> None:
-    processes = multiprocessing.get_context("spawn")
-    ready = processes.Event()
-    other = processes.Process(target=hold, args=(tmp_path, ready))
+    ready = PROCESSES.Event()
+    other = PROCESSES.Process(target=hold, args=(tmp_path, ready), daemon=True)
     other.start()
-    assert ready.wait(60)
+    assert ready.wait(LIMIT)
     with pytest.raises(UserError, match=rf"process {other.pid} on .* is at work on it"):
         train(tmp_path)
     assert not (tmp_path / runs.LAST).exists()

@@ -1,14 +1,18 @@
 """`synaptrace runs`: what was trained, what is broken, and a name of one's own."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import synaptrace as st
-from synaptrace import cli
+from synaptrace import cli, locks, runs
+from synaptrace.compare import plan as comparisons
 from synaptrace.errors import UserError
+from synaptrace.keyword import plan as finetunings
+from synaptrace.sweep import plan as sweeps
 from synaptrace.training import lock
 
 OLD = Path(__file__).parent / "old_run"
@@ -40,6 +44,45 @@ def test_states_and_accuracies(root: Path) -> None:
     with lock.held(root / "20260131-120000-cut_off"):
         (run,) = st.runs.listed(root, where=["name=cut*"])
         assert run["state"] == "running"
+
+
+def test_who_looks_keeps_nobody_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = root / "20260131-120000-cut_off"
+    seen = []
+
+    def glance(seconds: float) -> None:
+        seen.append(seconds)
+        os.close(handle)
+
+    handle = os.open(run / lock.LOCK, os.O_RDONLY | os.O_CREAT)
+    locks.lock(handle, shared=True)  # amid `lock.taken`
+    assert not lock.taken(run)
+    monkeypatch.setattr(lock.time, "sleep", glance)
+    with lock.held(run):
+        assert lock.taken(run)
+        with pytest.raises(lock.Busy, match=f"process {os.getpid()} on"), lock.held(run):
+            pass
+    assert len(seen) == 1
+
+
+def test_a_run_of_a_study_is_named_by_its_place(tmp_path: Path) -> None:
+    assert runs.STUDIES == (comparisons.ABOUT, sweeps.ABOUT, finetunings.ABOUT)
+    places = {
+        "c/tp/lr-0.001/seed-0": "tp/lr-0.001/seed-0", "s/trial-0003/seed-1": "trial-0003/seed-1",
+        "s/final/winner/seed-2": "final/winner/seed-2", "c/tune/tp/trial-0000/seed-0": None,
+        "f/theo/seed-0/pretrained": "theo/seed-0/pretrained", "ray/seed-0": "ray/seed-0",
+        "20260131-120000-mine": "mine",
+    }  # fmt: skip
+    for place in places:
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / runs.METRICS).touch()
+    for study in ("c/comparison.json", "s/sweep.json", "c/tune/tp/sweep.json", "f/finetune.json"):
+        (tmp_path / study).touch()
+    found = {Path(run["run"]).relative_to(tmp_path): run for run in runs.listed(tmp_path)}
+    for place, name in places.items():
+        assert found[Path(place)]["name"] == (name or "tune/tp/trial-0000/seed-0")
+    (one,) = runs.listed(tmp_path / "c" / "tp" / "lr-0.001" / "seed-0")
+    assert one["name"] == "tp/lr-0.001/seed-0"
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff", b"name: 3\ntrain: 4", b"a: &a [*a]"])

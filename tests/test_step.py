@@ -163,6 +163,12 @@ def other_state(net: st.Network, rule: st.TracesPropagation) -> None:
     rule.state = {name: list(each) for name, each in rule.state.items()}
 
 
+def label_in_place(net: st.Network, rule: st.TracesPropagation) -> None:
+    with torch.no_grad():
+        assert rule.label.recurrent is not None
+        rule.label.recurrent.mul_(-1.5)
+
+
 def odd_gradient(net: st.Network, rule: st.TracesPropagation) -> None:
     weight = net.layers[0].weight
     assert weight.grad is not None
@@ -192,8 +198,8 @@ def reload(net: st.Network, rule: st.TracesPropagation) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [replace, move, turn, in_place, freeze, other_neuron, other_state, odd_gradient, no_gradient,
-     own_method, plain_steps, reload],
+    [replace, move, turn, in_place, label_in_place, freeze, other_neuron, other_state,
+     odd_gradient, no_gradient, own_method, plain_steps, reload],
 )  # fmt: skip
 def test_what_changes_between_steps_is_noticed(change: Any, runs: list[int]) -> None:
     made = twins()
@@ -224,6 +230,34 @@ def test_steps_of_either_kind_and_sequences_follow_each_other() -> None:
                     optimizer.zero_grad()
             rule.finish()
     same(*made)
+
+
+def test_the_labels_weights_are_read_anew_in_every_batch(runs: list[int]) -> None:
+    """Their tiles are kept within a sequence alone; memory goes on from one to the next."""
+    made, places = twins(contrast="class", label_threshold=0.2), set[int]()
+    for seed, batch in enumerate([9, 9, 4, 9]):
+        for _, rule in made:
+            assert rule.label.recurrent is not None
+            rule.label.recurrent.data.mul_(1 + seed / 10)  # which PyTorch doesn't count
+        walk(made, events(8, batch, seed), torch.arange(batch) % 6)
+        same(*made)
+        spikes = made[1][1].state["spikes"][0][batch:]
+        assert 0.01 < float(spikes.mean()) < 0.95
+        kept = made[0][1].kept.step
+        assert kept is not None
+        places.add(kept.work.data_ptr())
+    assert len(places) < 4
+    assert len(runs) == 32
+
+
+@pytest.mark.parametrize("density", [0.01, 0.03, 0.06, 0.1, 0.2, 0.5])
+@pytest.mark.parametrize("value", [1.0, 0.7])
+def test_a_batch_of_any_density(density: float, value: float, runs: list[int]) -> None:
+    """From numbers one by one to whole tiles of a matrix, of ones and of other numbers."""
+    made = twins([41], neuron={"threshold": max(0.12, density)})
+    walk(made, value * events(6, 14, density=density), torch.arange(14) % 6)
+    same(*made)
+    assert len(runs) == 6
 
 
 def test_copies_and_pickles_go_on_alike() -> None:

@@ -11,6 +11,8 @@ from synaptrace.data.sets import speechcommands
 from synaptrace.errors import UserError
 from synaptrace.keyword import table
 from synaptrace.keyword.tuned import Cell
+from synaptrace.training import job
+from synaptrace.training import run as runs
 
 WORDS = ("no", "up", "yes")
 TAKES = {
@@ -106,6 +108,24 @@ def test_one_training_a_seed_serves_all_users(path, tmp_path: Path, capsys):
     right = sum(round(f["after"]["query"] * f["sizes"]["query"]) for f in own)
     assert line["pooled after %"] == f"{100 * right / 12:.2f}"
     assert float(line["validation before %"]) > 50
+
+
+def test_a_new_word_alone_costs_no_user_another_training(path, tmp_path: Path, capsys):
+    out = tmp_path / "s"
+    words = ["finetune", "--preset", "speechcommands", "--data.path", str(path), "--speaker",
+             "0a2b400e,1b4c9b89", "--word", "up", "--shots", "1", "--epochs", "1",
+             "--model.hidden", "[8]", "--train.epochs", "1", "--quiet", "--json",
+             "--out", str(out)]  # fmt: skip
+    assert cli.main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    (trained,) = out.glob("**/pretrained")
+    assert runs.read_config(trained).data["leave_out"] == "up"
+    assert job.trained(trained).classes == ("no", "yes")
+    for each in found:
+        assert each["samples"] == each["words"] == 1  # and nothing else of the user
+        assert each["sizes"] == {"query": 2, "new": 1, "general": 8, "validation": 8}
+    with pytest.raises(UserError, match="leave_out: 'lamp' is none of no, up, yes"):
+        speechcommands.load(path=path, leave_out="lamp")
 
 
 def test_a_run_that_holds_users_out_is_fine_tuned_to_each(path, tmp_path: Path, capsys):

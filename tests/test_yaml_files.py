@@ -50,10 +50,10 @@ DEEP = 50_000
 def test_what_surprises_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(text, encoding="utf-8")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UserError) as caught:
         resolve(file=file)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     said = str(caught.value)
     assert said.startswith(f"{file}: not valid YAML (line ")
     assert problem in said

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from patience import LIMIT
 from synaptrace.build import mlp
 from synaptrace.data.dataset import Meta
 from synaptrace.network import Network
@@ -90,6 +92,8 @@ class Deadly(Toy):
         self.seen[moment] += 1
         if f"{moment} {self.seen[moment]}" == self.death:
             os.kill(os.getpid(), signal.SIGKILL)
+        if f"wait at {moment} {self.seen[moment]}" == self.death:
+            time.sleep(2 * LIMIT)
 
     def batches(self, split: str, generator: torch.Generator | None = None) -> Any:
         for index, batch in enumerate(super().batches(split, generator)):
@@ -102,7 +106,8 @@ def live(run: Path, update: str, checkpoint_seconds: float, death: str) -> None:
     """`train` in a process that kills itself (SIGKILL) at the moment that ``death`` names.
 
     "before NAME N" and "after NAME N": the N-th time that the file NAME is moved into place;
-    "batch B N": when batch B is drawn for the N-th time.
+    "batch B N": when batch B is drawn for the N-th time. With "wait at " before it, it waits there
+    for whom may kill it.
     """
     data, move = Deadly(death=death), Path.replace
 

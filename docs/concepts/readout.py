@@ -59,4 +59,4 @@ for confidence in (0.4, 0.6, 0.9, 2.0):
 # and at hand. So the hidden layers are what rules differ in, and a rule that trains the readout alone, `readout-only`, is
 # the floor under all of them.
 #
-# Next: [what local means](local.md).
+# Next: [what local means](local.md), and what the other rules need.

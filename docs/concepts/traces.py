@@ -134,4 +134,4 @@ for epoch in (1, 2):
 # was at hand in the layer. A last **readout** turns the traces into classes; it has a rule of its own, the delta
 # rule ([the readout](readout.py)).
 #
-# Next: [what local means](local.md), and what the other rules need; [the rule, equation by equation](../inside/tp.md).
+# Next: [the readout](readout.py); [the rule, equation by equation](../inside/tp.md).

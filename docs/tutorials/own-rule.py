@@ -19,7 +19,7 @@
 # ## The code
 #
 # `InputTraces` runs the network and keeps what most rules need: `_fire` does a step of a layer, `_trace` moves q on, and
-# `_readout` has the readout learn by the delta rule ([its file](../reference/api.md#each-rule) says it all). What is left
+# `_readout` has the readout learn by the delta rule ([what else there is](../reference/api.md#inside-a-rule)). What is left
 # is the idea itself. State lives in `self.state`, so that checkpoints have it.
 
 # %%

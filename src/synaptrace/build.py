@@ -51,12 +51,12 @@ def mlp(
         UserError: no hidden layer, another number of decays than of layers, an unknown precision.
     """
     neuron = neuron or LIF()
+    if isinstance(hidden, int):
+        raise UserError(f"model.hidden: {hidden} should be a list, as [{hidden}]")
     if not hidden:
         raise UserError("model.hidden: needs at least one hidden layer")
     sizes, layers = [inputs, *hidden], len(hidden)
-    options: dict[str, Any] = {
-        "standardise": standardise, "compute": _compute(precision), "generator": generator
-    }  # fmt: skip
+    options = _weights(standardise, precision, generator)
     made = [
         Dense(
             sizes[i], sizes[i + 1], neuron=neuron.layer(i, layers), recurrent=recurrent,
@@ -109,9 +109,7 @@ def conv(
     if not channels:
         raise UserError("model.channels: needs at least one layer")
     plan = [(int(width), (str(pool[0]), int(pool[1]))) for width, pool in channels]
-    options: dict[str, Any] = {
-        "standardise": standardise, "compute": _compute(precision), "generator": generator
-    }  # fmt: skip
+    options = _weights(standardise, precision, generator)
     made: list[Conv] = []
     for i, (width, pool) in enumerate(plan):
         shape = made[-1].out_shape if made else in_shape
@@ -165,9 +163,7 @@ def layers(
         UserError: no layer, one of no known kind, or one that doesn't fit what is below it.
     """
     neuron, plan = neuron or LIF(), [dict(each) for each in layers]
-    options: dict[str, Any] = {
-        "standardise": standardise, "compute": _compute(precision), "generator": generator
-    }  # fmt: skip
+    options = _weights(standardise, precision, generator)
     in_shape = tuple(in_shape)
     made = stack.make(plan, in_shape, neuron, gain, **options)
     if isinstance(made[0], Dense):
@@ -242,7 +238,11 @@ def build(spec: dict[str, Any], generator: torch.Generator | None = None) -> Net
     return net
 
 
-def _compute(precision: str) -> torch.dtype | None:
+def _weights(
+    standardise: bool, precision: str, generator: torch.Generator | None
+) -> dict[str, Any]:
+    """What all layers' weights have in common, as a layer takes it."""
     if precision not in ("float32", "bfloat16"):
         raise UserError(f"model.precision: {precision!r} is neither 'float32' nor 'bfloat16'")
-    return torch.bfloat16 if precision == "bfloat16" else None
+    compute = torch.bfloat16 if precision == "bfloat16" else None
+    return {"standardise": standardise, "compute": compute, "generator": generator}

@@ -18,7 +18,7 @@ import torch
 
 from synaptrace import __version__, data
 from synaptrace.data import inspect
-from synaptrace.data.cache import home
+from synaptrace.data.cache import cores, home
 from synaptrace.errors import UserError, one_line
 from synaptrace.native import library
 from synaptrace.settings_list import devices
@@ -123,12 +123,11 @@ def engine() -> Iterator[Finding]:
 
 def processor() -> Iterator[Finding]:
     """Cores and threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads()
     set_by = next((n for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(n)), None)
-    few = threads < (cores or 1) and set_by is not None
+    few = threads < cores() and set_by is not None
     yield Finding(
-        "threads", f"{threads} of {cores} cores" + (f", by {set_by}" if set_by else ""), "fine",
+        "threads", f"{threads} of {cores()} cores" + (f", by {set_by}" if set_by else ""), "fine",
         f"--train.threads N, or unset {set_by}, for more" if few else "",
     )  # fmt: skip
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from synaptrace.names import printed
 
+__all__ = ["UserError", "one_line", "short"]
+
 LONGEST = 80
 """Characters of a value in a message."""
 LONGEST_LINE = 2000

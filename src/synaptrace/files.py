@@ -1,6 +1,7 @@
 """Writing files so that a reader finds the old one or the new one, never half of either; reading
 text and JSON. Text is UTF-8, whatever the locale says."""
 
+import errno
 import json
 import os
 import tempfile
@@ -19,12 +20,17 @@ def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then move it there (fsync, rename).
 
     Raises:
-        UserError: the file can't be written (no space, no permission); ``path`` is as it was.
+        UserError: the file can't be written (no space, no permission, a device); ``path`` is as it
+            was.
     """
     path = Path(path)
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(path)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():  # a pipe or device, as /dev/null, has to stay one
+            raise UserError(f"{path}: can't be written (not a file)")
         prefix = f".{path.stem}-"
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         os.close(handle)
@@ -39,6 +45,14 @@ def replace_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def make_parents(path: Path) -> None:
+    """The folders that ``path`` is in. Raises OSError, NotADirectoryError where one is a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> None:

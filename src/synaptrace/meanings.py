@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 PLAIN = {
     int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path",
-    NoneType: "none", Any: "anything",
+    NoneType: "none", Any: "anything", dict: "mapping",
 }  # fmt: skip
 SAMPLES = {int: ("100", "50"), float: ("0.9", "0.5"), bool: ("true",), str: ("NAME",)}
 
@@ -41,7 +41,7 @@ def words(kind: Any) -> str:
         return f"list of {words(parts[0])}s"
     if origin is tuple:
         return f"[{', '.join(map(words, parts))}]"
-    return PLAIN.get(kind) or str(getattr(kind, "__name__", kind))
+    return PLAIN.get(origin or kind) or str(getattr(kind, "__name__", kind))
 
 
 def sample(kind: Any, default: Any = None) -> str:

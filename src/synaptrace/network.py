@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synaptrace import inference, probe, stepping
+from synaptrace import inference, probe, sequences, stepping
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense, Layer, Shape, stack
 from synaptrace.native import convolve, maps
 from synaptrace.neuron import adapt, advance
+from synaptrace.sequences import mask as mask
 
 
 class State(NamedTuple):
@@ -243,7 +244,6 @@ class Network(nn.Module):
         logits: Tensor = self(events, lengths)
         return logits.argmax(1)
 
-    @torch.no_grad()
     def decide(
         self, events: Tensor, confidence: float, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -260,25 +260,7 @@ class Network(nn.Module):
         Raises:
             UserError: a confidence that isn't positive.
         """
-        if not confidence > 0:
-            raise UserError(f"confidence: {confidence} is not positive")
-        fast = inference.forward(self, events, lengths, confidence)
-        if fast is not None:
-            return fast.logits.argmax(1), fast.ends
-        steps, batch = events.shape[:2]
-        ends = torch.full((batch,), steps, device=events.device)
-        ends = ends if lengths is None else torch.minimum(ends, lengths.to(ends))
-        state = self.initial_state(batch)
-        final = state.logits
-        for t, x in enumerate(events):
-            running = t < ends
-            if not running.any():
-                break
-            logits, state = self.step(mask(x, running), state)
-            final = torch.where(running[:, None], logits, final)
-            sure = running & (logits.softmax(1).amax(1) >= confidence)
-            ends = torch.where(sure, t + 1, ends)
-        return final.argmax(1), ends
+        return sequences.decide(self, events, confidence, lengths)
 
     def record(
         self, events: Tensor, what: Sequence[str] = ("spikes", "membrane", "trace")
@@ -300,10 +282,3 @@ class Network(nn.Module):
             UserError: a shape that doesn't fit, or something else to record.
         """
         return probe.record(self, events, what)
-
-
-def mask(x: Tensor, running: Tensor | None) -> Tensor:
-    """x with zeros, whatever stood there, in the rows that have ended."""
-    if running is None:
-        return x
-    return x.masked_fill(~running.view(-1, *[1] * (x.dim() - 1)), 0)

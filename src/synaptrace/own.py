@@ -19,6 +19,11 @@ from synaptrace.errors import UserError
 OPTIONS = {"rule.file": "synaptrace_own_rules", "data.file": "synaptrace_own_data"}
 """Of the command line, Python files that hold parts of the user's own; and what comes before a dot
 and the file's name without .py in the names of their modules."""
+MEANINGS = {
+    "rule.file": "a Python file with rules or surrogates of your own",
+    "data.file": "a Python file that is a data set of your own, named as it is",
+}
+"""What `OPTIONS` are for."""
 
 
 def known(base: type[Any]) -> dict[str, type[Any]]:

@@ -22,6 +22,8 @@ from synaptrace.training.run import CONFIG, LAST, METRICS, SUMMARY, read_metrics
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["listed", "table"]
+
 COLUMNS = (
     "name", "data", "rule", "validation", "test", "when", "state", "seeds", "epochs", "lr",
     "schedule", "layers", "train_samples", "validation_samples", "test_samples", "run", "problem",
@@ -29,6 +31,10 @@ COLUMNS = (
 """The keys of a run. Accuracies are shares of 1, of the picked epoch, the mean over seeds."""
 STAMP = re.compile(r"(\d{8}-\d{6})-(.+)")
 """The name of a run's directory, as `training.run.create` makes it."""
+STUDIES = ("comparison.json", "sweep.json", "finetune.json")
+"""The files by which a directory of many trainings is known: a comparison, a sweep, a fine-tuning
+of several speakers. What lies below is named by its place there."""
+SEED = re.compile(r"seed-\d+")
 DEEPEST = 5
 """Levels below the directory in which runs are looked for: those of comparisons and sweeps."""
 Run = dict[str, Any]
@@ -115,7 +121,7 @@ def described(run: Path) -> Run:
     """The line of one run."""
     stamp = STAMP.fullmatch(run.name)
     made: Run = dict.fromkeys(COLUMNS)
-    made |= {"name": stamp[2] if stamp else run.name, "run": str(run), "when": began(run, stamp)}
+    made |= {"name": name_of(run), "run": str(run), "when": began(run, stamp)}
     try:
         python = not (run / CONFIG).exists() and ((run / LAST).exists() or (run / SUMMARY).exists())
         made |= {} if python else settings(run)
@@ -123,6 +129,20 @@ def described(run: Path) -> Run:
     except UserError as error:
         made |= {"state": "broken", "problem": one_line(str(error))}
     return made
+
+
+def name_of(run: Path) -> str:
+    """The name that was given to a run, or else its path from the study that it is part of, or from
+    what a lone seed is a seed of: tp/seed-1, trial-0003/seed-0."""
+    parents = run.absolute().parents[:DEEPEST]
+    studies = (each for each in reversed(parents) if any((each / s).exists() for s in STUDIES))
+    study = next(studies, None)
+    if study is not None:
+        return run.absolute().relative_to(study).as_posix()
+    if SEED.fullmatch(run.name) and parents:
+        return f"{name_of(parents[0])}/{run.name}"
+    stamp = STAMP.fullmatch(run.name)
+    return stamp[2] if stamp else run.name
 
 
 def began(run: Path, stamp: re.Match[str] | None) -> str | None:

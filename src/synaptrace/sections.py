@@ -131,7 +131,15 @@ LATER = {
     "train": ("lr_readout", "micro_batch"),
     "tp": ("eligibility", "temperature", "margin"),
     **dict.fromkeys(("folder", "fsdd"), (*AUGMENT, "floor")),
-    "speechcommands": (*AUGMENT, "floor", "holdout_users", "words", "unknown", "silence"),
+    "speechcommands": (
+        *AUGMENT,
+        "floor",
+        "holdout_users",
+        "words",
+        "unknown",
+        "silence",
+        "leave_out",
+    ),
 }
 """Options that version 0.1.0 had not, by section, rule or data set. At their defaults they are left
 out of what a run keeps, so that its settings have the same hash as before."""

@@ -8,13 +8,22 @@ from typing import Any
 
 import torch
 
-from synaptrace import data, meanings, rules
+from synaptrace import data, meanings, own, rules
 from synaptrace.config import presets, read_preset
 from synaptrace.errors import UserError
 from synaptrace.sections import NAMED, SAID, section_of
 
-KINDS = {"data": list(data.NAMES), "model": ["mlp", "conv", "vgg"], "rule": list(rules.NAMES)}
+KINDS = {
+    "data": list(data.NAMES),
+    "model": ["mlp", "conv", "vgg", "layers"],
+    "rule": list(rules.NAMES),
+}
 """The names that bring a section's own options."""
+WHOLE = {
+    "name": ("text", None, "of the run, on the command line --name; default: its preset's"),
+    "seeds": ("whole number", 1, "how many to train, on the command line --seeds"),
+}
+"""Of a settings file, what stands above its sections: type, default and meaning."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,13 @@ class Setting:
 
     @property
     def section(self) -> str:
-        """The part before the dot."""
-        return self.key.partition(".")[0]
+        """The part before the dot, "" where there is none."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def last(self) -> str:
+        """The part behind the dot."""
+        return self.key.rpartition(".")[2]
 
 
 def settings(word: str | None = None) -> list[Setting]:
@@ -48,14 +62,14 @@ def settings(word: str | None = None) -> list[Setting]:
         return found
     kept = [
         each for each in found
-        if word in (each.key, each.section) or word in each.of or word == each.key.split(".")[1]
+        if word in (each.key, each.section, each.last, *each.of)
     ]  # fmt: skip
     if not kept:
         known = [*SAID, *(name for names in KINDS.values() for name in names)]
         keys = [each.key for each in found]
         raise UserError(
             f"options: no section or setting {word!r}; sections are {', '.join(SAID)}"
-            + meanings.meant(word, [*known, *keys, *(key.split(".")[1] for key in keys)])
+            + meanings.meant(word, [*known, *keys, *(each.last for each in found)])
         )
     return kept
 
@@ -64,7 +78,8 @@ def every() -> Iterator[Setting]:
     """Each section's settings, those of all runs first; options that are alike in one line."""
     layers = {name: read_preset(name) for name in presets()}
     for section in SAID:
-        names: list[str | None] = [None, *KINDS.get(section, [])]
+        kinds = KINDS.get(section, [])
+        names: list[str | None] = [*kinds] if section == "model" else [None, *kinds]
         seen: dict[tuple[Any, ...], list[str]] = {}
         for name in names:
             for key, info in section_of(section, name).model_fields.items():
@@ -73,14 +88,19 @@ def every() -> Iterator[Setting]:
                 about = (key, meanings.words(info.annotation), repr(default), meaning)
                 seen.setdefault(about, []).append(name or "")
         for (key, kind, _, meaning), of in seen.items():
-            own = () if not of[0] or len(of) == len(names) - 1 else tuple(of)
-            model = section_of(section, own[0] if own else of[-1] or None)
+            whose = () if not of[0] or len(of) == len(kinds) else tuple(of)
+            model = section_of(section, whose[0] if whose else of[-1] or None)
             info = model.model_fields[key]
             more = f"; this machine has {', '.join(devices())}" if key == "device" else ""
             yield Setting(
-                f"{section}.{key}", own, kind, None if info.is_required() else info.default,
-                meaning + more, set_by(section, key, own, layers),
+                f"{section}.{key}", whose, kind, None if info.is_required() else info.default,
+                meaning + more, set_by(section, key, whose, layers),
             )  # fmt: skip
+    for key, meaning in own.MEANINGS.items():
+        yield Setting(key, (), "path", None, f"{meaning}; on the command line alone")
+    for key, (kind, default, meaning) in WHOLE.items():
+        values = {preset: said[key] for preset, said in layers.items() if key in said}
+        yield Setting(key, (), kind, default, meaning, values)
 
 
 def set_by(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from synaptrace.inference import describe, unfit
 from synaptrace.native import library
-from synaptrace.native.library import Job, Place, State, Step, address, locate, unmoved
+from synaptrace.native.library import Job, Look, State, Step, address
 
 if TYPE_CHECKING:
     from synaptrace.network import Network
@@ -35,39 +36,72 @@ class Prepared:
     Args:
         job: of one step, as `inference.describe` makes it.
         slots: all objects whose place another could take.
-        owners: dictionaries that would grow by a method of somebody's own.
+        owners: dictionaries and lists, which would grow by a method or a tensor of somebody's own.
         tensors: those to whose addresses the structures hold.
+        x: the input of the next step, as the engine reads it.
     """
 
     def __init__(
-        self, job: Job, slots: list[Slot], owners: list[dict[str, Any]], tensors: Iterable[Tensor]
+        self, job: Job, slots: list[Slot], owners: list[Any], tensors: list[Tensor], x: Tensor
     ) -> None:
-        self.job, self.slots = job, slots
-        self.owners = [(owner, len(owner)) for owner in owners]
-        self.places: list[Place] = [(t, address(t, t.dtype), t.dtype, t.shape) for t in tensors]
+        self.job = job
+        self.rooms = [room for room, _, _ in slots]
+        self.names = [name for _, name, _ in slots]
+        self.objects = [each for *_, each in slots]
+        self.owners, self.sizes = owners, list(map(len, owners))
+        self.tensors, self.looks = tensors, list(map(library.look, tensors))
+        self.addresses = library.places(tensors, self.looks)
+        self.many = len(tensors)
+        self.given = [library.look(x)]
         self.state = (State * job.layers)()
         self.step = Step(job=ctypes.pointer(job), state=self.state)
-        self.level, self.work = -1, torch.zeros(0, dtype=torch.uint8)
+        self.found: ctypes.CDLL | None = None
+        self.work, self.start = torch.zeros(0, dtype=torch.uint8), 0
+        self.level = library.asked()
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()  # addresses mean nothing to a copy, which begins without
 
-    def fits(self) -> bool:
-        """Whether all that the structures were made from is as it was."""
-        for found, name, before in self.slots:
-            if found.get(name) is not before:
-                return False
-        for owner, size in self.owners:
-            if len(owner) != size:
-                return False
-        return all(map(unmoved, self.places))
+    def takes(self, x: Tensor) -> bool:
+        """Whether all that the structures were made from is as it was, and x like its input."""
+        return library.look(x) == self.given[0] and self.locate((), []) is not None
+
+    def locate(self, more: Sequence[Tensor], looks: list[Look]) -> list[int] | None:
+        """Addresses of more tensors, which are to look so; None where one lies otherwise or the
+        structures no longer fit. As every step asks, all loops are in functions of Python's own."""
+        found = library.places([*self.tensors, *more], [*self.looks, *looks])
+        if found is None or found[: self.many] != self.addresses or not self.same():
+            return None
+        return found[self.many :]
+
+    def same(self) -> bool:
+        """Whether all objects are where they were."""
+        return list(map(len, self.owners)) == self.sizes and all(
+            map(is_, map(dict.get, self.rooms, self.names), self.objects)
+        )
+
+    def layout(self) -> tuple[int, ...]:
+        """What decides how the working memory is laid out."""
+        job, layers = self.job, [self.job.layer[i] for i in range(self.job.layers)]
+        sizes = [n for each in layers for n in (each.inputs, each.outputs)]
+        own = (job.is_double, job.learn, job.eligibility, self.step.keeps_label)
+        return (*own, job.batch, job.rows, job.classes, *sizes)
+
+    def follow(self, other: Prepared) -> None:
+        """Take over the working memory of structures that are no longer used, if it fits."""
+        if other.start and other.level == self.level and other.layout() == self.layout():
+            self.found, self.job.level = other.found, other.job.level
+            self.work, self.start = other.work, other.start
 
     def run(self) -> None:
         """Do the step."""
-        found, level = library.loaded()
-        if level != self.level:
-            self.level = self.job.level = level
-            self.work = torch.zeros(found.synaptrace_step_bytes(self.step) + 64, dtype=torch.uint8)
+        found = self.found
+        if found is None or self.level != library.asked():
+            self.level = library.asked()
+            found, self.job.level = library.loaded()
+            self.found, size = found, found.synaptrace_step_bytes(self.step)
+            self.work = torch.zeros(size + 64, dtype=torch.uint8)
+            self.step.has_label = False
             self.start = (address(self.work, torch.uint8) + 63) // 64 * 64
         found.synaptrace_step(self.step, self.start)
 
@@ -102,7 +136,7 @@ def unstandardised(net: Network) -> bool:
     return not any(layer.standardise for layer in [*net.layers, net.readout])
 
 
-def watch(net: Network) -> tuple[list[Slot], list[dict[str, Any]]]:
+def watch(net: Network) -> tuple[list[Slot], list[Any]]:
     """All that a step reads of a network, and the dictionaries that hold it."""
     found = slots(net, "layers", "readout", "readout_decay")
     found += slots(net.readout, "weight", "recurrent", "compute", "standardise")
@@ -124,28 +158,34 @@ def all_weights(net: Network) -> list[Tensor]:
 
 
 class Stream(Prepared):
-    """A step of the sample stream alone."""
+    """A step of the sample stream alone.
+
+    Args:
+        net: with nothing against it.
+        x: (B, inputs), the input of the next step, as the engine reads it.
+    """
 
     def __init__(self, net: Network, x: Tensor) -> None:
         job = describe(net, weights(net), x[None], learn=False)
-        super().__init__(job, *watch(net), all_weights(net))
-        self.shape, self.dtype = x.shape, x.dtype
-        rows = [torch.Size((len(x), *layer.shape)) for layer in net.layers]
-        self.shapes = [*rows, *rows, torch.Size((len(x), net.classes))]
+        super().__init__(job, *watch(net), all_weights(net), x)
+        rows = [(len(x), *layer.shape) for layer in net.layers]
+        shapes = map(torch.Size, [*rows, *rows, (len(x), net.classes)])
+        self.kept = [*self.given, *((x.dtype, x.layout, x.is_cpu, shape) for shape in shapes)]
 
     def advance(self, x: Tensor, before: Spiking) -> Spiking | None:
-        """The state after ``before``; None where that doesn't lie as the engine reads it."""
+        """The state after ``before``; None where that or x (B, inputs) doesn't lie as the engine
+        reads it or the structures no longer fit, and nothing was done."""
         old, n = (*before[0], *before[1], before[2]), len(self.state)
-        new = [torch.empty_like(t) for t in old]
-        found = locate(old, self.dtype, self.shapes) if len(old) == 2 * n + 1 else None
-        places = locate(new, self.dtype, self.shapes)
-        if found is None or places is None:
+        addresses = self.locate((x, *old), self.kept)
+        if addresses is None:
             return None
+        self.job.events, *found = addresses
+        new = list(map(torch.empty_like, old))
+        places = list(map(Tensor.data_ptr, new))
         for i, there in enumerate(self.state):
             there.membrane, there.spikes = found[i], found[n + i]
             there.next_membrane, there.next_spikes = places[i], places[n + i]
         self.step.before, self.job.logits = found[-1], places[-1]
-        self.job.events = address(x, self.dtype)
         self.run()
         return tuple(new[:n]), tuple(new[n:-1]), new[-1]
 
@@ -167,15 +207,14 @@ def step(net: Network, x: Tensor, before: Spiking | None) -> Spiking | None:
         return None
     here = vars(net.held.here)
     known: Stream | None = here.get("stream")
-    given = x
-    if x.dim() > 2:
-        x = net.fit(x).flatten(1)
-    if known is None or before is None or x.shape != known.shape or not known.fits():
+    if known is not None and before is not None:
+        after = known.advance(x, before)
+        if after is not None:
+            return after
+    x = net.fit(x).flatten(1).contiguous()
+    if known is None or before is None or not known.takes(x):
         here["stream"] = None
-        x = net.fit(given).flatten(1).contiguous()
         if not len(x) or unfit(net, x) is not None or not unstandardised(net):
             return None
         known = here["stream"] = Stream(net, x)
-    if x.dtype is not known.dtype or not x.is_contiguous():
-        x = x.to(known.dtype).contiguous()
     return known.advance(x, net.initial_state(len(x))[:3] if before is None else before)

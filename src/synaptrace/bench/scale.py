@@ -26,7 +26,7 @@ from synaptrace.bench.cases import SHD, Case
 from synaptrace.seeds import generator
 from synaptrace.text_table import markdown
 from synaptrace.training import parts, team
-from synaptrace.training.loop import learn
+from synaptrace.training.learn import learn
 from synaptrace.training.state import State
 
 SCHEDULES: dict[str, int | None] = {"sequence": None, "10 steps": 10, "step": 1}

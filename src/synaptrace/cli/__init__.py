@@ -108,12 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def together(words: list[str]) -> AbstractContextManager[Any]:
     """Joins the processes that torchrun started. Raises UserError for a verb that knows one."""
-    if "MASTER_ADDR" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+    if not os.environ.get("MASTER_ADDR") or (os.environ.get("WORLD_SIZE") or "1") == "1":
         return nullcontext()
     if words and words[0] in ALONE:
         error = UserError(f"torchrun: {words[0]} runs in one process; train and resume in several")
         error.told = os.environ.get("RANK") != "0"
         raise error
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # what else it says is traces of C++
     from synaptrace.training import team
 
     return team.joined()
@@ -152,8 +153,11 @@ def run(words: list[str]) -> int:
             module = import_module(f"synaptrace.cli.{name}")
             verb.description = purpose[0].upper() + purpose[1:] + "."
             module.add_arguments(verb)
+            verb.epilog = f"{(verb.epilog or '').rstrip()}\n{more(name)}"
             verb.set_defaults(run=module.run)
     given = words
+    if chosen == "options":  # a setting as it is written elsewhere, --train.lr
+        words = [word.removeprefix("--") if "." in word else word for word in words]
     words, settings = take_settings(words)
     moved = settings.pop("data.path", None) if chosen in MOVED else None
     files = take_files(settings) if chosen in OWN else {}
@@ -177,6 +181,16 @@ def run(words: list[str]) -> int:
         own_files.load(files)
     code: int | None = options.run(options)
     return code or 0
+
+
+def more(verb: str) -> str:
+    """The end of a verb's help: what it takes besides its own options, where it doesn't say so."""
+    told = {
+        "settings, --section.key VALUE: synaptrace options lists them": verb in SETTINGS[2:],
+        "parts of your own: --rule.file FILE.py, --data.file FILE.py": verb in OWN[1:],
+    }
+    lines = [line for line, holds in told.items() if holds]
+    return "\n".join(["", *lines, ""]) if lines else ""
 
 
 def every_setting() -> list[str]:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+VERBS = {
+    "list": "the data sets, and which are there",
+    "fetch": "download a data set, or take it from a file here",
+    "prepare": "bring a data set into the cache",
+    "inspect": "say what a data set holds, and draw samples",
+}
 EPILOG = """
 examples:
   synaptrace data list
@@ -15,7 +21,7 @@ examples:
 
 settings of prepare and inspect, as of synaptrace train:
   --data.path DIR         where the files lie (where `fetch` puts them)
-  --data.…                each data set has options of its own; a wrong one lists them
+  --data.…                each data set has options of its own: synaptrace options NAME
 
 Files and caches lie in $SYNAPTRACE_DATA, or else in the user's cache folder.
 """
@@ -25,10 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs to the parser of `synaptrace data`."""
     parser.epilog = EPILOG
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("list", help="the data sets, and which are there")
-    fetch = verbs.add_parser("fetch", help="download a data set, or take it from a file here")
-    prepare = verbs.add_parser("prepare", help="bring a data set into the cache")
-    inspect = verbs.add_parser("inspect", help="say what a data set holds, and draw samples")
+    _, fetch, prepare, inspect = (
+        verbs.add_parser(
+            verb, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+            epilog="\n".join(["examples:", *each_with(f"  synaptrace data {verb}")]),
+        )
+        for verb, purpose in VERBS.items()
+    )  # fmt: skip
     for verb in (fetch, prepare, inspect):
         verb.add_argument("name", metavar="NAME", help="as in `synaptrace data list`")
     fetch.add_argument("--from", dest="local", metavar="PATH", type=Path,
@@ -37,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help="leave out bad files, list them, and go on")  # fmt: skip
     inspect.add_argument("--out", metavar="FILE", type=Path,
                          help="the picture, a PNG (NAME.png here)")  # fmt: skip
+
+
+def each_with(start: str) -> list[str]:
+    """The examples that begin so."""
+    return [line for line in EPILOG.splitlines() if line.startswith(start)]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -28,19 +28,22 @@ alarms.png and alarms.csv. A run of an earlier version is calibrated first. One 
 confidence that listen takes, which --false-alarms-per-hour X chooses here as there.
 
 examples:
-  synaptrace evaluate runs/20260131-120000-fsdd --streams --others speech_commands
   synaptrace evaluate runs/20260131-120000-digits
   synaptrace evaluate keywords --data.path speech_commands
   synaptrace evaluate runs/20260131-120000-digits --split validation --json
   synaptrace evaluate runs/20260131-120000-digits --neurobench
   synaptrace evaluate runs/20260131-120000-fsdd --gain=-20
+  synaptrace evaluate runs/20260131-120000-fsdd --streams --others speech_commands
   synaptrace evaluate runs/20260131-120000-digits/checkpoints/last.safetensors
 """
     parser.epilog += f"\n{builtin.about()}\n"
     parser.add_argument("run_directory", metavar="RUN", type=Path,
                         help="a run directory, or one of its checkpoints")  # fmt: skip
     parser.add_argument(
-        "--split", choices=["test", "validation", "train", "general"], default="test"
+        "--split",
+        choices=["test", "validation", "train", "general"],
+        default="test",
+        help="which samples (test)",
     )
     parser.add_argument("--neurobench", action="store_true",
                         help="also footprint, sparsity and synaptic operations")  # fmt: skip

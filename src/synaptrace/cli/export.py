@@ -26,7 +26,7 @@ examples:
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --learn all --front-end
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --learn all --rehearse 5
   synaptrace export runs/20260131-120000-fsdd --to c --out words-c --precision int8
-  synaptrace export keywords --to c --out words-c --front-end
+  synaptrace export keywords --to c --out words-c --front-end --decide
   synaptrace export runs/20260131-120000-digits --to nir --target norse --reset-as hard --out d.nir
   synaptrace export runs/20260131-120000-digits --to pt2 --out digits.pt2
 """
@@ -39,6 +39,8 @@ examples:
                         help="c: of the weights, float32, int16 or int8 (float32)")  # fmt: skip
     parser.add_argument("--front-end", action="store_true",
                         help="c: also from sound to the network's input")  # fmt: skip
+    parser.add_argument("--decide", action="store_true",
+                        help="c: also where words are in a stream, and how sure")  # fmt: skip
     parser.add_argument("--rehearse", metavar="N", type=int,
                         help="c: sequences of each class kept, to be learned again")  # fmt: skip
     parser.add_argument(
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     trained = job.trained(options.run_directory, options.data_path)
     asked = ship.Options(
         options.run_directory, options.learn, options.precision, options.front_end,
-        options.rehearse, options.target, options.reset_as,
+        options.rehearse, options.decide, options.target, options.reset_as,
     )  # fmt: skip
     print(export(trained, options.out, asked))
     return 0

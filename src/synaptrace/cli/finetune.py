@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,11 @@ is trained without any of them, and fine-tuned to each.
 
 --keep, against forgetting: rehearse=N, utterances of each word from before, heard again so often
 that all words are equally frequent; learn=NAME/NAME, the weights that learn (readout, layers.0, …);
-anchor=X, the share by which weights go back after each batch; + between joins them; none: nothing.
-Where RUN's data can't be found, the few utterances that training kept with it are rehearsed. A new
-word alone, nothing else of the user being heard, has rehearse=20+anchor=0.0015 by default.
+anchor=X, the share by which weights go back after each batch; voice=X, the share of what is
+rehearsed that takes over the user's spectrum; + between joins them; none: nothing. Where RUN's data
+can't be found, the few utterances that training kept with it are rehearsed. A new word alone,
+nothing else of the user being heard, has rehearse=20+learn=readout+voice=0.5 by default where the
+network knows other microphones (--data.channel), and else rehearse=20+anchor=0.0015.
 
 --precision int8: while it learns, the network runs with its weights rounded to 8 bits, which are
 kept in the end; synaptrace export RUN --to c --precision int8 then ships those weights.
@@ -84,6 +86,9 @@ LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
 HEARD, LEAST, KEEP_WORD = 200, 12, "rehearse=20+anchor=0.0015"
 """Of a new word alone, against which nothing of the user's stands: how often it is heard in all,
 as an anchor pulls once an update, and each utterance at least, however many there are."""
+KEEP_VOICE = "rehearse=20+learn=readout+voice=0.5"
+"""Instead of `KEEP_WORD`, for networks that are used to other microphones; to others a word in
+another colour is another word."""
 
 
 SINGLE = ("shots", "batch", "contrast", "keep")
@@ -101,7 +106,6 @@ def run(options: argparse.Namespace) -> int:
     moved = options.settings.pop("data.path", None) if options.runs else None
     if options.words is not None:
         return own_words(options, moved)
-    cells = chosen(options, None if options.word is None else HEARD)
     if options.runs:
         for name in ("preset", "config", "word"):
             if getattr(options, name) is not None:
@@ -110,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"--{next(iter(options.settings))}: RUN has its settings")
         if options.seeds != 1:
             raise UserError("--seeds: RUN is trained already; give a RUN for each seed")
+        cells = chosen(options)
         plan = plans.plan_of(
             options.runs, options.speaker, cells, out=options.out, judge=options.judge,
             data_path=moved,
@@ -118,6 +123,7 @@ def run(options: argparse.Namespace) -> int:
         if options.speaker is None:
             raise UserError("--speaker: needs a name, or all; or give a RUN")
         config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
+        cells = chosen(options, None if options.word is None else HEARD, config.data)
         plan = plans.plan(
             config, options.speaker.split(","), options.seeds, cells, out=options.out,
             word=options.word, judge=options.judge,
@@ -140,18 +146,22 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(options: argparse.Namespace, alone: int | None) -> list[Cell]:
+def chosen(
+    options: argparse.Namespace, alone: int | None = None, data: Mapping[str, Any] | None = None
+) -> list[Cell]:
     """The cells that are asked for.
 
     Args:
         alone: utterances that there are of a new word, where nothing else is learned.
+        data: the settings of those that the network was trained on.
 
     Raises:
         UserError: as `plan.cells` does.
     """
     from synaptrace.keyword import plan as plans
 
-    keep = options.keep or (KEEP_WORD if alone else KEEP)
+    word = KEEP_VOICE if (data or {}).get("channel") else KEEP_WORD
+    keep = options.keep or (word if alone else KEEP)
     epochs = EPOCHS if options.epochs is None else options.epochs
     cells = list(plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
@@ -175,8 +185,9 @@ def tell(out: Path, rows: Sequence[tuple[Cell, list[dict[str, Any]]]], as_json: 
     """Write the tables of what is finished, and print one."""
     from synaptrace.drawing import attempt
     from synaptrace.files import write_atomic
-    from synaptrace.keyword import table
+    from synaptrace.keyword import table, tunings
 
+    tunings.write(out, [Path(found["run"]) for _, some in rows for found in some])
     write_atomic(out / "table.csv", table.as_csv(rows))
     write_atomic(out / "table.md", table.markdown(rows))
     tables = [f"{part}\n\n{table.speakers(rows, part)}" for part in ("query", "general")]
@@ -206,7 +217,8 @@ def own_words(options: argparse.Namespace, moved: str | None) -> int:
         if given:
             raise UserError(f"--{name}: doesn't go with --words")
     trained = job.trained(options.runs[0])
-    (cell,) = cells = chosen(options, own_words.new_alone(trained, options.words))
+    alone = own_words.new_alone(trained, options.words)
+    (cell,) = cells = chosen(options, alone, trained.config.data)
     check_batches(trained.config, cells)
     out = options.out or out_of(options.runs[0])
     where, found = own_words.tune(options.runs[0], options.words, cell, out=out, data_path=moved)

@@ -9,9 +9,10 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """
 One HTML file, to be read, sent or kept: it needs no server and no network. Of a run, a fine-tuned
-run, or the directory of a comparison or a sweep: settings that differ from the preset, curves,
-confusion, one sample's spikes, traces in a plane, memory, cost, environment, and the command that
-does it again. Of comparisons and sweeps the network of the best is looked at.
+run, or the directory of a comparison, a sweep or a fine-tuning of many users: settings that differ
+from the preset, curves, confusion, one sample's spikes, traces in a plane, memory, cost,
+environment, and the command that does it again. Of comparisons and sweeps the network of the best
+is looked at, of many users the first one's.
 
 No test set is read: test accuracies are those that training stored; confusion, sample and
 embedding are of validation samples, of training samples where there are none. Needs Plotly
@@ -21,6 +22,7 @@ examples:
   synaptrace report runs/20260131-120000-digits
   synaptrace report runs/20260131-120000-digits --sample 3 --out report.html
   synaptrace report runs/compare-digits-1a2b3c4d --out rules.html
+  synaptrace report runs/finetune-fsdd-1a2b3c4d
 """
     parser.add_argument("directory", metavar="RUN|STUDY", type=Path,
                         help="of a run, a comparison, a sweep or a fine-tuning")  # fmt: skip

@@ -56,15 +56,28 @@ def run(options: argparse.Namespace) -> int:
     if options.show:
         if len(options.show) != 2 or options.show[0] != "show":
             raise UserError("sweep: the only word that it takes is show, with a directory")
+        only(options, "show: a study that is there", "--best-preset", "--json")
         return show(Path(options.show[1]), options)
     if options.join is not None:
-        if options.search or options.preset or options.config or options.settings or options.out:
-            raise UserError("--join: the study has its plan; --jobs and --quiet alone go with it")
+        only(options, "--join: the study has its plan", "--join", "--jobs", "--quiet")
         from synaptrace.sweep import work
 
         work.join(options.join, options.jobs, progress=not options.quiet)
         return 0
     return begin(options)
+
+
+def only(options: argparse.Namespace, why: str, *known: str) -> None:
+    """Raises UserError where the command line has other options than the ``known`` ones."""
+    from synaptrace.errors import UserError
+    from synaptrace.own import OPTIONS
+
+    known = (*known, *(f"--{each}" for each in OPTIONS))
+    given = (word.partition("=")[0] for word in options.given if word.startswith("--"))
+    wrong = next((each for each in given if each not in known), None)
+    if wrong is not None:
+        told = ", ".join(each for each in known if "." not in each and each != "--join")
+        raise UserError(f"{why}; {told} alone go with it, {wrong} doesn't")
 
 
 def begin(options: argparse.Namespace) -> int:
@@ -82,6 +95,7 @@ def begin(options: argparse.Namespace) -> int:
         overrides=options.settings, trials=options.trials, seeds=options.seeds,
         final=options.final, prune=options.prune, storage=options.storage, out=options.out,
     )  # fmt: skip
+    work.prepare(plan, options.jobs)
     if not options.quiet:
         name = printed(plan.out)
         print(f"sweep: {name} (help with it: synaptrace sweep --join {name})", file=sys.stderr)

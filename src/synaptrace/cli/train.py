@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from synaptrace.config import resolve
 from synaptrace.errors import UserError, short
 from synaptrace.names import printed
+from synaptrace.own import MEANINGS
 from synaptrace.sections import SAID, defaults
 
 if TYPE_CHECKING:
@@ -61,15 +62,16 @@ def settings() -> list[str]:
     for section, said in SAID.items():
         for key, field in said.items():
             name = f"{section}.{key}"
-            default = "" if known.get(name) is None else f" ({known[name]})"
+            value = known.get(name)  # as YAML has it
+            told = str(value).lower() if isinstance(value, bool) else value
+            default = "" if value is None else f" ({told})"
             if name not in ("model.channels", "model.depth", "model.layers"):
                 lines.append(row(name, f"{field.description}{default}"))
     lines.append(row("model.channels", "conv: channels and pools, [[32, [max, 2]], …]"))
     lines.append(row("model.depth", "vgg: 6, 9 or 12"))
     lines.append(row("model.layers", "layers: [{conv: 8, pool: [max, 2]}, {dense: 64}, …]"))
-    lines.append(row("rule.file", "a Python file with rules or surrogates of your own"))
-    lines.append(row("data.file", "a Python file that is a data set of your own, named as it is"))
-    lines.append(row("data.…  --rule.…", "each has options of its own; a wrong one lists them"))
+    lines += [row(name, meaning) for name, meaning in MEANINGS.items()]
+    lines.append(row("data.…  --rule.…", "each has options of its own: synaptrace options NAME"))
     return lines
 
 

@@ -10,9 +10,10 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from multiprocessing import get_context, parent_process
@@ -28,11 +29,11 @@ from synaptrace.config import Config
 from synaptrace.data.dataset import Dataset
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
-from synaptrace.memory import storage_bytes
-from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.rules.kept import kept
 from synaptrace.training import lock, schema
 from synaptrace.training import run as runs
+from synaptrace.training.telling import left
 
 COSTS = "costs.json"
 
@@ -127,11 +128,11 @@ def work(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
                         "killed (memory?); the same command goes on where it stopped"
                     ) from None
                 if progress:
-                    left = (monotonic() - began) / max(count(plan) - before, 1)
-                    left *= max(total - count(plan), 0)
+                    done = count(plan)
                     tqdm.write(
-                        f"{count(plan)}/{total} {label} lr {rate:g} seed {seed}: "
-                        f"{outcome(plan.run((label, rate, seed)))}; about {left / 60:.0f} min left",
+                        f"{done}/{total} {label} lr {rate:g} seed {seed}: "
+                        + outcome(plan.run((label, rate, seed)))
+                        + left(monotonic() - began, done - before, max(total - done, 0)),
                         file=sys.stderr,
                     )
     finally:
@@ -159,6 +160,22 @@ def outcome(run: Path) -> str:
 def fresh(jobs: int) -> ProcessPoolExecutor:
     """Processes for trainings, which know the parts of the user's own that this one knows."""
     return ProcessPoolExecutor(jobs, get_context("spawn"), begin, (own_files.present(),))
+
+
+@contextmanager
+def processes(jobs: int, place: Path) -> Iterator[ProcessPoolExecutor]:
+    """`fresh` ones while the context lasts. Raises UserError, naming what is trained in ``place``,
+    where one of them is killed."""
+    pool = fresh(jobs)
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise UserError(
+            f"{place}: a training's process was killed (memory?); the same command goes on "
+            "where it stopped"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def begin(files: Mapping[str, str]) -> None:
@@ -192,12 +209,20 @@ def once(config: Config, run: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     dataset = load_data(json.dumps(config.data))
     runs.write_config(run, config.model_dump())
-    costs = kept(*job.build(config, dataset), dataset)
+    costs = costs_of(job.build(config, dataset)[1], dataset)
     write_atomic(run / COSTS, json.dumps(costs) + "\n")
     try:
         lock.patiently(lambda: job.once(config, run, dataset, progress=False))
     except Diverged as error:
         write_atomic(run / DIVERGED, f"{error}\n")
+
+
+def costs_of(rule: Rule, dataset: Dataset) -> dict[str, Any]:
+    """What ``rule`` keeps within a sequence of one training batch, and what it needs beyond."""
+    events, labels, lengths = next(iter(dataset.batches("train")))
+    found = kept(rule, events, labels, lengths)
+    about = {"batch": len(labels), "steps": len(events), "locality": vars(rule.locality)}
+    return {**found, **about}
 
 
 @lru_cache(maxsize=1)
@@ -206,29 +231,6 @@ def load_data(settings: str) -> Dataset:
     from synaptrace import data
 
     return data.load(**json.loads(settings))
-
-
-def kept(net: Network, rule: Rule, dataset: Dataset) -> dict[str, Any]:
-    """Bytes that ``rule`` keeps within a sequence of one training batch, before it finishes.
-
-    ``auxiliary_bytes``: matrices beyond the network's weights; ``state_bytes``: all else but
-    labels and records.
-    """
-    events, labels, lengths = next(iter(dataset.batches("train")))
-    rule.start(labels, steps=len(events), lengths=lengths)
-    for x in events:
-        rule.step(x)
-    tensors = rule.tensors()
-    auxiliary = tensors.pop("auxiliary", [])
-    for name in ("labels", "lengths", "losses", "rates"):
-        tensors.pop(name, None)
-    return {
-        "state_bytes": storage_bytes(t for some in tensors.values() for t in some),
-        "auxiliary_bytes": storage_bytes(auxiliary),
-        "batch": len(labels),
-        "steps": len(events),
-        "locality": vars(rule.locality),
-    }
 
 
 def row(plan: Plan, label: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ COLUMNS = (
 )  # fmt: skip
 
 LOCALITY = ("space", "time", "auxiliary", "update_locked", "weight_transport", "batch")
-"""The attributes of `rules.base.Locality` in the columns before the note."""
+"""The attributes of `rules.locality.Locality` in the columns before the note."""
 
 FLOOR = "readout-only"
 

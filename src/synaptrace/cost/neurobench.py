@@ -30,10 +30,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synaptrace.data.dataset import Batch
 from synaptrace.errors import UserError
 from synaptrace.layers import Layer
 from synaptrace.network import Network, State, mask
-from synaptrace.training.evaluate import Batch
 
 
 @torch.no_grad()

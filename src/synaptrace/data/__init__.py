@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from synaptrace.data.dataset import Dataset
     from synaptrace.network import Network
 
+__all__ = ["load", "names", "options"]
+
 NAMES = {
     "digits": "sets.digits",
     "dvscifar10": "sets.dvscifar10",

@@ -167,18 +167,25 @@ def _untar(file: Path, content: Readable, folder: Path) -> None:
 
 
 class _Member(tarfile.TarInfo):
-    """A tar's header. One that can't be read is an error, never the archive's end."""
+    """A tar's header. One that can't be read is an error, never the archive's end.
+
+    (Not in ``frombuf``, which later Pythons don't call.)
+    """
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
-            found = super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the mark at the end
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
-        if found.size < 0 or (not found.isfile() and found.size > HEADER):
-            raise tarfile.ReadError(f"a header of {found.size} bytes")
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Self:
+        """Read on as this header says, be it a file's or one of more headers."""
+        if self.size < 0 or (not self.isfile() and self.size > HEADER):
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        found: Self = super()._proc_member(archive)  # type: ignore[misc]
         return found
 
 

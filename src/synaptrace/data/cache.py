@@ -186,7 +186,7 @@ def prepare(
     if cache is None:
         folder = location(name, version, settings)
         key = {"format": FORMAT, "name": name, "version": version, "settings": dict(settings)}
-        workers = min(_cores(), MOST) if workers is None else workers
+        workers = min(cores(), MOST) if workers is None else workers
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with claimed(folder) as temporary:
@@ -212,7 +212,7 @@ def prepare(
     return cache
 
 
-def _cores() -> int:
+def cores() -> int:
     """That this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -10,6 +10,7 @@ unless asked (as `synaptrace finetune` asks by itself):
                where one new word is, which would else be half of all that is heard (`share`)
     learn      only weights whose name begins so: "readout", "layers.1", "layers.0.recurrent"
     anchor     after every batch, weights go back this share of the way to where they began
+    voice      this share of what is rehearsed sounds like who is learned from (`keyword.voice`)
 
 A network that is adapted one utterance at a time needs ``contrast="class"`` (`rules.tp`).
 """
@@ -35,16 +36,15 @@ from synaptrace.keyword.rounded import Rounded, grids
 from synaptrace.memory import storage_bytes
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
+from synaptrace.rules.kept import kept
 from synaptrace.rules.tp import TracesPropagation
 from synaptrace.seeds import generator
 from synaptrace.training import parts, schedule
-from synaptrace.training.loop import Diverged, learn
+from synaptrace.training.learn import learn
+from synaptrace.training.loop import Diverged
 from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
 from synaptrace.training.team import Team
-
-RECORDS = ("labels", "lengths", "losses", "rates")
-"""What a rule's state holds that learning doesn't need."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,17 @@ class Keep:
     rehearse: int = 0
     learn: tuple[str, ...] = ()
     anchor: float = 0.0
+    voice: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rehearse < 0:
             raise UserError(f"rehearse: {self.rehearse} is not a number of utterances")
         if not 0 <= self.anchor < 1:
             raise UserError(f"anchor: {self.anchor} is not a share from 0 to below 1")
+        if not 0 <= self.voice <= 1:
+            raise UserError(f"voice: {self.voice} is not a share from 0 to 1")
+        if self.voice and not self.rehearse:
+            raise UserError("voice: is a share of what is rehearsed; add rehearse=N")
 
     @staticmethod
     def parse(text: str) -> Keep:
@@ -72,13 +77,15 @@ class Keep:
         for part in [] if text == "none" else text.split("+"):
             key, _, value = part.partition("=")
             kinds: dict[str, Callable[[str], Any]] = {
-                "rehearse": int, "anchor": float, "learn": lambda text: tuple(text.split("/")),
+                "rehearse": int, "anchor": float, "voice": float,
+                "learn": lambda text: tuple(text.split("/")),
             }  # fmt: skip
             try:
                 found[key] = kinds[key](value)
             except (KeyError, ValueError):
                 raise UserError(
-                    f"--keep: {part!r} is none of rehearse=N, learn=NAME/NAME, anchor=X, none"
+                    f"--keep: {part!r} is none of rehearse=N, learn=NAME/NAME, anchor=X, voice=X, "
+                    "none"
                 ) from None
         return Keep(**found)
 
@@ -133,6 +140,8 @@ def adapt(
         raise UserError("--shots: there is nothing to learn from")
     if keep.rehearse and not buffer:
         raise UserError("--keep: there is nothing to rehearse")
+    if keep.voice and data.meta.features is None:
+        raise UserError(f"--keep: voice is for sound, which {data.meta.name} isn't")
     every = schedule.every(update)
     each = share(data.labels, rows, buffer) if keep.rehearse else 0
     frozen = restrict(net, rule, keep.learn)
@@ -143,6 +152,8 @@ def adapt(
         }  # fmt: skip
         if each > 1:  # which earlier versions never did, so that none of theirs goes on so
             options["rehearsed"] = each
+        if keep.voice:
+            options["voice"] = keep.voice
         places = []
         if precision != "float32":  # which earlier versions knew alone
             options["precision"] = precision
@@ -171,7 +182,7 @@ def adapt(
                 if index < at.batch:
                     continue  # resumed: it is done
                 draws = generator(seed, "batch", at.epoch, index)
-                batch = mixed(data, own[chosen], old, draws, each)
+                batch = mixed(data, own[chosen], old, draws, each, keep.voice)
                 draws = generator(seed, "rule", at.epoch, index)
                 *means, norm = learn(state, parts.one(batch), every, draws, Team())
                 if not all(map(math.isfinite, [*means, norm])):
@@ -255,16 +266,10 @@ def costs(
     """
     events, labels, lengths = batch
     rule = copy.deepcopy(rule)
-    rule.start(labels, steps=len(events), lengths=lengths)
-    for x in events:
-        rule.step(x)
-    tensors = rule.tensors()
-    auxiliary = tensors.pop("auxiliary", [])
-    state = [t for name, some in tensors.items() if name not in RECORDS for t in some]
+    found = kept(rule, events, labels, lengths)
     weights = storage_bytes(trained)
     return {
-        "state_bytes": storage_bytes(state),
-        "auxiliary_bytes": storage_bytes(auxiliary),
+        **found,
         "optimizer_bytes": 3 * weights,
         "stored_bytes": stored + (weights if keep.anchor else 0),
         "operations": operations(rule, len(events), len(labels)),

@@ -157,7 +157,7 @@ def plan(
     if "holdout_speaker" not in config.data:
         raise UserError(f"--speaker: {config.data['name']} can't hold a speaker out")
     check_batches(config, chosen)
-    if word is not None and "leave_out" not in config.data:
+    if word is not None and "leave_out" not in data.options(config.data["name"]):
         raise UserError(f"--word: {config.data['name']} can't leave a word out")
     if list(speakers) == ["all"] or len(speakers) > 1:
         config = together(config)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from synaptrace.data import NAMES
-from synaptrace.data.audio import resample, wav
+from synaptrace.data.audio.clips import mono
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.source import Source, find
 from synaptrace.errors import UserError
@@ -50,7 +50,7 @@ def clips(
             file = there.get(whole)
         if file is None:
             raise UserError(f"{root}: holds no recording {said}, which the network was trained on")
-        samples = resample.convert(*wav.channels(file), rate)
+        samples = mono(file, rate)
         if place:  # a second of a longer recording
             samples = samples[int(place) * rate : (int(place) + 1) * rate]
         word = data.meta.classes[int(data.labels[row])]
@@ -71,7 +71,7 @@ def others(root: Path, words: Sequence[str], rate: int) -> list[Clip]:
             f"{root}: holds no recordings of other words, in folders whose names are none of the "
             "network's words"
         )
-    return [Clip(resample.convert(*wav.channels(file), rate), None) for file in some]
+    return [Clip(mono(file, rate), None) for file in some]
 
 
 def files(root: Path) -> dict[str, Path]:

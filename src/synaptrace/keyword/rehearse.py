@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from synaptrace.data.dataset import ArrayDataset, Batch
+from synaptrace.keyword import voice as voices
 
 
 def share(labels: Tensor, rows: Sequence[int], buffer: Sequence[int]) -> int:
@@ -20,12 +22,18 @@ def share(labels: Tensor, rows: Sequence[int], buffer: Sequence[int]) -> int:
 
 
 def mixed(
-    data: ArrayDataset, rows: Tensor, old: Tensor, draws: torch.Generator, each: int = 1
-) -> Batch:
+    data: ArrayDataset, rows: Tensor, old: Tensor, draws: torch.Generator, each: int = 1,
+    voice: float = 0.0,
+) -> Batch:  # fmt: skip
     """The samples ``rows`` (B,) and, where there are ``old`` ones, ``each`` · B of them, augmented.
 
     Several for each are dealt word by word, so that no word is left out for long.
+
+    Args:
+        voice: the share of the old ones that take over the colour of ``rows`` (`voice.lent`), for
+            which the data's frames are power in mel bands.
     """
+    learned = len(rows)
     if len(old):
         count = each * len(rows)
         if each == 1:
@@ -33,6 +41,11 @@ def mixed(
         else:
             more = old[dealt(data.labels[old], count, draws)]
         rows = torch.cat([rows, more])
+    if voice:
+        power = voices.lent(data.frames[rows].transpose(0, 1), learned, voice, draws)
+        data = copy.copy(data)
+        data.frames, data.labels = power.transpose(0, 1), data.labels[rows]
+        rows = torch.arange(len(rows))
     return data.gather(rows, draws)
 
 

@@ -94,9 +94,11 @@ def sight(plan: Plan, case: Case, cell: Cell) -> Sight:
     if users.SPLIT in data.index and plan.judge == "query":
         parts["validation"] = user.validation
     if new is not None:
-        parts["new"] = [row for row in judged if int(data.labels[row]) == new]
-        for part in ("query", "general"):
-            parts[part] = [row for row in parts[part] if int(data.labels[row]) != new]
+        heard = [row for row in judged if int(data.labels[row]) == new]
+        parts = {
+            part: [row for row in some if int(data.labels[row]) != new]
+            for part, some in parts.items()
+        } | {"new": heard}
     seen = fewshot.view(data, parts | {"train": rows}, batch_size=AT_ONCE)
     return Sight(seen, rows, buffer, parts)
 

@@ -118,7 +118,12 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def speakers(rows: Sequence[Row], part: str) -> str:
-    """Accuracy on ``part`` in Markdown, a column a speaker: mean ± s.d. over seeds."""
+    """The table of `users` in Markdown."""
+    return text_table.markdown(users(rows, part))
+
+
+def users(rows: Sequence[Row], part: str) -> list[list[str]]:
+    """Accuracy on ``part``, a column a speaker: mean ± s.d. over seeds."""
     known = [(cell, found) for cell, found in rows if values(found, "after", part)]
     names = sorted({each["speaker"] for _, found in known for each in found})
     made = [["", *names, "all"]]
@@ -127,7 +132,7 @@ def speakers(rows: Sequence[Row], part: str) -> str:
             own = [[f for f in found if f["speaker"] == name] for name in names]
             title = "before" if when == "before" else label(cell)
             made.append([title, *(both(values(f, when, part)) for f in [*own, found])])
-    return text_table.markdown(made)
+    return made
 
 
 def label(cell: Cell) -> str:

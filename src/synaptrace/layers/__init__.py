@@ -24,6 +24,7 @@ from synaptrace.layers.gradients import (
 )
 
 Layer = Dense | Conv
+"""A layer of either kind."""
 
 __all__ = [
     "NO_POOL",

@@ -14,7 +14,9 @@ from synaptrace.native import convolve, maps
 from synaptrace.neuron import LIF
 
 Pool = tuple[str, int]
+"""A kind of pooling, "none", "max", "avg" or "aavg", and its size."""
 NO_POOL: Pool = ("none", 1)
+"""A layer's output is its spikes as they are."""
 
 
 class Conv(DeferredGradient):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
+"""The shape of a sample's input or output, without rows and steps."""
 
 
 def initial(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from ctypes import c_char_p, c_int64, c_void_p
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -71,7 +72,7 @@ def find() -> tuple[ctypes.CDLL | None, str]:
         return library, ""
     file = Path(__file__).with_name("_native.so")
     if not file.exists():
-        return None, "it was not built: no C++17 compiler was found at installation"
+        return None, "it was not built: there was no C++17 compiler at installation, or it failed"
     return load(file)
 
 
@@ -191,6 +192,11 @@ def use(name: str) -> Iterator[None]:
         _used.reset(token)
 
 
+def asked() -> str | None:
+    """The instruction set of the innermost `use`; None outside."""
+    return _used.get()
+
+
 def loaded() -> tuple[ctypes.CDLL, int]:
     """The library, and `level` as it counts.
 
@@ -248,24 +254,19 @@ def lies(
     )
 
 
-Place = tuple[Tensor, int, torch.dtype, torch.Size]
-"""A tensor, and where and how it lay."""
+Look = tuple[torch.dtype, torch.layout, bool, torch.Size]
+"""What of a tensor says how the engine would read it, its strides apart."""
+look: Callable[[Tensor], Look] = attrgetter("dtype", "layout", "is_cpu", "shape")
+"""The `Look` of a tensor."""
 
 
-def unmoved(place: Place) -> bool:
-    """Whether a tensor lies where and as it lay."""
-    tensor, at, dtype, shape = place
-    same = tensor.data_ptr() == at and tensor.dtype is dtype and tensor.shape == shape
-    return same and tensor.is_contiguous()
-
-
-def locate(
-    tensors: Iterable[Tensor], dtype: torch.dtype, shapes: Iterable[torch.Size]
-) -> list[int] | None:
-    """Addresses of tensors of these shapes; None where one doesn't lie as the engine reads it."""
-    found = []
-    for tensor, shape in zip(tensors, shapes, strict=True):
-        if tensor.shape != shape or not lies(tensor, dtype):
-            return None
-        found.append(tensor.data_ptr())
-    return found
+def places(tensors: Sequence[Tensor], looks: list[Look]) -> list[int] | None:
+    """Addresses of tensors that look so; None where one looks otherwise, or doesn't lie as the
+    engine reads it. As steps ask for this again and again, it has no loop in Python."""
+    if (
+        list(map(look, tensors)) != looks
+        or not all(map(Tensor.is_contiguous, tensors))
+        or any(map(Tensor.is_neg, tensors))
+    ):
+        return None
+    return list(map(Tensor.data_ptr, tensors))

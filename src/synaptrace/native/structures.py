@@ -66,7 +66,7 @@ class Step(ctypes.Structure):
         ("job", ctypes.POINTER(Job)),
         ("state", ctypes.POINTER(State)),
         *((name, c_void_p) for name in ("before", "losses", "rates", "error")),
-        ("time", c_int64),
+        *((name, c_int64) for name in ("time", "keeps_label", "has_label")),
     )
 
 

@@ -62,6 +62,15 @@ def options(settings: Mapping[str, Any]) -> list[str]:
 
 def train_command(config: Config) -> str | None:
     """The command that trains with these settings; None where none does without their file."""
+    words = train_words(config)
+    if words is None:
+        return None
+    seeds = ["--seeds", str(config.seeds)] if config.seeds > 1 else []
+    return command(["train", *words, *seeds])
+
+
+def train_words(config: Config) -> list[str] | None:
+    """The options of `train_command`, but for its seeds."""
     preset = preset_of(config)
     try:
         own = {key: value for key, (value, _) in differing(config).items()}
@@ -71,8 +80,7 @@ def train_command(config: Config) -> str | None:
         return None
     if again.model_dump(exclude={"name"}) != config.model_dump(exclude={"name"}):
         return None
-    seeds = ["--seeds", str(config.seeds)] if config.seeds > 1 else []
-    return command(["train", "--preset", preset, *own_files(config), *options(own), *seeds])
+    return ["--preset", preset, *own_files(config), *options(own)]
 
 
 def own_files(*configs: Config) -> list[str]:

@@ -29,7 +29,10 @@ def sections(run: Path, sample: int, data_path: str | None) -> list[Section]:
     seeds = seeds_of(run)
     lines = {place.name: runs.read_metrics(place) for place in seeds}
     if not any(lines.values()) and not (run / runs.BEST).exists():
-        raise UserError(f"{run}: no run, comparison, sweep or fine-tuning with a finished epoch")
+        raise UserError(
+            f"{run}: no run, comparison, sweep or fine-tuning with a finished epoch; "
+            "synaptrace runs DIR lists what lies below a directory"
+        )
     summary = runs.read_summary(run)
     config = runs.read_config(run) if (run / runs.CONFIG).exists() else None
     own = facts.settings(config) if config else [Text("It was trained from Python.")]

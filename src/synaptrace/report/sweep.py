@@ -94,7 +94,7 @@ def parallel(plan: Plan, trials: list[FrozenTrial]) -> list[Chart]:
     keys, data = list(plan.space), []
     for rank, (trial, value) in reversed(list(enumerate(zip(done, values, strict=True)))):
         share = (value - low) / ((high - low) or 1.0)
-        told = [f"{key} {table.short_value(plan, trial.params, key)}" for key in keys]
+        told = [f"{key} {table.short_value(trial.params, key)}" for key in keys]
         data.append({
             "type": "scatter", "mode": "lines+markers", "x": list(range(len(keys) + 1)),
             "y": [*(height(plan, key, trial.params[key]) for key in keys), share],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synaptrace.keyword.tuned import Record, read
+from synaptrace.keyword.tuned import Cell, Record, read
 from synaptrace.report import charts, facts, network
 from synaptrace.report.page import Part, Section, Table, Text
 from synaptrace.report.run import curves
@@ -104,18 +104,31 @@ def spent(section: Section, summary: Mapping[str, Any] | None) -> Section:
 
 def command(run: Path, record: Record) -> str:
     """The command that does it again."""
-    cell = record.cell
     base = os.path.normpath(run / record.base)
     whose = ["--words", record.words] if record.words else ["--speaker", str(record.speaker)]
-    words = ["finetune", base, *whose, "--shots", "all" if cell.shots is None else str(cell.shots),
-             "--batch", str(cell.batch), "--keep", cell.keep, "--lr", f"{cell.lr:g}",
-             "--epochs", str(cell.epochs)]  # fmt: skip
-    if cell.contrast is not None:
-        words += ["--contrast", cell.contrast]
-    if cell.precision != "float32":
-        words += ["--precision", cell.precision]
+    words = ["finetune", base, *whose, *options([record.cell])]
     if record.judge != "query":
         words += ["--judge", record.judge]
     if record.data_path is not None:
         words += ["--data.path", record.data_path]
     return facts.command(words)
+
+
+def options(cells: Sequence[Cell]) -> list[str]:
+    """The options that make these cells, which are every combination of what each option was."""
+    plain, first = [cell for cell in cells if not cell.alone] or list(cells), cells[0]
+    shots = ["all" if cell.shots is None else str(cell.shots) for cell in plain]
+    contrasts = [cell.contrast for cell in plain if cell.contrast is not None]
+    words = ["--shots", each(shots), "--batch", each(str(cell.batch) for cell in plain),
+             "--keep", each(cell.keep for cell in plain), "--lr", f"{first.lr:g}",
+             "--epochs", str(first.epochs)]  # fmt: skip
+    if contrasts:
+        words += ["--contrast", each(contrasts)]
+    if first.precision != "float32":
+        words += ["--precision", first.precision]
+    return [*words, *["--alone"] * any(cell.alone for cell in cells)]
+
+
+def each(words: Iterable[str]) -> str:
+    """Every word once, with commas between."""
+    return ",".join(dict.fromkeys(words))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +22,10 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network, mask
 from synaptrace.rules.checks import Whole, check_network, check_samples, part_of, whole
 from synaptrace.rules.held import HeldWeights
+from synaptrace.rules.locality import Locality as Locality
 from synaptrace.rules.options import noting
+
+__all__ = ["Locality", "Rule"]
 
 PURPOSES = {
     "membrane": "neuron state", "spikes": "neuron state", "adaptation": "neuron state",
@@ -32,24 +34,6 @@ PURPOSES = {
     "losses": "records", "rates": "records", "auxiliary": "auxiliary",
 }  # fmt: skip
 """What every rule's tensors are for, by name."""
-
-
-@dataclass(frozen=True)
-class Locality:
-    """What an update needs that is not at its synapse."""
-
-    space: bool
-    """A layer learns from what it and the label tell it, without an error from other layers."""
-    time: bool
-    """A step learns from states kept at the synapse or neuron; nothing is run backwards."""
-    auxiliary: str
-    """Matrices beyond the network's weights, in sizes of O classes, H neurons; "none"."""
-    update_locked: bool
-    """A layer's update waits for layers above it, be it the readout's error alone."""
-    weight_transport: str
-    """Errors travel through transposed forward weights: "no", "yes" or "within the layer"."""
-    batch: bool = False
-    """A sample learns only in the company of others."""
 
 
 class Rule(HeldWeights):
@@ -124,8 +108,8 @@ class Rule(HeldWeights):
         raise NotImplementedError
 
     def _quickly(self, x: Tensor) -> Tensor | None:
-        """The step in a faster way, for the rules that have one; None where it can't be used, and
-        nothing was done."""
+        """The step on what `step` was given in a faster way, for the rules that have one; None
+        where it can't be used, and nothing was done."""
         return None
 
     def _finish(self) -> None:
@@ -229,9 +213,9 @@ class Rule(HeldWeights):
         """
         if not self.open:
             raise RuntimeError("rule.step needs rule.start(labels) first")
-        x = self._fit(x)
         logits = self._quickly(x)
         if logits is None:
+            x = self._fit(x)
             lengths = self.state["lengths"]
             running = self.time < lengths[0] if lengths else None
             if not self._held:  # `sequence` has seen to both
@@ -239,7 +223,7 @@ class Rule(HeldWeights):
             with torch.no_grad(), nullcontext() if self._held else self._exact():
                 logits = self._step(mask(x, running), running)
         self.state["logits"] = [logits]
-        self.time += 1
+        vars(self)["time"] += 1  # a module's own way looks for parameters of that name first
         return logits
 
     def _fit(self, x: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ from synaptrace.errors import UserError
 from synaptrace.memory import id_of
 from synaptrace.network import Network
 from synaptrace.neuron import adapt, advance
-from synaptrace.rules.base import Locality, Rule
+from synaptrace.rules.base import Rule
+from synaptrace.rules.locality import Locality
 
 
 class BPTT(Rule):
@@ -125,9 +126,9 @@ class BPTT(Rule):
         if self._held:
             self._refresh()
 
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+    def _flush(self) -> None:
         self._cut()
-        super()._update(optimizer)
+        super()._flush()
 
     def _refresh(self) -> None:
         if self.graph:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from synaptrace import stepping
 from synaptrace.inference import describe, unfit
-from synaptrace.native.library import address, lies, locate
+from synaptrace.native import library
+from synaptrace.native.library import address, lies
 
 if TYPE_CHECKING:
     from synaptrace.rules.stream import SampleStream
@@ -60,7 +61,7 @@ class Ahead:
         x, known = x.flatten(1).contiguous(), self.forward
         if x.numel() > MANY and x.is_cpu and 2 * int(x.count_nonzero()) > x.numel():
             return
-        if known is None or x.shape != known.shape or not known.fits():
+        if known is None or not known.takes(x):
             self.forward = None
             if obstacle(rule, x) is not None:
                 self.declined = True  # nor is it asked again in this batch
@@ -89,10 +90,11 @@ class Forward(stepping.Prepared):
     def __init__(self, rule: SampleStream, x: Tensor) -> None:
         net = rule.net
         job = describe(net, stepping.weights(net), x[None], learn=False)
-        super().__init__(job, *stepping.watch(net), stepping.all_weights(net))
-        self.shape, self.dtype = x.shape, x.dtype
-        self.rows = [torch.Size((len(x), *layer.shape)) for layer in net.layers]
-        self.logits = torch.Size((len(x), net.classes))
+        super().__init__(job, *stepping.watch(net), stepping.all_weights(net), x)
+        self.dtype = x.dtype
+        rows = [(len(x), *layer.shape) for layer in net.layers]
+        shapes = map(torch.Size, [*rows, *rows, (len(x), net.classes)])
+        self.kept = [*((x.dtype, x.layout, x.is_cpu, shape) for shape in shapes), *self.given]
         self.errs = not rule.weighs
         self.batch: list[Tensor] = []
         """The records of the batch that the structures hold to."""
@@ -121,7 +123,7 @@ class Forward(stepping.Prepared):
         nothing where the state doesn't lie as the engine reads it."""
         state, n = rule.state, len(self.state)
         (before,), old = state["logits"], [*state["membrane"], *state["spikes"]]
-        found = locate([*old, before], self.dtype, [*self.rows, *self.rows, self.logits])
+        found = library.places([*old, before, x], self.kept)
         if found is None or not self.begin(rule):
             return
         like, ahead.logits = old[:n], torch.empty_like(before)
@@ -135,8 +137,8 @@ class Forward(stepping.Prepared):
         if self.errs:
             ahead.error = torch.empty_like(before)
             self.step.error = ahead.error.data_ptr()
-        self.step.before, self.job.logits = found[-1], ahead.logits.data_ptr()
-        self.job.events, self.step.time = x.data_ptr(), rule.time
+        self.step.before, self.job.logits = found[-2], ahead.logits.data_ptr()
+        self.job.events, self.step.time = found[-1], rule.time
         ahead.rated = bool(self.step.rates)
         self.run()
 

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, InputTraces, Matrices, Seed
 from synaptrace.seeds import generator as seeded
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from synaptrace.layers import Dense
 from synaptrace.network import Network
 from synaptrace.neuron import fire
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import SampleStream
 
 

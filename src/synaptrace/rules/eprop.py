@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from synaptrace.errors import UserError
 from synaptrace.layers import Dense, add_product
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, InputTraces, Matrices, check_choice, dense_only, gaussian
 from synaptrace.rules.synapse import Linear, SynapseTraces, accumulate, beside, synapses
 

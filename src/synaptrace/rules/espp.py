@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import InputTraces, check_choice, dense_only
 from synaptrace.rules.synapse import accumulate, beside, synapses
 

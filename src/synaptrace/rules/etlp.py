@@ -26,8 +26,8 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
 from synaptrace.rules.eprop import EProp
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, Matrices, Seed, gaussian
 from synaptrace.seeds import derive
 

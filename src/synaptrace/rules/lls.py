@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import SampleStream, check_choice
 from synaptrace.rules.waves import Waves
 

@@ -35,7 +35,7 @@ from torch import Tensor
 from synaptrace.errors import UserError
 from synaptrace.layers import initial
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, Matrices, carry, check_choice, dense_only
 from synaptrace.rules.synapse import Linear, SynapseTraces, accumulate, beside, synapses
 

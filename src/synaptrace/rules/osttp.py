@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.ostl import OSTL
 from synaptrace.rules.stream import Fired, Matrices, gaussian
 

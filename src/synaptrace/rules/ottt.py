@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import InputTraces
 
 

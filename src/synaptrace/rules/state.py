@@ -6,7 +6,8 @@ Checkpoints (`state_dict`), exact resume and the memory count (`tensors`) read n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from copy import copy
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +78,12 @@ class Stateful(nn.Module):
     def rates(self) -> Tensor:
         """Spikes per neuron and step of each hidden layer over the steps so far, (L,)."""
         return self.state["rates"][0] / max(self.time, 1)
+
+    def twin(self) -> Self:
+        """Another of the same weights and options, which runs a batch of its own beside this."""
+        made = copy(self)
+        made.state = self._lasting()
+        return made
 
     def pass_over(self, steps: int) -> None:
         """Go on as if ``steps`` more had been taken, of which nothing but their number is asked:

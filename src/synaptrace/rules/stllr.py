@@ -30,7 +30,7 @@ from torch import Tensor
 
 from synaptrace.errors import UserError
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, InputTraces, Matrices, check_choice
 
 

@@ -30,6 +30,18 @@ from synaptrace.neuron import LIF, adapt, fire
 from synaptrace.rules.base import Rule
 from synaptrace.rules.compiled import Ahead
 
+__all__ = [
+    "Fired",
+    "InputTraces",
+    "Matrices",
+    "SampleStream",
+    "carry",
+    "check_choice",
+    "dense_only",
+    "gaussian",
+    "inputs",
+]
+
 
 class Fired(NamedTuple):
     """What one layer did in one step."""

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
 from synaptrace.rules.ell import SpikingClassifiers
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stream import Fired, Matrices, SampleStream, check_choice
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.stllr import CausalTraces
 from synaptrace.rules.waves import Waves
 

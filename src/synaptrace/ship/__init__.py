@@ -38,6 +38,8 @@ class Options:
     front_end: bool = False
     rehearse: int | None = None
     """How many sequences of each class a device keeps, to rehearse them while it learns."""
+    decide: bool = False
+    """With the front end: whether it finds the words of a stream, as `synaptrace listen` does."""
     target: str = "generic"
     """The framework that will read a NIR file."""
     reset_as: str | None = None

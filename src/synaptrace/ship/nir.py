@@ -89,10 +89,11 @@ def price(before: Network, after: Network, data: Dataset) -> str:
     old, new = (evaluate(net, data.batches("validation")) for net in (before, after))
     if old.accuracy is None or new.accuracy is None:
         return "hard reset: no validation samples to measure what it costs"
+    advice = "; train with --neuron.reset hard to lose less"
     return (
         f"hard reset: {100 * new.accuracy:.2f} % on validation ({new.samples} samples), "
-        f"{100 * old.accuracy:.2f} % with the reset that it was trained with; "
-        "train with --neuron.reset hard to lose less"
+        f"{100 * old.accuracy:.2f} % with the reset that it was trained with"
+        f"{advice if new.accuracy < old.accuracy else ''}"
     )
 
 

@@ -22,6 +22,8 @@ from synaptrace.ship.dialects import Dialect
 from synaptrace.ship.nir_file import Graph
 
 Array = NDArray[Any]
+LARGEST = 2**24
+"""Numbers of an input's step: a shape is only stated, and costs a file nothing."""
 
 
 @dataclass
@@ -75,10 +77,13 @@ class _Walk:
             raise UserError(f"{self.path}: {len(starts)} nodes Input, where one is needed")
         name, seen = starts[0], set[str]()
         self.shape = self.found.in_shape = self.sizes(name, "shape")
+        if math.prod(self.shape) > LARGEST:
+            raise self.no(name, f"its shape {self.shape} has more than {LARGEST} numbers")
         while True:
             seen.add(name)
             following = [n for n in self.graph.after(name) if not self.comes_back(name, n)]
             if not following and self.graph.nodes[name]["type"] == "Output":
+                self.nothing_else(seen)
                 return self.ended(name)
             if len(following) != 1:
                 raise self.no(name, f"leads to {len(following)} nodes; a chain is needed")
@@ -90,6 +95,12 @@ class _Walk:
     def comes_back(self, name: str, other: str) -> bool:
         """Whether ``other`` is the recurrent weight of the neurons ``name``."""
         return self.graph.after(other) == [name] == self.graph.before(other)
+
+    def nothing_else(self, seen: set[str]) -> None:
+        """Raises UserError where a node beside the way leads onto it."""
+        for other, name in self.graph.edges:
+            if name in seen and other not in seen and not self.comes_back(name, other):
+                raise self.no(other, "leads into the chain, and the input doesn't lead to it")
 
     def take(self, name: str) -> None:
         kind = self.graph.nodes[name]["type"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from synaptrace.errors import UserError
 from synaptrace.files import replace_atomic
 from synaptrace.network import Network, State
 from synaptrace.ship import Options
@@ -24,9 +25,12 @@ def export(trained: Trained, out: Path, options: Options) -> str:
     """Write the step of a run's network to ``out``; returns what is printed.
 
     Raises:
-        UserError: an option that isn't for this target; the file can't be written.
+        UserError: an option that isn't for this target; another ending than .pt2; the file can't
+            be written.
     """
     options.accept("pt2")
+    if out.suffix != ".pt2":  # PyTorch would write, and read, no other
+        raise UserError(f"{out}: a program of PyTorch is named .pt2; choose such an --out")
     write(trained.net, out)
     state = flat(trained.net.initial_state(1))
     return (

@@ -81,7 +81,8 @@ def stored(plan: Plan) -> Any:
 
     if plan.storage is not None:
         return plan.storage
-    return JournalStorage(JournalFileBackend(str(plan.out / JOURNAL)))
+    file = (plan.out / JOURNAL).absolute()  # else a lock that a kill left is never given up
+    return JournalStorage(JournalFileBackend(str(file)))
 
 
 def sampler(seed: int) -> optuna.samplers.BaseSampler:

@@ -39,13 +39,13 @@ def row(plan: Plan, trial: optuna.trial.FrozenTrial) -> list[str]:
         f"{100 * statistics.stdev(values):.2f}" if len(values) > 1 else "",
         STATES[trial.state.name],
         "" if trial.last_step is None else str(trial.last_step),
-        *(short_value(plan, trial.params, key) for key in plan.space),
+        *(short_value(trial.params, key) for key in plan.space),
         "" if took is None else f"{took.total_seconds():.1f}",
         "; ".join([*notes, *filter(None, [trial.user_attrs.get(WHY)])]),
     ]
 
 
-def short_value(plan: Plan, params: dict[str, Any], key: str) -> str:
+def short_value(params: dict[str, Any], key: str) -> str:
     """A searched value, in four digits where it is a number."""
     value = params.get(key)
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synaptrace.compare.plan import DIVERGED
-from synaptrace.compare.run import fresh, load_data
+from synaptrace.compare.run import load_data, processes
 from synaptrace.compare.table import above
 from synaptrace.config import Config
 from synaptrace.errors import UserError
@@ -102,7 +102,7 @@ def train(tasks: list[tuple[Config, Path]], jobs: int, threads: int, progress: b
             once(*task, threads)
             tell(index + 1, left, progress)
         return
-    with fresh(jobs) as pool:
+    with processes(jobs, tasks[0][1].parents[1]) as pool:
         for index, each in enumerate([pool.submit(once, *task, threads) for task in left]):
             each.result()
             tell(index + 1, left, progress)

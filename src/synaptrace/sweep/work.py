@@ -7,13 +7,12 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from synaptrace.compare.run import fresh, load_data
+from synaptrace.compare.run import load_data, processes
 from synaptrace.errors import UserError, one_line
 from synaptrace.files import write_atomic
 from synaptrace.sweep import plan as plans
@@ -34,6 +33,7 @@ from synaptrace.sweep.study import (
 from synaptrace.sweep.winner import judge
 from synaptrace.training import lock, schema
 from synaptrace.training.loop import Diverged
+from synaptrace.training.telling import left
 
 if TYPE_CHECKING:
     import optuna
@@ -105,8 +105,7 @@ def prepare(plan: Plan, jobs: int) -> int:
         UserError: settings that the data don't suit, a storage that can't be opened; nothing is
             left behind.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs: {jobs} is not a positive number")
+    positive(jobs)
     dataset = load_data(json.dumps(plan.base.data))
     fits(plan.base, dataset)
     new = not plan.out.exists()
@@ -129,6 +128,12 @@ def prepare(plan: Plan, jobs: int) -> int:
         return threads
 
 
+def positive(jobs: int) -> None:
+    """Raises UserError unless there can be so many."""
+    if jobs < 1:
+        raise UserError(f"--jobs: {jobs} is not a positive number")
+
+
 def threads_of(plan: Plan) -> int:
     """Threads of each training: as many as the study began with, as others give other bits."""
     found: int = schema.read(schema.Sweep, plan.out / ABOUT)["threads"]
@@ -142,6 +147,7 @@ def join(out: Path, jobs: int = 1, progress: bool = True) -> None:
         UserError: no study lies in ``out``.
     """
     require()
+    positive(jobs)
     plan = plans.read(out)
     opened(plan)
     take_part(plan, jobs, threads_of(plan), progress)
@@ -151,17 +157,9 @@ def take_part(plan: Plan, jobs: int, threads: int, progress: bool) -> None:
     """`work` in ``jobs`` processes."""
     if jobs == 1:
         return work(plan, threads, progress)
-    pool = fresh(jobs)
-    try:
+    with processes(jobs, plan.out) as pool:
         for each in [pool.submit(work, plan, threads, progress) for _ in range(jobs)]:
             each.result()
-    except BrokenProcessPool:
-        raise UserError(
-            f"{plan.out}: a training's process was killed (memory?); the same command goes on "
-            "where it stopped"
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return None
 
 
@@ -177,9 +175,8 @@ def work(plan: Plan, threads: int, progress: bool) -> None:
             attempt(plan, study, trial)
             if progress:
                 done = len(ended(study))
-                left = (time.monotonic() - began) / max(done - before, 1) * (plan.trials - done)
-                print(f"{done}/{plan.trials} {said(study, trial.number)}; about "
-                      f"{left / 60:.0f} min left", file=sys.stderr)  # fmt: skip
+                rest = left(time.monotonic() - began, done - before, plan.trials - done)
+                print(f"{done}/{plan.trials} {said(study, trial.number)}{rest}", file=sys.stderr)
 
 
 def attempt(plan: Plan, study: optuna.Study, trial: optuna.Trial) -> None:

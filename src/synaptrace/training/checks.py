@@ -59,6 +59,17 @@ def check(
     net.fit(torch.zeros(1, *data.shape))
 
 
+def check_rule(rule: Any, net: Network) -> None:
+    """Raises UserError unless ``rule`` is one that trains ``net``."""
+    if not isinstance(rule, Rule):
+        raise UserError(
+            f"rule: {short(rule)} is none; st.rules.make(name, net) makes one, with a name of "
+            "st.rules.names()"
+        )
+    if rule.net is not net:
+        raise UserError("rule: trains another network; make one for this, st.rules.make(name, net)")
+
+
 def find_device(name: str) -> torch.device:
     """The device ``name``. Raises UserError where this machine or PyTorch has none such."""
     try:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from synaptrace import inference
+from synaptrace.data.dataset import Batch
 from synaptrace.network import Network, mask
-
-Batch = tuple[Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)

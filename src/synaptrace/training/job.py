@@ -18,7 +18,7 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.base import Rule
 from synaptrace.seeds import generator
-from synaptrace.training import checkpoint, parts, rehearsal, schedule, schema, team
+from synaptrace.training import checkpoint, parts, rehearsal, schema, team, together
 from synaptrace.training import run as runs
 from synaptrace.training.checks import afford, check
 from synaptrace.training.loop import Diverged, fit
@@ -109,11 +109,11 @@ def prepare(
         UserError: bad settings or data; there is no directory then.
     """
     crew = team.present()
+    together.agree_on_settings(crew, config)
     dataset = crew.in_turn(lambda: load_data(config))
     net, rule = build(config, dataset)
     check(net, dataset, **config.train)
-    every = schedule.every(config.train["update"])
-    parts.check(rule, dataset, crew, config.train.get("micro_batch"), every)
+    parts.check(rule, dataset, crew, config.train.get("micro_batch"))
     run = Path(crew.tell(lambda: str(runs.create(name or config.name, config.model_dump(), root))))
     return run, dataset
 
@@ -157,7 +157,9 @@ def resume(
         found = runs.read_summary(run / f"seed-{seed}")
         if found is not None:
             return found
-    dataset = team.present().in_turn(lambda: load_data(recorded(config, run)))
+    crew = team.present()
+    together.agree_on_settings(crew, config)
+    dataset = crew.in_turn(lambda: load_data(recorded(config, run)))
     if seed is not None:
         return one_seed(config, seed, run / f"seed-{seed}", dataset, progress, draw)
     return go_on(config, run, dataset, progress, draw)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from synaptrace.errors import UserError
@@ -14,6 +15,8 @@ from synaptrace.locks import lock
 from synaptrace.names import printed
 
 LOCK = ".lock"
+GLANCE, GLANCES = 0.001, 1000
+"""Seconds until one who met a glance (`taken`) tries again, and how often it does."""
 
 
 class Busy(UserError):
@@ -25,7 +28,10 @@ class Busy(UserError):
 
 
 def taken(run: Path) -> bool:
-    """Whether some process holds ``run``; False where that can't be told."""
+    """Whether some process holds ``run``; False where that can't be told.
+
+    To look is to share the lock for a moment, which `held` waits out.
+    """
     try:
         handle = os.open(run / LOCK, os.O_RDONLY)
     except OSError:
@@ -64,7 +70,7 @@ def held(run: Path | None, wait: bool = False) -> Iterator[None]:
         raise UserError(f"{run}: can't be written ({error.strerror})") from error
     try:
         try:
-            lock(handle, wait=wait)
+            alone(run, handle, wait)
         except BlockingIOError:
             who = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
             raise Busy(run, who) from None
@@ -76,6 +82,18 @@ def held(run: Path | None, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def alone(run: Path, handle: int, wait: bool) -> None:
+    """Lock the open file of ``run`` for one process. Raises BlockingIOError where another has it
+    that doesn't only look: a glance shares the lock, and is over in a moment."""
+    for _ in range(GLANCES):
+        with suppress(BlockingIOError):
+            return lock(handle, wait=wait)
+        if taken(run):
+            break
+        time.sleep(GLANCE)
+    raise BlockingIOError
 
 
 def patiently(work: Callable[[], object]) -> None:

@@ -24,7 +24,8 @@ from synaptrace.seeds import generator
 from synaptrace.training import lock, parts, schedule, team, together
 from synaptrace.training import tensorboard as board
 from synaptrace.training import threads as cores
-from synaptrace.training.checks import check, check_name, find_device
+from synaptrace.training.checks import check, check_name, check_rule, find_device
+from synaptrace.training.learn import learn as learn
 from synaptrace.training.run import LAST, write_summary
 from synaptrace.training.state import State, describe
 from synaptrace.training.telling import tell, warn, warn_of_idle_layers
@@ -81,7 +82,8 @@ def fit(
         device, threads: where to compute, and on how many cores (None: as PyTorch is set). A run
             that goes on does so with as many as it began with, as others give other last bits.
         micro_batch: samples that are learned from at once; the gradients of all such parts of a
-            batch are added before the update, and are the batch's. Needs ``update="sequence"``.
+            batch are added before the update, and are the batch's (`rules.turns` where there are
+            updates within a sequence).
         paper_protocol: also read the test set after every epoch and report the best of them as
             ``test_accuracy_best_paper_protocol``; it picks nothing else.
         tensorboard: write the metrics for TensorBoard too; needs ``run`` and TensorBoard.
@@ -109,10 +111,11 @@ def fit(
         net, dataset, epochs=epochs, lr=lr, lr_final=lr_final, lr_readout=lr_readout, update=update,
         ema=ema, device=device, threads=threads, tensorboard=tensorboard,
     )  # fmt: skip
+    check_rule(rule, net)
     lr_final = lr / 4 if lr_final is None else lr_final
     every, place = schedule.every(update), find_device(device)
     crew = team.present()
-    parts.check(rule, dataset, crew, micro_batch, every)
+    parts.check(rule, dataset, crew, micro_batch)
     if run is not None:
         check_name(rule)
     run = None if run is None or crew.rank else Path(run)
@@ -271,33 +274,3 @@ def fit(
             write_summary(run, summary)
     told: dict[str, Any] = crew.tell(lambda: summary)  # with the first process's time and memory
     return told
-
-
-def learn(
-    state: State, batch: parts.Parts, every: int | None, draws: torch.Generator, crew: team.Team
-) -> list[float]:
-    """One batch, forward and updates: [accuracy, losses…, rates…, norm of all weights]."""
-    rule, optimizer, place = state.rule, state.optimizer, state.weights[0].device
-    labels = batch.labels.to(place)
-    lengths = None if batch.lengths is None else batch.lengths.to(place)
-    seen = state.weights[0].new_zeros(2 + 2 * len(rule.net.layers)).detach()
-    for part in batch.cuts:
-        same = draws.clone_state()  # for each part
-        logits = rule.sequence(
-            batch.read(part).to(place),
-            labels[part],
-            lengths=None if lengths is None else lengths[part],
-            optimizer=optimizer if part is batch.cuts[-1] else None,
-            every=every,
-            generator=same,
-            batch=None if batch.alone else (labels, lengths),
-        )
-        right = (logits.argmax(1) == labels[part]).to(seen.dtype).sum() / len(labels)
-        seen += torch.cat([right[None], rule.losses, rule.rates])
-    if not batch.cuts:  # fewer samples than processes: the others' gradients alone
-        for _ in range(1 if every is None else (batch.steps - 1) // every + 1):
-            optimizer.step()
-            optimizer.zero_grad()
-    norm = torch.nn.utils.get_total_norm([weight.detach() for weight in state.weights])
-    values: list[float] = torch.cat([crew.sum(seen), norm[None]]).tolist()
-    return values  # the batch's one wait for the device

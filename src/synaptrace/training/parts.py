@@ -130,15 +130,10 @@ def _reader(dataset: ArrayDataset, rows: Tensor, steps: int) -> Callable[[slice]
     return lambda part: dataset.gather(rows[part], steps=steps)[0]
 
 
-def check(rule: Rule, dataset: Dataset, team: Team, most: int | None, every: int | None) -> None:
-    """Raises UserError where the rule, the data or the schedule can't be taken in parts."""
+def check(rule: Rule, dataset: Dataset, team: Team, most: int | None) -> None:
+    """Raises UserError where the rule or the data can't be taken in parts."""
     if most is not None and most < 1:
         raise UserError(f"train.micro_batch: {most} is not a positive number of samples")
-    if most is not None and every is not None:
-        raise UserError(
-            "train.micro_batch: needs train.update sequence: an update within the sequence needs "
-            "the states of all samples at once"
-        )
     if team.size == 1 and most is None:
         return
     if not rule.parts:

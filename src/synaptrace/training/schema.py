@@ -210,7 +210,7 @@ class Outcome(Won):
 
 
 class Locality(Stored):
-    """What a rule needs that isn't local (`rules.base.Locality`)."""
+    """What a rule needs that isn't local (`rules.locality.Locality`)."""
 
     space: bool
     time: bool
@@ -235,6 +235,12 @@ class Study(Stored):
 
     settings: Run
     word: str | None
+
+
+class Tunings(Stored):
+    """tunings.json of a study: where its fine-tunings lie."""
+
+    tunings: list[str]
 
 
 def check(kind: type[Stored], found: Any, where: str | Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from synaptrace.data.inputs import reason
-from synaptrace.errors import UserError
+from synaptrace.errors import UserError, short
 
 JOIN = timedelta(seconds=60)
 """Time for all processes to find one another."""
@@ -81,11 +81,15 @@ class Team:
         return found
 
     def in_turn(self, make: Callable[[], Made]) -> Made:
-        """What each process makes, the first before the others: it prepares what they then find."""
+        """What each process makes, the first before the others: it prepares what they then find.
+        None goes on before all have it."""
         if not self.rank:
             made = make()
         self.tell(lambda: None)
-        return made if not self.rank else make()
+        if self.rank:
+            made = make()
+        self.sum(torch.zeros(1))
+        return made
 
     def mine(self, items: Iterable[Item]) -> Iterator[Item]:
         """This process's share of ``items``, one in so many."""
@@ -198,7 +202,7 @@ def joined(patience: timedelta = JOIN) -> Iterator[Team]:
     if not asked():
         yield Team()
         return
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank, size = place()
     store, backend = meet(rank, size, patience), "gloo"
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
@@ -219,8 +223,29 @@ def joined(patience: timedelta = JOIN) -> Iterator[Team]:
 
 def asked() -> bool:
     """Whether this is one of several processes that torchrun, or the like, has started."""
-    numbers = (os.environ.get(name, "") for name in PLACE)
-    return all(numbers) and os.environ["WORLD_SIZE"] != "1"
+    return bool(os.environ.get("MASTER_ADDR")) and (os.environ.get("WORLD_SIZE") or "1") != "1"
+
+
+def place() -> tuple[int, int]:
+    """The rank of this process and how many there are, as it was told.
+
+    Raises:
+        UserError: it was told less than that, or what can't be.
+    """
+    missing = [name for name in PLACE if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"{missing[0]}: isn't set, where WORLD_SIZE asks for several processes; start them by "
+            "torchrun, or unset WORLD_SIZE"
+        )
+    try:
+        rank, size = (int(os.environ[name]) for name in PLACE[:2])
+    except ValueError:
+        rank, size = 0, 0
+    if not 0 <= rank < size:
+        told = ", ".join(f"{name} {short(os.environ[name])}" for name in PLACE[:2])
+        raise UserError(f"{told}: need a rank from 0 on, below the number of processes")
+    return rank, size
 
 
 def meet(rank: int, size: int, patience: timedelta) -> Any:

@@ -41,6 +41,17 @@ def tell(line: Mapping[str, Any], epochs: int) -> None:
     )
 
 
+def left(seconds: float, done: int, rest: int) -> str:
+    """The end of a line of progress: how long the ``rest`` will take, where what is ``done`` took
+    ``seconds``; empty where nothing is left."""
+    if not rest:
+        return ""
+    about = seconds / max(done, 1) * rest
+    units = ((2 * 3600, 3600, "h"), (100, 60, "min"), (0, 1, "s"))
+    size, name = next((size, name) for least, size, name in units if about >= least)
+    return f"; about {about / size:.0f} {name} left"
+
+
 def warn(text: str) -> None:
     """One line on standard error, above the progress bar if there is one."""
     tqdm.write(f"synaptrace: warning: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the processes of a team tell one another, beside the sums of `loop.learn`: nothing changes
+"""What the processes of a team tell one another, beside the sums of `learn`: nothing changes
 where there is but one."""
 
 from __future__ import annotations
@@ -9,17 +9,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from synaptrace.config import Config
 from synaptrace.data.ahead import one_ahead
 from synaptrace.data.dataset import Dataset
 from synaptrace.network import Network
 from synaptrace.training import checkpoint
 from synaptrace.training.evaluate import Score, evaluate
 from synaptrace.training.run import SUMMARY
-from synaptrace.training.state import Progress, State, finished
+from synaptrace.training.state import FREE, Progress, State, finished
 from synaptrace.training.team import Team
 
 SAME = ("network", "rule", "data", "train", "synaptrace", "torch")
 """Of what `state.describe` says, what all processes must have alike."""
+
+
+def agree_on_settings(crew: Team, config: Config) -> None:
+    """Raises UserError where a process has other settings, be they those of other data or as many
+    seeds; where it computes and where its data lie may differ."""
+    parts = {
+        section: {k: v for k, v in values.items() if (section, k) not in FREE}
+        if isinstance(values, dict) else values
+        for section, values in config.model_dump(mode="json").items()
+    }  # fmt: skip
+    crew.agree(parts)
 
 
 def agree(crew: Team, about: Mapping[str, Any], dataset: Dataset) -> None:

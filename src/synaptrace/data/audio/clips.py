@@ -31,6 +31,9 @@ CHUNK, AT_ONCE = 64, 4
 """Items that a thread prepares before it hands them on, and clips whose power is taken at once:
 more do not fit a processor's cache."""
 
+PIECE = 1 << 16
+"""Rows of a sound file that are read at once."""
+
 
 @dataclass(frozen=True)
 class Clips:
@@ -96,7 +99,7 @@ class Clips:
 def read_file(path: Path, features: Mapping[str, Any] | None, seconds: float) -> Tensor:
     """A sound file as a network hears it: events (T, channels), prepared as training's clips were.
 
-    One of another rate or of several channels is mixed down and resampled (`resample.convert`).
+    One of another rate or of several channels is mixed down and resampled (`mono`).
 
     Args:
         features: `Features.spec` of those that the network was trained with.
@@ -109,9 +112,20 @@ def read_file(path: Path, features: Mapping[str, Any] | None, seconds: float) ->
         raise UserError(f"{path}: the network was not trained on sound; it takes .npy events")
     made = Features.from_spec(features)
     clips = Clips(made.mel, seconds)
-    samples = resample.convert(*wav.channels(path), made.mel.rate)
-    power = made.mel.power(centre(samples, clips.length))
+    power = made.mel.power(centre(mono(path, made.mel.rate), clips.length))
     return made(power[:, None])[:, 0]
+
+
+def mono(path: Path, rate: int) -> Tensor:
+    """The samples (N,) of a sound file at ``rate`` Hz, to the bit those of `resample.convert`.
+
+    A PCM file is mixed down and resampled as it is read, so that one of hours takes twice the
+    memory of what is returned, whatever its rate and channels.
+
+    Raises:
+        UserError: as `wav.channels` does.
+    """
+    return torch.cat(list(resample.stream(wav.rows(path, PIECE), rate)))
 
 
 def jitter(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synaptrace.data.events.frames import Events
+from synaptrace.errors import UserError
 
 
 def shift(events: Tensor, generator: torch.Generator, pixels: int) -> Tensor:
@@ -32,6 +33,12 @@ def shift(events: Tensor, generator: torch.Generator, pixels: int) -> Tensor:
         for sample, (row, column) in enumerate(corners.tolist())
     ]
     return torch.stack(moved, 1)
+
+
+def check_shift(pixels: int, size: int) -> None:
+    """Raises UserError where frames of ``size`` rows and columns can't be moved so far."""
+    if not 0 <= pixels < size:
+        raise UserError(f"data.shift: {pixels} is not a number of pixels from 0 to {size - 1}")
 
 
 def flip(events: Tensor, generator: torch.Generator) -> Tensor:

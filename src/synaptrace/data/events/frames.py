@@ -199,6 +199,12 @@ def alone(recording: Recording) -> Events:
     return Events(t, x, y, p, np.zeros_like(t))
 
 
+def check_size(size: int, sensor: tuple[int, int]) -> None:
+    """Raises UserError where frames of ``sensor`` can't be resized to ``size``."""
+    if not 1 <= size <= sensor[0]:
+        raise UserError(f"data.size: {size} is not a number of pixels from 1 to {sensor[0]}")
+
+
 def resize(frames: Tensor, size: int, antialias: bool) -> Tensor:
     """Frames (T, C, rows, columns) brought to size × size pixels, interpolating (bilinear).
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from synaptrace.data import splits
 from synaptrace.data.dataset import ArrayDataset
+from synaptrace.data.events.augment import check_shift
 from synaptrace.data.events.augment import shift as shift_events
 from synaptrace.data.simulate.camera import Camera, saccades
 from synaptrace.data.source import Source
@@ -65,8 +66,7 @@ def load(
     """
     if path is not None:
         raise UserError(f"data.path: {path} isn't needed; the digits come with scikit-learn")
-    if not 0 <= shift < SIZE:
-        raise UserError(f"data.shift: {shift} is not a number of pixels from 0 to {SIZE - 1}")
+    check_shift(shift, SIZE)
     images, labels = read()
     frames = rebin(CAMERA.record(images, generator(SEED, "camera")), dt)
     index = splits.load(INDEX, samples=len(labels))

@@ -21,7 +21,7 @@ from synaptrace.data import cache, splits
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.events import augment
 from synaptrace.data.events.formats import read_aedat2
-from synaptrace.data.events.frames import Frames, resize
+from synaptrace.data.events.frames import Frames, check_size, resize
 from synaptrace.data.events.recorded import FrameDataset
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
@@ -93,8 +93,7 @@ def prepare(
     Raises:
         UserError: no recordings there; bad ones, unless ``skip_bad`` leaves them out.
     """
-    if not 1 <= size <= SENSOR[0]:
-        raise UserError(f"data.size: {size} is not a number of pixels from 1 to {SENSOR[0]}")
+    check_size(size, SENSOR)
     frames = Frames(SENSOR, None, steps)
     root = SOURCE.locate(path)
     files = sorted(file for name in CLASSES for file in find(root, f"{name}/*.aedat"))
@@ -133,8 +132,8 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    if size > 0 and not 0 <= shift < size:
-        raise UserError(f"data.shift: {shift} is not a number of pixels from 0 to {size - 1}")
+    check_size(size, SENSOR)
+    augment.check_shift(shift, size)
     prepared = prepare(path=path, steps=steps, size=size)
     index = _index([int(number) for number in prepared.notes["number"]], prepared.labels.tolist())
     if not validation:

@@ -19,9 +19,10 @@ import torch
 from synaptrace.data import cache, npy, splits
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.columns import Array
+from synaptrace.data.events.augment import check_shift
 from synaptrace.data.events.augment import shift as shift_frames
 from synaptrace.data.events.formats import Recording, check, read_aedat3
-from synaptrace.data.events.frames import Frames, resize
+from synaptrace.data.events.frames import Frames, check_size, resize
 from synaptrace.data.events.recorded import FrameDataset
 from synaptrace.data.inputs import read_bytes
 from synaptrace.data.lists import read as read_lists
@@ -93,8 +94,7 @@ def prepare(
     Raises:
         UserError: no recordings there; bad ones, unless ``skip_bad`` leaves them out.
     """
-    if not 1 <= size <= SENSOR[0]:
-        raise UserError(f"data.size: {size} is not a number of pixels from 1 to {SENSOR[0]}")
+    check_size(size, SENSOR)
     frames = Frames(SENSOR, dt)
     root = SOURCE.locate(path)
     items = _official(root) or _separate(root)
@@ -142,8 +142,8 @@ def load(
     Raises:
         UserError: no files there, bad files, an option out of range.
     """
-    if size > 0 and not 0 <= shift < size:
-        raise UserError(f"data.shift: {shift} is not a number of pixels from 0 to {size - 1}")
+    check_size(size, SENSOR)
+    check_shift(shift, size)
     prepared = prepare(path=path, dt=dt, size=size, published=published)
     subjects = prepared.notes["subject"]
     index, test_split = splits.complete(

@@ -33,9 +33,10 @@ from synaptrace.data.events.formats import Recording, check
 from synaptrace.data.events.frames import Frames
 from synaptrace.data.events.recorded import EventDataset
 from synaptrace.data.inputs import afford
-from synaptrace.data.sets import spoken
+from synaptrace.data.sets import fsdd, spoken
 from synaptrace.data.source import Source, find
 from synaptrace.errors import UserError
+from synaptrace.meanings import said
 
 SOURCE = Source(
     name="folder",
@@ -131,15 +132,8 @@ def load(
         shift: training samples move by up to so many frames of sound, or pixels of events.
         rate: sound is mixed down to one channel and resampled to so many Hz
             (`resample.convert`); None: all files must be mono and of one rate.
-        form: of the sound's features, "clip", "causal", "pcen" or "relative" (`audio.features`).
-        encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
-        threshold: of the spikes, in standard deviations of a band.
-        floor: dB of a full-scale sine, "causal", or of the level, "relative", below which there is
-            silence.
-        window, hop: milliseconds of a frame of sound, and from one to the next, a step.
-        bands: mel bands between 20 and 4,000 Hz.
-        seconds: of every clip; longer ones lose both ends, shorter ones lie in the middle.
-        noise: deviation of the Gaussian noise added to training features.
+        form, encoding, threshold, floor, window, hop, bands, seconds, noise: as `fsdd.load` has
+            them, of sound.
         rows, columns: pixels of the events' sensor.
         dt: milliseconds a step of events.
         pool: the events of pool × pool pixels come together.
@@ -186,6 +180,9 @@ def load(
         augmentation=more,
         test_split="development",
     )
+
+
+load.said = said(fsdd.load)  # type: ignore[attr-defined]
 
 
 def read_file(path: Path, features: dict[str, Any] | None, seconds: float = 1.0) -> Tensor:

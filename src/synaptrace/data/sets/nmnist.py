@@ -171,15 +171,16 @@ def view(
     return Frames(SENSOR, dt, steps, merge=merge, crop=crop, pool=pool, binary=binary, parts=parts)
 
 
+def columns(t: Array, x: Array, y: Array, p: Array) -> dict[str, Array]:
+    """A recording's events as the cache keeps them."""
+    types = {"t": np.int32, "x": np.uint8, "y": np.uint8, "p": np.uint8}
+    given = zip(types.items(), (t, x, y, p), strict=True)
+    return {name: column.astype(kind) for (name, kind), column in given}
+
+
 def _read(file: Path) -> Iterator[Sample]:
     t, x, y, p = read_bin(file, SENSOR)
     if t[-1] > np.iinfo(np.int32).max:
         raise UserError(f"{file}: its clock runs on to {t[-1]} µs, over half an hour")
-    columns: dict[str, Array] = {
-        "t": t.astype(np.int32),
-        "x": x.astype(np.uint8),
-        "y": y.astype(np.uint8),
-        "p": p,
-    }
     split, label = file.parts[-3].lower(), int(file.parent.name)
-    yield Sample(columns, label, {"split": split, "file": "/".join(file.parts[-3:])})
+    yield Sample(columns(t, x, y, p), label, {"split": split, "file": "/".join(file.parts[-3:])})

@@ -29,9 +29,10 @@ from synaptrace.data.audio.mel import Mel
 from synaptrace.data.cache import Cache, Sample
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.lists import read as read_lists
-from synaptrace.data.sets import outputs, spoken, users
+from synaptrace.data.sets import fsdd, outputs, spoken, users
 from synaptrace.data.source import Download, Source, find
 from synaptrace.errors import UserError
+from synaptrace.meanings import said
 
 WORDS = (
     "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four",
@@ -126,6 +127,7 @@ def load(
     words: str | None = None,
     unknown: float | None = None,
     silence: float | None = None,
+    leave_out: str | None = None,
     **augment: Any,
 ) -> ArrayDataset:
     """Speech Commands: events (100, B, 120), log-mel bands and their differences.
@@ -136,15 +138,8 @@ def load(
     "silence".
 
     Args:
-        form: of the features, "clip", "causal", "pcen" or "relative" (`audio.features`).
-        encoding: "features", or the bands' spikes: "delta" or "lif" (`encode`).
-        threshold: of the spikes, in standard deviations of a band.
-        floor: dB of a full-scale sine, "causal", or of the level, "relative", below which there is
-            silence.
-        window, hop: milliseconds of a frame, and from one to the next, a step.
-        bands: mel bands between 20 and 4,000 Hz.
-        shift: training samples move by up to so many frames, either way.
-        noise: deviation of the Gaussian noise added to training features.
+        form, encoding, threshold, floor, window, hop, bands, shift, noise: as `fsdd.load` has
+            them.
         holdout_speaker: all of this speaker is the test and in no other split. The official test
             without it is the split "general". Published: c50f55b8.
         holdout_users: who has so many training utterances of every word, and c50f55b8, is in the
@@ -155,6 +150,7 @@ def load(
             in a split, drawn from each alike; 0: none. None: 1 with ``words``, else all.
         silence: how many seconds of noise, likewise, and no more than there are. None: 1 with
             ``words``, else they are "unknown", too.
+        leave_out: a word that is in no split and no class, for a network that never heard it.
         augment: what else is done to training samples (`Augmentation`).
 
     Raises:
@@ -206,7 +202,11 @@ def load(
         floor=floor,
         augmentation=Augmentation(shift=shift, noise=noise, **augment),
         test_split=test_split,
+        leave_out=leave_out,
     )
+
+
+load.said = said(fsdd.load)  # type: ignore[attr-defined]
 
 
 def recorded(settings: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from synaptrace.data.cache import Cache
 from synaptrace.data.events.recorded import EventDataset
-from synaptrace.data.sets import heidelberg
+from synaptrace.data.sets import heidelberg, shd
 from synaptrace.data.source import Download, Source
+from synaptrace.meanings import said
 
 SOURCE = Source(
     name="ssc",
@@ -56,11 +57,7 @@ def load(
     """SSC: events (T, B, 700), samples of different duration.
 
     Args:
-        dt: milliseconds a step.
-        pool: the spikes of so many neighbouring channels come together; it divides 700.
-        binary: 1 where there is any spike, in place of how many.
-        shift: training samples move by up to so many channels, either way.
-        drop: share of the spikes that training samples lose.
+        dt, pool, binary, shift, drop: as `shd.load` has them.
 
     Raises:
         UserError: no files there, bad files, an option out of range.
@@ -78,3 +75,6 @@ def load(
         validation=0.1,
         published=False,
     )
+
+
+load.said = said(shd.load)  # type: ignore[attr-defined]

@@ -248,10 +248,4 @@ def _see(images: Array, labels: Array, start: int) -> Iterator[Sample]:
         # A refractory pixel sends one event a step, in the middle of which it is put.
         sent = frames.numpy().view(bool)
         step, p, y, x = np.unravel_index(np.flatnonzero(sent), sent.shape)
-        columns: dict[str, Array] = {
-            "t": (step * 1000 + 500).astype(np.int32),
-            "x": x.astype(np.uint8),
-            "y": y.astype(np.uint8),
-            "p": p.astype(np.uint8),
-        }
-        yield Sample(columns, int(label), {})
+        yield Sample(nmnist.columns(step * 1000 + 500, x, y, p), int(label), {})

@@ -50,7 +50,8 @@ DEFINE(State,
        FIELD(membrane) FIELD(spikes) FIELD(next_membrane) FIELD(next_spikes) FIELD(trace)
        FIELD(input_trace) FIELD(recurrent_trace) FIELD(v) FIELD(slope))
 DEFINE(Step,
-       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(error) FIELD(time))
+       FIELD(job) FIELD(state) FIELD(before) FIELD(losses) FIELD(rates) FIELD(error) FIELD(time)
+       FIELD(keeps_label) FIELD(has_label))
 DEFINE(Outer,
        FIELD(is_double) FIELD(rows) FIELD(outputs) FIELD(inputs) FIELD(g) FIELD(x) FIELD(grad)
        FIELD(level))

@@ -47,17 +47,32 @@ def step(
 
 
 def natively(rule: TracesPropagation, x: Tensor) -> Tensor | None:
-    """Do the next step natively; None where that can't be, and nothing was done."""
+    """Do the next step natively; None where that can't be, and nothing was done.
+
+    Args:
+        x: as `Rule.step` was given it.
+
+    Raises:
+        UserError: a shape that doesn't fit.
+    """
     if rule.engine == "torch" or type(x) is not Tensor or watched():
         return None
-    x, known = x.flatten(1).contiguous(), rule.kept.step
-    if not isinstance(known, native_step.Learning) or not known.fits():
+    known = rule.kept.step
+    if isinstance(known, native_step.Learning):
+        logits = known.advance(rule, x)
+        if logits is not None:
+            return logits
+    x = rule._fit(x).flatten(1).contiguous()
+    if not isinstance(known, native_step.Learning) or not known.takes(x):
         rule.kept.step = None
         if unfit(rule.net, x) or variant(rule) or obstacle(rule, x, None, None):
             return None
         if len(rule.targets) > rule.block or native_step.obstacle(rule):
             return None
-        known = rule.kept.step = native_step.Learning(rule, x)
+        earlier, known = known, native_step.Learning(rule, x)
+        if earlier is not None:
+            known.follow(earlier)
+        rule.kept.step = known
     return known.advance(rule, x)
 
 

@@ -7,6 +7,7 @@ more); membranes and spikes are new numbers in the tensors that held the old one
 
 from __future__ import annotations
 
+from operator import attrgetter, getitem, is_
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from synaptrace import stepping
 from synaptrace.inference import describe
+from synaptrace.native import library
 from synaptrace.native.library import address, lies
 from synaptrace.rules.tp.native import describe_batch, describe_label, find, trained
 
@@ -24,6 +26,7 @@ PER_LAYER = ("membrane", "spikes", "trace", "input_trace", "recurrent_trace")
 OVERALL = ("losses", "rates")
 BATCH = ("labels", "row_of_sample", "class_of_row", "lengths")
 """Names in the rule's state."""
+requires_grad, version = attrgetter("requires_grad"), attrgetter("_version")
 
 
 def obstacle(rule: TracesPropagation) -> str | None:
@@ -49,7 +52,7 @@ class Learning(stepping.Prepared):
 
     Args:
         rule: amid a sequence, with nothing against it.
-        x: (B, inputs) contiguous, the input of the next step.
+        x: (B, inputs), the input of the next step, as the engine reads it.
     """
 
     def __init__(self, rule: TracesPropagation, x: Tensor) -> None:
@@ -59,8 +62,9 @@ class Learning(stepping.Prepared):
         describe_batch(job, rule, lengths)
         describe_label(job, rule)
         names = [name for name in (*PER_LAYER, *OVERALL, *BATCH) if name in state]
-        self.lists = [(state[name], len(state[name])) for name in names]
-        self.items = [(kept, i, t) for kept, _ in self.lists for i, t in enumerate(kept)]
+        self.lists = [state[name] for name in names for _ in state[name]]
+        self.indices = [i for name in names for i in range(len(state[name]))]
+        self.items = [t for name in names for t in state[name]]
         read, owners = stepping.watch(net)
         read += stepping.slots(
             rule, "state", "label", "contrast", "presynaptic", "train_label", "label_threshold"
@@ -68,11 +72,19 @@ class Learning(stepping.Prepared):
         read += stepping.slots(label, "weight", "recurrent", "neuron", "compute", "standardise")
         read += [(state, name, state[name]) for name in names]
         own = [w for w in (label.weight, label.recurrent) if w is not None]
-        tensors = [*stepping.all_weights(net), *own, *(t for *_, t in self.items)]
-        super().__init__(job, read, [*owners, vars(rule), vars(label), state], tensors)
-        self.learns = [(w, w.requires_grad) for w in stepping.all_weights(net) + own]
-        self.trained = [(p, find(job, place)) for p, place in trained(rule)]
-        dtype, self.logits = x.dtype, torch.Size((rule.batch, rule.classes))
+        self.weights = [*stepping.all_weights(net), *own]
+        owners += [vars(rule), vars(label), state, *(state[name] for name in names)]
+        super().__init__(job, read, owners, [*self.weights, *self.items], x)
+        self.untrained = [
+            w for w in own[1:] if w is label._buffers.get("recurrent") and not w.is_inference()
+        ]
+        self.versions, self.step.keeps_label = [-1], bool(self.untrained)
+        self.learns = list(map(requires_grad, self.weights))
+        self.trained = [p for p, _ in trained(rule)]
+        self.matrices = [find(job, place) for _, place in trained(rule)]
+        self.gradients = list(map(library.look, self.trained))
+        dtype = x.dtype
+        self.given += [library.look(state["logits"][0])]
         for i, there in enumerate(self.state):
             u, s, z = (address(state[name][i], dtype) for name in PER_LAYER[:3])
             there.membrane = there.next_membrane = u
@@ -85,37 +97,36 @@ class Learning(stepping.Prepared):
         self.step.losses = address(state["losses"][0], dtype)
         self.step.rates = address(state["rates"][0], dtype)
 
-    def fits(self) -> bool:
-        """As `Prepared.fits`, the state's lists and what is trained included."""
-        for kept, n in self.lists:
-            if len(kept) != n:
-                return False
-        for kept, i, before in self.items:
-            if kept[i] is not before:
-                return False
-        for weight, learns in self.learns:
-            if weight.requires_grad is not learns:
-                return False
-        return super().fits()
+    def same(self) -> bool:
+        """As `Prepared.same`, the state's lists and what is trained included."""
+        return (
+            super().same()
+            and all(map(is_, map(getitem, self.lists, self.indices), self.items))
+            and list(map(requires_grad, self.weights)) == self.learns
+        )
 
     def advance(self, rule: TracesPropagation, x: Tensor) -> Tensor | None:
-        """The next step on x (B, inputs) contiguous; returns the logits, or None where a gradient
-        or the last logits don't lie as the engine reads them, and nothing was done."""
-        dtype, before = x.dtype, rule.state["logits"][0]
-        if not lies(before, dtype) or before.shape != self.logits:
+        """The next step; returns the logits, or None where x (B, inputs), a gradient or the last
+        logits don't lie as the engine reads them or the structures no longer fit, and nothing was
+        done."""
+        before, gradients = rule.state["logits"][0], [p.grad for p in self.trained]
+        there = [g for g in gradients if g is not None]
+        looks = [k for g, k in zip(gradients, self.gradients, strict=True) if g is not None]
+        addresses = self.locate((x, before, *there), [*self.given, *looks])
+        if addresses is None:
             return None
-        for parameter, _ in self.trained:
-            gradient = parameter.grad
-            if gradient is not None and not lies(gradient, dtype):
-                return None
-        for parameter, matrix in self.trained:
-            gradient = parameter.grad
+        self.job.events, self.step.before, *found = addresses
+        for parameter, gradient, matrix in zip(self.trained, gradients, self.matrices, strict=True):
             matrix.has_grad = gradient is not None
             if gradient is None:
-                gradient = parameter.grad = torch.empty_like(parameter)
-            matrix.grad = address(gradient, dtype)
+                parameter.grad = torch.empty_like(parameter)
+                matrix.grad = parameter.grad.data_ptr()
+            else:
+                matrix.grad = found.pop(0)
         logits = torch.empty_like(before)
-        self.step.before, self.job.logits = address(before, dtype), address(logits, dtype)
-        self.job.events, self.step.time = address(x, dtype), rule.time
+        self.job.logits, self.step.time = logits.data_ptr(), rule.time
+        versions = list(map(version, self.untrained))
+        self.step.has_label = rule.time and versions == self.versions
+        self.versions = versions
         self.run()
         return logits

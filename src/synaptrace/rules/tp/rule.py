@@ -62,7 +62,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,8 @@ from torch import Tensor, nn
 from synaptrace.errors import UserError
 from synaptrace.layers import operations
 from synaptrace.network import Network
-from synaptrace.rules.base import Locality, Rule
+from synaptrace.rules.base import Rule
+from synaptrace.rules.locality import Locality
 from synaptrace.rules.tp import contrast as equations
 from synaptrace.rules.tp import execute, presynaptic, targets
 from synaptrace.rules.tp.contrast import Contrast
@@ -192,6 +193,12 @@ class TracesPropagation(Rule):
         self, events: Tensor, optimizer: torch.optim.Optimizer | None, every: int | None
     ) -> bool:
         return execute.whole(self, events, optimizer, every)
+
+    def twin(self) -> Self:
+        """As `Stateful.twin`; what the engine keeps is of one batch alone."""
+        made = super().twin()
+        made.kept = execute.Kept()
+        return made
 
     # What a step asks.
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from synaptrace.data.dataset import Dataset
+from synaptrace.data.dataset import Batch, Dataset
 from synaptrace.keyword import tuned
 from synaptrace.names import printed
 from synaptrace.network import Network
@@ -24,7 +23,6 @@ from synaptrace.training import evaluate
 from synaptrace.training.job import Trained
 
 Array = NDArray[Any]
-Batch = tuple[Tensor, Tensor, Tensor | None]
 FLOAT = "float32"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synaptrace.data.audio.features import Features
+from synaptrace.keyword.decide import PIECES
 from synaptrace.ship.c import front_end
 from synaptrace.ship.c.plan import Plan
 
@@ -26,19 +27,25 @@ ROWS = {
     "weights": "flash: weights that stay, and the initial ones of those that learn",
     "label": "flash: the label's projection",
     "rehearsed": "flash: sequences to rehearse",
-    "tables": "flash: constants of layers and of the front end",
+    "tables": "flash: constants of layers, of the front end and of decisions",
     "state": "RAM: membranes, spikes, logits",
     "learned": "RAM: weights that learn",
     "gradients": "RAM: their gradients",
     "optimizer": "RAM: moments",
     "targets": "RAM: the classes' stream, traces, errors",
-    "features": "RAM: the front end",
+    "features": "RAM: the front end, and decisions",
     "stack": "RAM: the stack, at most",
 }
 
 
-def count(plan: Plan, ears: Features | None = None, rehearsed: int = 0) -> dict[str, int]:
-    """Bytes by the names of `ROWS`; of the front end ``ears`` and of ``rehearsed`` bytes too."""
+def count(
+    plan: Plan, ears: Features | None = None, rehearsed: int = 0, known: int | None = None
+) -> dict[str, int]:
+    """Bytes by the names of `ROWS`; of the front end ``ears`` and of ``rehearsed`` bytes too.
+
+    Args:
+        known: bytes of the utterances that a stream's words are held against; None: none are.
+    """
     weights = sum(layer.weights + own(layer.neurons, layer.recurrent) for layer in plan.layers)
     weights += plan.outputs * plan.classes
     found = dict.fromkeys(ROWS, 0)
@@ -55,6 +62,11 @@ def count(plan: Plan, ears: Features | None = None, rehearsed: int = 0) -> dict[
         spikes, pcen = ears.encoding == "delta", ears.form == "pcen"
         found["features"] = REAL * (3 * size + (1 if spikes else 2) * bands + pcen * bands)
         found["features"] += INT * (spikes or pcen) + 2 * REAL * (ears.form == "relative")
+    if known is not None:
+        found["tables"] += known + INT * (plan.classes + 1)
+        taken = 4 if plan.precision == "float32" else 2
+        found["features"] += REAL * (PIECES + 6 + 2 * plan.outputs + plan.inputs)
+        found["features"] += aligned(2 * plan.outputs) + aligned(taken * plan.inputs)
     if plan.learning:
         learning(plan, found)
     return found

@@ -17,6 +17,7 @@ from synaptrace.ship import Options
 from synaptrace.ship.c import (
     accuracy,
     count,
+    decision,
     fixed,
     folder,
     front_end,
@@ -61,7 +62,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         UserError: a network, a rule or an option that has no form in C; data that can't be read;
             ``out`` exists and is no export, or can't be written.
     """
-    options.accept("c", "learn", "precision", "front_end", "rehearse")
+    options.accept("c", "learn", "precision", "front_end", "decide", "rehearse")
     folder.check(out)
     net, learner = trained.net, None
     if options.learn is not None:
@@ -74,6 +75,9 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     made = plan.plan(net, learner, options.learn, options.precision)
     rule = learner.float() if isinstance(learner, TracesPropagation) else None
     ears = front_end.find(trained.features) if options.front_end else None
+    if options.decide and ears is None:
+        raise UserError("--decide: needs --front-end")
+    judge = decision.judge(trained) if options.decide else None
     dataset = find_data(trained)
     kept = None if options.rehearse is None else rehearsal.choose(dataset, options.rehearse)
     some = vectors.choose(dataset)
@@ -84,6 +88,9 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     else:
         whole = fixed.fix(net, made, fixed.calibrate(dataset), steps)
         has = whole.numbers(fixed.types(whole, made))
+    decides = None
+    if judge is not None and ears is not None:
+        decides = decision.find(judge, net, ears, whole)
     tested = accuracy.test(net, whole, dataset, accuracy.sets(trained), made.precision)
 
     about = {
@@ -91,7 +98,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
         "steps": steps,
     }  # fmt: skip
     seconds = float(trained.config.data.get("seconds") or 1.0)
-    heads, tables, names = parts(net, made, rule, kept, ears, seconds, whole)
+    heads, tables, names = parts(net, made, rule, kept, ears, seconds, whole, decides)
     files = {name: source.text(name) for name in [*FILES, *names]}
     files["model.h"] = source.header(made, has, about, heads)
     files["model.c"] = source.constants(
@@ -100,7 +107,9 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
     files["test_vectors.h"] = vectors.header(net, rule, made, some, whole)
     if ears is not None:
         files["test_vectors.h"] += front_end.vectors(ears)
-    size = count.count(made, ears, 0 if kept is None else kept.size)
+    size = count.count(
+        made, ears, 0 if kept is None else kept.size, None if decides is None else decides.size
+    )  # fmt: skip
     found = {
         **about, "learn": options.learn, "precision": options.precision,
         "accuracy": tested[0].accuracy, "tested": [asdict(each) for each in tested], "bytes": size,
@@ -114,7 +123,7 @@ def export(trained: job.Trained, out: Path, options: Options) -> str:
 def parts(
     net: Network, made: plan.Plan, rule: TracesPropagation | None,
     kept: rehearsal.Stored | None, ears: Features | None, seconds: float,
-    whole: fixed.Fixed | None = None,
+    whole: fixed.Fixed | None = None, decides: decision.Decision | None = None,
 ) -> tuple[list[str], list[str], list[str]]:  # fmt: skip
     """What a program has beyond inference: its parts of model.h and of model.c, and its files.
 
@@ -123,6 +132,7 @@ def parts(
         kept: what is rehearsed.
         ears: the front end, of clips of ``seconds``.
         whole: the network in whole numbers, if it is exported so.
+        decides: how sure the words of a stream are.
     """
     heads, tables, names = [], [], []
     if rule is not None:
@@ -145,4 +155,8 @@ def parts(
         heads.append(front_end.header(ears, seconds))
         tables.append(front_end.constants(ears))
         names += ["features.h", "features.c"]
+    if decides is not None:
+        heads.append(decides.header)
+        tables.append(decides.constants(net.classes))
+        names += ["decide.h", "decide.c"]
     return heads, tables, names

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synaptrace.errors import UserError
+from synaptrace.files import make_parents
 
 MARK = "export.json"
 """The file by which a folder is known for an export, which another one may replace."""
@@ -28,7 +29,7 @@ def write(out: Path, files: Mapping[str, str]) -> None:
     check(out)
     made: Path | None = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(out)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         new = made / "new"
         for name, text in files.items():

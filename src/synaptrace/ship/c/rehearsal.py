@@ -17,6 +17,8 @@ from synaptrace.ship.c import source
 from synaptrace.ship.c.tables import number, table, values
 
 MOST = 127
+ROOM = 2**23
+"""Bytes of all sequences together; no device has more to spare."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def choose(dataset: Dataset, each: int) -> Stored:
     """``each`` sequences of every class of the training set, drawn by a fixed seed.
 
     Raises:
-        UserError: a number below one, a training set without samples.
+        UserError: a number below one, a training set without samples; more than `ROOM`.
     """
     if each < 1:
         raise UserError(f"--rehearse: {each} is not a positive number of sequences")
@@ -69,6 +71,9 @@ def choose(dataset: Dataset, each: int) -> Stored:
             if place < each:
                 steps = len(events) if lengths is None else int(lengths[i])
                 own[place : place + 1] = [events[:steps, i].reshape(steps, -1).float().numpy()]
+        size = sum(one.size for ones in kept.values() for one in ones)
+        if size > ROOM:
+            raise UserError(f"--rehearse: {each} a class are more than {ROOM} bytes; ask for fewer")
     if not kept:
         raise UserError("--rehearse: the training set holds no samples")
     chosen = [(one, label) for label in sorted(kept) for one in kept[label]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import groupby
 from string import Template
 from typing import Any
 
@@ -44,7 +45,19 @@ def header(plan: Plan, has: Numbers, about: Mapping[str, Any], parts: Sequence[s
         "readout_decay": has.readout_decay, "readout_gain": has.readout_gain,
         "fixed": int(has.fixed), "types": has.types.rstrip(), "parts": "".join(parts),
     }  # fmt: skip
-    return fill("model.h", values)
+    return tidy(fill("model.h", values))
+
+
+def tidy(text: str) -> str:
+    """The comments of macros that follow each other, in one column."""
+    lines = text.split("\n")
+    for macros, group in groupby(range(len(lines)), lambda n: lines[n].startswith("#define ")):
+        said = [n for n in group if macros and "/*" in lines[n]]
+        width = max((len(lines[n].partition("/*")[0].rstrip()) for n in said), default=0)
+        for n in said:
+            what, mark, remark = lines[n].partition("/*")
+            lines[n] = f"{what.rstrip():{width}} {mark}{remark}"
+    return "\n".join(lines)
 
 
 def learning(

@@ -1,4 +1,6 @@
 // Entry points of a sequence, what every thread does, phase after phase, and of a step.
+#include <initializer_list>
+
 #include "../dispatch.hpp"
 #include "../threads.hpp"
 #include "flush.hpp"

@@ -69,6 +69,8 @@ struct Step {  // one step of a job, whose `events` are (B, inputs)
     void *losses, *rates;  // (layers + 1,) and (layers,), added to
     void *error;           // (B, classes) out: the readout's, which adds to its loss; or null
     int64_t time;          // steps before this one
+    int64_t keeps_label;   // the label's recurrent weights are kept in the working memory …
+    int64_t has_label;     // … where they are already
 };
 
 struct Outer {  // grad (outputs, inputs) += gᵀ x, where few of x (rows, inputs) aren't zeros

@@ -49,13 +49,6 @@ Groups groups_of(const Lists<T> &s, idx first, idx rows, idx inputs, const Room<
     return found;
 }
 
-template <class T>
-INLINE typename Vec<T>::type load_anywhere(const T *p) {
-    typename Vec<T>::type v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
-
 template <class V, int D, size_t... J>
 INLINE void turn_pair(V &a, V &b, std::index_sequence<J...>) {
 #if defined(__clang__) || __GNUC__ >= 12
@@ -136,7 +129,7 @@ INLINE void add_back(T *tile, T *to, idx outputs, idx inputs, idx o, idx group) 
 
 // out[0:OUT] += Σ value · the tile's row, in sums side by side, as none waits for another.
 template <class T, bool ONES>
-INLINE void gather_row(T *out, const T *tile, const int32_t *index, const T *value, idx n) {
+INLINE void gather_row_by(T *out, const T *tile, const int32_t *index, const T *value, idx n) {
     constexpr idx L = Vec<T>::lanes, P = OUT<T>, S = 4;
     typename Vec<T>::type sum[S][P / L] = {};
     const auto add = [&](idx i, idx s) {
@@ -155,30 +148,61 @@ INLINE void gather_row(T *out, const T *tile, const int32_t *index, const T *val
         store(out + v * L, load(out + v * L) + ((sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v])));
 }
 
-// Whether the spikes are so few that a group of columns isn't worth turning.
 template <class T>
-bool few(const Lists<T> &x, idx first, idx rows, const Groups &active) {
-    return 4 * (x.offset[first + rows] - x.offset[first]) <= 5 * active.n;
+INLINE void gather_row(T *out, const T *tile, const int32_t *index, const T *value, idx n) {
+    if (value)
+        gather_row_by<T, false>(out, tile, index, value, n);
+    else
+        gather_row_by<T, true>(out, tile, index, value, n);
+}
+
+// Whether there are at most so many spikes, twice over, for a group of columns that turning the
+// groups isn't worth it; as measured with eight lanes.
+constexpr idx GATHER_FEW = 5, SCATTER_FEW = 7;
+template <class T>
+bool few(const Lists<T> &x, idx first, idx rows, const Groups &active, idx most) {
+    return 2 * (x.offset[first + rows] - x.offset[first]) <= most * active.n;
 }
 
 // `gather` of few spikes, number by number.
-template <class T>
+template <class T, bool ONES>
 void gather_few(
     const T *weight, idx outputs, idx inputs, const Lists<T> &x, idx first, idx rows, T *out, idx width
 ) {
-    constexpr idx some = 8;  // sums at a time
-    for (idx r = 0; r < rows; ++r) {
-        const idx from = x.offset[first + r], to = x.offset[first + r + 1];
-        for (idx o = 0; o < outputs; o += some) {
-            const T *row[some];
+    constexpr int some = 8;  // sums at a time, and rows of weights that stay in the first cache
+    for (idx o = 0; o < outputs; o += some) {
+        const T *row[some];
+        for (int k = 0; k < some; ++k) row[k] = weight + std::min(o + k, outputs - 1) * inputs;
+        const idx last = std::min<idx>(some, outputs - o);
+        for (idx r = 0; r < rows; ++r) {
             T total[some] = {};
-            for (idx k = 0; k < some; ++k) row[k] = weight + std::min(o + k, outputs - 1) * inputs;
-            for (idx i = from; i < to; ++i) {
-                const T value = x.ones ? T(1) : x.value[i];
+            for (idx i = x.offset[first + r]; i < x.offset[first + r + 1]; ++i) {
                 const idx at = x.index[i];
-                for (idx k = 0; k < some; ++k) total[k] += row[k][at] * value;
+#pragma GCC unroll 8
+                for (int k = 0; k < some; ++k)
+                    total[k] += ONES ? row[k][at] : row[k][at] * x.value[i];
             }
-            for (idx k = 0; k < std::min(some, outputs - o); ++k) out[r * width + o + k] += total[k];
+            for (idx k = 0; k < last; ++k) out[r * width + o + k] += total[k];
+        }
+    }
+}
+
+// `scatter` of few spikes, number by number, to outputs o … o + some − 1.
+template <class T, bool ONES>
+INLINE void scatter_few(
+    T *grad, idx some, idx inputs, const Lists<T> &x, idx first, idx rows, const T *g, idx width
+) {
+    constexpr int P = OUT<T>;
+    for (idx r = 0; r < rows; ++r) {
+        T own[P];
+        for (int k = 0; k < P; ++k) own[k] = g[r * width + k];
+        for (idx i = x.offset[first + r]; i < x.offset[first + r + 1]; ++i) {
+            T *to = grad + x.index[i];
+            if (some == P)
+#pragma GCC unroll 16
+                for (int k = 0; k < P; ++k) to[k * inputs] += ONES ? own[k] : own[k] * x.value[i];
+            else
+                for (idx k = 0; k < some; ++k) to[k * inputs] += own[k] * (ONES ? T(1) : x.value[i]);
         }
     }
 }
@@ -190,20 +214,38 @@ void gather(
     const Groups &active, T *out, idx width, const Room<T> &room
 ) {
     constexpr idx P = OUT<T>;
-    if (few(x, first, rows, active))
-        return gather_few(weight, outputs, inputs, x, first, rows, out, width);
+    if (few(x, first, rows, active, GATHER_FEW))
+        return x.ones ? gather_few<T, true>(weight, outputs, inputs, x, first, rows, out, width)
+                      : gather_few<T, false>(weight, outputs, inputs, x, first, rows, out, width);
     for (idx o = 0; o < outputs; o += P) {
         for (idx i = 0; i < active.n; ++i)
             fetch(weight, outputs, inputs, o, active.id[i], room.tile);
         for (idx r = 0; r < rows; ++r) {
             const int32_t *index = x.index + x.offset[first + r];
-            const idx n = x.count(first + r);
-            if (x.ones)
-                gather_row<T, true>(out + r * width + o, room.tile, index, nullptr, n);
-            else
-                gather_row<T, false>(out + r * width + o, room.tile, index, x.values(first + r), n);
+            gather_row(out + r * width + o, room.tile, index, x.values(first + r), x.count(first + r));
         }
     }
+}
+
+// The tiles of all groups and outputs of a matrix, (padded outputs / OUT, inputs, OUT).
+template <class T>
+void keep(const T *weight, idx outputs, idx inputs, T *kept) {
+    constexpr idx L = Vec<T>::lanes;
+    for (idx o = 0; o < outputs; o += OUT<T>)
+        for (idx group = 0; group * L < inputs; ++group)
+            fetch(weight, outputs, inputs, o, group, kept + o * inputs);
+}
+
+// `gather` from the tiles that `keep` has made.
+template <class T>
+void gather_kept(
+    const T *kept, idx outputs, idx inputs, const Lists<T> &x, idx first, idx rows, T *out, idx width
+) {
+    for (idx o = 0; o < outputs; o += OUT<T>)
+        for (idx r = first; r < first + rows; ++r) {
+            T *to = out + (r - first) * width + o;
+            gather_row(to, kept + o * inputs, x.index + x.offset[r], x.values(r), x.count(r));
+        }
 }
 
 template <class T, bool ONES>
@@ -228,15 +270,14 @@ void scatter(
     const Groups &active, const T *g, idx width, const Room<T> &room
 ) {
     constexpr idx P = OUT<T>;
-    const bool each = few(x, first, rows, active);  // number by number
+    const bool each = few(x, first, rows, active, SCATTER_FEW);  // number by number
     for (idx o = 0; o < outputs; o += P) {
         const idx some = std::min(P, outputs - o);
         if (fresh) std::memset(grad + o * inputs, 0, some * inputs * sizeof(T));
-        for (idx r = 0; each && r < rows; ++r)
-            for (idx i = x.offset[first + r]; i < x.offset[first + r + 1]; ++i)
-                for (idx k = 0; k < some; ++k)
-                    grad[(o + k) * inputs + x.index[i]] +=
-                        g[r * width + o + k] * (x.ones ? T(1) : x.value[i]);
+        if (each && x.ones)
+            scatter_few<T, true>(grad + o * inputs, some, inputs, x, first, rows, g + o, width);
+        else if (each)
+            scatter_few<T, false>(grad + o * inputs, some, inputs, x, first, rows, g + o, width);
         if (each) continue;
         for (idx r = 0; r < rows; ++r) {
             const int32_t *index = x.index + x.offset[first + r];

@@ -1,5 +1,6 @@
 // One step of a dense network on weights, gradients and state where PyTorch keeps them. Between two
-// steps nothing remains here: what is in the working memory is made anew (or zero, `Room::sum`).
+// steps nothing remains here but a copy of the label's recurrent weights, if Python says that it
+// holds: what else is in the working memory is made anew (or zero, `Room::sum` and padding).
 //
 // The equations are those of a sequence (learn.hpp), on a block of one step whose trace takes the
 // place of the one before; products with weights are sparse.hpp's. A sample that has ended goes on
@@ -15,6 +16,7 @@ struct Now {
     Work<T> w;
     Lists<T> below, before, own, label;  // a layer's input, its spikes of the last step and of this
     Room<T> room;
+    T *label_recurrent;  // kept tiles; null: it is read where it lies
     T *current;      // (R, widest)
     T *delta;        // (B, widest)
     T *dense, *out;  // (R, most inputs), (8, most inputs)
@@ -39,6 +41,10 @@ size_t lay_out(const Step &step, char *base, Now<T> &now) {
     w.classes = job.classes, w.classes_width = padded<T>(w.classes);
     w.inputs = job.layer[0].inputs, w.block = w.slots = 1;
     w.label_trained = job.learn && job.label.grad;
+    if (job.learn && step.keeps_label) {
+        const idx n = job.layer[0].outputs;
+        now.label_recurrent = arena.take<T>(padded<T>(n) * (n + Vec<T>::lanes));
+    }
     idx widest = w.classes_width, most = std::max(w.inputs, w.classes), neurons = 0;
     for (idx l = 0; l < w.layers; ++l) {
         Part<T> &part = w.part[l];
@@ -87,13 +93,15 @@ void list(const T *x, idx rows, idx n, Lists<T> &to, Test counts) {
     }
 }
 
-// current (rows, width) += what x's rows, from `first` on, bring through a matrix, if there is one.
+// current (rows, width) += what x's rows, from `first` on, bring through a matrix, if there is one, or
+// through its tiles where they are kept.
 template <class T>
 void bring(
     const Now<T> &now, const Matrix &matrix, idx outputs, idx inputs, const Lists<T> &x, idx first,
-    idx rows, T *current, idx width
+    idx rows, T *current, idx width, const T *kept = nullptr
 ) {
     if (!matrix.weight || !rows) return;
+    if (kept) return gather_kept(kept, outputs, inputs, x, first, rows, current, width);
     const Groups active = groups_of(x, first, rows, inputs, now.room);
     gather(static_cast<const T *>(matrix.weight), outputs, inputs, x, first, rows, active, current,
            width, now.room);
@@ -151,7 +159,8 @@ void forward(const Step &step, Now<T> &now, idx l) {
     bring(now, layer.recurrent, n, n, now.before, 0, through, now.current, width);
     if (!l) {
         bring(now, job.label, n, w.classes, now.label, 0, w.rows, targets, width);
-        bring(now, job.label_recurrent, n, n, now.before, w.batch, w.rows, targets, width);
+        bring(now, job.label_recurrent, n, n, now.before, w.batch, w.rows, targets, width,
+              now.label_recurrent);
     }
     fire_rows(step, now, l);
 }
@@ -255,6 +264,9 @@ void one_step(const Step &step, void *memory) {
     const Work<T> &w = now.w;
     const Job &job = *w.job;
     const idx t = step.time;
+    if (now.label_recurrent && !step.has_label)
+        keep(static_cast<const T *>(job.label_recurrent.weight), w.part[0].n, w.part[0].n,
+             now.label_recurrent);
     for (idx b = 0; b < w.batch; ++b) w.ends[b] = job.lengths ? job.lengths[b] : t + 1;
     list(static_cast<const T *>(job.events), w.batch, w.inputs, now.below,
          [&](idx b) { return w.alive(b, t); });

@@ -48,12 +48,12 @@ static int sound(const uint8_t *at)
     int right = get(at) != 0;
 #if TARGETS > 0
     for (int32_t i = 0; i < TARGETS; i++) {
-        const struct learning *k = &learnings[i];
+        const struct learning *how = &learnings[i];
         int32_t inputs = layers[i].inputs, n = layers[i].neurons;
-        if (k->weight >= 0)
-            right = right && bounded(at, k->weight, inputs * n, k->most);
-        if (k->recurrent >= 0)
-            right = right && bounded(at, k->recurrent, n * n, k->own_most);
+        if (how->weight >= 0)
+            right = right && bounded(at, how->weight, inputs * n, how->most);
+        if (how->recurrent >= 0)
+            right = right && bounded(at, how->recurrent, n * n, how->own_most);
     }
 #endif
 #if LEARNED_READOUT >= 0

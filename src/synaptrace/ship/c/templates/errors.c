@@ -32,7 +32,7 @@ static void softmax(real *x)
         x[c] /= sum;
 }
 
-/* gradient += x error, for the inputs that are not zero */
+/* gradient[input][neuron] += x[input] error[neuron], for the inputs that are not zero */
 static void outer(real *gradient, const real *x, int32_t inputs, const real *error, int32_t n)
 {
     for (int32_t j = 0; j < inputs; j++)
@@ -41,6 +41,7 @@ static void outer(real *gradient, const real *x, int32_t inputs, const real *err
 }
 
 #if TARGETS > 0
+/* The surrogate: how much a spike would change with its membrane. */
 static real slope(real from_threshold)
 {
 #if SURROGATE == 1 /* ATAN */
@@ -97,21 +98,21 @@ static void contrast(struct learner *l, int32_t i)
 /* One row's weights of layer i: g is in l->local. */
 static void accumulate(struct learner *l, int32_t i, int32_t c)
 {
-    const struct learning *k = &learnings[i];
+    const struct learning *how = &learnings[i];
     int32_t inputs = layers[i].inputs, n = layers[i].neurons;
-    if (k->weight >= 0)
-        outer(l->gradient + k->weight, l->presynaptic + k->input_trace + c * inputs, inputs,
+    if (how->weight >= 0)
+        outer(l->gradient + how->weight, l->presynaptic + how->input_trace + c * inputs, inputs,
               l->local, n);
-    if (k->recurrent >= 0)
-        outer(l->gradient + k->recurrent, l->presynaptic + k->recurrent_trace + c * n, n,
+    if (how->recurrent >= 0)
+        outer(l->gradient + how->recurrent, l->presynaptic + how->recurrent_trace + c * n, n,
               l->local, n);
 }
 
 void learn_layer(struct learner *l, const struct model *m, int32_t i)
 {
-    const struct layer *a = &layers[i];
-    int32_t n = a->neurons;
-    const real *v = m->membrane + a->first;
+    const struct layer *layer = &layers[i];
+    int32_t n = layer->neurons;
+    const real *v = m->membrane + layer->first;
     const real *rows = l->target_trace + learn_row(i, 0);
     contrast(l, i);
     for (int32_t j = 0; j < n; j++)
@@ -119,14 +120,14 @@ void learn_layer(struct learner *l, const struct model *m, int32_t i)
     for (int32_t c = 0; c < CLASSES; c++)
         model_add(l->local, rows + c * n, l->error[c], n);
     for (int32_t j = 0; j < n; j++)
-        l->local[j] *= slope(v[j] - a->threshold);
+        l->local[j] *= slope(v[j] - layer->threshold);
     accumulate(l, i, 0);
 #if TARGETS > 1
-    const real *z = l->trace + a->first;
+    const real *z = l->trace + layer->first;
     for (int32_t c = 0; i > 0 && c < CLASSES; c++) {
         const real *vc = l->target_membrane + learn_row(i, c);
         for (int32_t j = 0; j < n; j++)
-            l->local[j] = l->error[c] * z[j] * slope(vc[j] - a->threshold);
+            l->local[j] = l->error[c] * z[j] * slope(vc[j] - layer->threshold);
         accumulate(l, i, 1 + c);
     }
 #endif

@@ -100,14 +100,15 @@ static int32_t in_twelve(int64_t value, int32_t point)
 }
 
 #if TARGETS > 0
-/* Of 16 bits. */
+/* The surrogate, of 16 bits: how much a spike would change with its membrane. */
 static int32_t slope(int64_t from_threshold, int32_t point)
 {
     int32_t signed_d = in_twelve(from_threshold, point);
     uint64_t d = (uint64_t)(signed_d < 0 ? -(int64_t)signed_d : signed_d);
 #if SURROGATE == 1 /* ATAN */
     d = d > 1u << 19 ? 1u << 19 : d;
-    return (int32_t)(((uint32_t)SCALE << 12) / (uint32_t)(4096 + ((d * d >> 12) * PI_SQUARE >> 12)));
+    uint64_t below = 4096 + ((d * d >> 12) * PI_SQUARE >> 12);
+    return (int32_t)(((uint32_t)SCALE << 12) / (uint32_t)below);
 #elif SURROGATE == 2 /* FAST_SIGMOID */
     d = 4096 + (d * SCALE >> 16);
     d = d > 1u << 21 ? 1u << 21 : d;
@@ -166,37 +167,37 @@ static int32_t local(struct learner *l, int64_t product, int64_t factor, int32_t
 /* One row's weights of layer i: g is in l->local. */
 static void accumulate(struct learner *l, int32_t i, int32_t c)
 {
-    const struct learning *k = &learnings[i];
+    const struct learning *how = &learnings[i];
     int32_t inputs = layers[i].inputs, n = layers[i].neurons;
-    if (k->weight >= 0)
-        outer(l->gradient + k->weight, &l->room[2 * i],
-              l->presynaptic + k->input_trace + c * inputs, inputs, l->local, n);
-    if (k->recurrent >= 0)
-        outer(l->gradient + k->recurrent, &l->room[2 * i + 1],
-              l->presynaptic + k->recurrent_trace + c * n, n, l->local, n);
+    if (how->weight >= 0)
+        outer(l->gradient + how->weight, &l->room[2 * i],
+              l->presynaptic + how->input_trace + c * inputs, inputs, l->local, n);
+    if (how->recurrent >= 0)
+        outer(l->gradient + how->recurrent, &l->room[2 * i + 1],
+              l->presynaptic + how->recurrent_trace + c * n, n, l->local, n);
 }
 
 void learn_layer(struct learner *l, const struct model *m, int32_t i)
 {
-    const struct layer *a = &layers[i];
-    int32_t n = a->neurons, point = learnings[i].point;
-    const int32_t *v = m->membrane + a->first;
+    const struct layer *layer = &layers[i];
+    int32_t n = layer->neurons, point = learnings[i].point;
+    const int32_t *v = m->membrane + layer->first;
     const int32_t *rows = l->target_trace + learn_row(i, 0);
     int64_t factor = contrast(l, i);
     for (int32_t j = 0; j < n; j++) {
         int64_t sum = 0;
         for (int32_t c = 0; c < CLASSES; c++)
             sum += (int64_t)l->error[c] * rows[c * n + j];
-        l->local[j] = local(l, sum, factor, slope((int64_t)v[j] - a->threshold, point));
+        l->local[j] = local(l, sum, factor, slope((int64_t)v[j] - layer->threshold, point));
     }
     accumulate(l, i, 0);
 #if TARGETS > 1
-    const int32_t *z = l->trace + a->first;
+    const int32_t *z = l->trace + layer->first;
     for (int32_t c = 0; i > 0 && c < CLASSES; c++) {
         const int32_t *vc = l->target_membrane + learn_row(i, c);
         for (int32_t j = 0; j < n; j++)
             l->local[j] = local(l, (int64_t)l->error[c] * z[j], factor,
-                                slope((int64_t)vc[j] - a->threshold, point));
+                                slope((int64_t)vc[j] - layer->threshold, point));
         accumulate(l, i, 1 + c);
     }
 #endif
@@ -277,12 +278,13 @@ void learn_update(struct learner *l, fraction rate)
 {
 #if TARGETS > 0
     for (int32_t i = 0; i < TARGETS; i++) {
-        const struct learning *k = &learnings[i];
+        const struct learning *how = &learnings[i];
         int32_t inputs = layers[i].inputs, n = layers[i].neurons;
-        if (k->weight >= 0)
-            update(l, k->weight, inputs * n, rate, k->scale, k->most, &l->room[2 * i]);
-        if (k->recurrent >= 0)
-            update(l, k->recurrent, n * n, rate, k->own_scale, k->own_most, &l->room[2 * i + 1]);
+        if (how->weight >= 0)
+            update(l, how->weight, inputs * n, rate, how->scale, how->most, &l->room[2 * i]);
+        if (how->recurrent >= 0)
+            update(l, how->recurrent, n * n, rate, how->own_scale, how->own_most,
+                   &l->room[2 * i + 1]);
     }
 #endif
 #if LEARNED_READOUT >= 0

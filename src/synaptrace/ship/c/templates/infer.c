@@ -4,7 +4,9 @@
      s = 1 where v >= threshold    u = v - threshold s, or v (1 - s) where the reset is hard
      m = READOUT_DECAY m + Wo s    the logits
 
-   Sums are taken in one order: the leak, then inputs and then own spikes by their places. */
+   In struct model u and v are `membrane`, m is `logits`; of s there are the places of the neurons
+   that spike, `spikes`, and their number, `count`. Sums are taken in one order: the leak, then
+   inputs and then own spikes by their places. */
 #include "model.h"
 
 void model_init(struct model *m)
@@ -27,6 +29,7 @@ void model_start(struct model *m)
         m->count[i] = 0;
 }
 
+/* An input of 1, as a spike is, needs no multiplication. */
 void model_add(state *to, const stored *weight, state by, int32_t n)
 {
     if (by == 1)
@@ -70,6 +73,7 @@ input model_input(real value)
 }
 #endif
 
+/* Writes the places of the neurons that spike, in their order; returns how many there are. */
 int32_t model_fire(const state *membrane, state threshold, int32_t n, place *spikes)
 {
     int32_t count = 0;
@@ -79,31 +83,32 @@ int32_t model_fire(const state *membrane, state threshold, int32_t n, place *spi
     return count;
 }
 
-void model_reset(state *membrane, const struct layer *l, state threshold, const place *spikes,
+void model_reset(state *membrane, const struct layer *layer, state threshold, const place *spikes,
                  int32_t count)
 {
     for (int32_t k = 0; k < count; k++)
-        membrane[spikes[k]] = l->hard ? 0 : membrane[spikes[k]] - threshold;
+        membrane[spikes[k]] = layer->hard ? 0 : membrane[spikes[k]] - threshold;
 }
 
 #if MAPS
 /* One input of a 3x3 convolution with padding 1 reaches up to nine places of every channel. */
-static void convolve(state *membrane, const struct layer *l, const stored *weight, int32_t input,
-                     state by)
+static void convolve(state *membrane, const struct layer *layer, const stored *weight,
+                     int32_t input, state by)
 {
-    int32_t area = l->height * l->width;
-    int32_t channel = input / area, row = input % area / l->width, column = input % l->width;
+    int32_t area = layer->height * layer->width;
+    int32_t channel = input / area;
+    int32_t row = input % area / layer->width, column = input % layer->width;
     for (int32_t i = 0; i < 3; i++) {
         int32_t y = row + 1 - i;
-        if (y < 0 || y >= l->height)
+        if (y < 0 || y >= layer->height)
             continue;
         for (int32_t j = 0; j < 3; j++) {
             int32_t x = column + 1 - j;
-            if (x < 0 || x >= l->width)
+            if (x < 0 || x >= layer->width)
                 continue;
-            const stored *w = weight + ((channel * 3 + i) * 3 + j) * l->channels;
-            state *to = membrane + y * l->width + x;
-            for (int32_t c = 0; c < l->channels; c++, to += area)
+            const stored *w = weight + ((channel * 3 + i) * 3 + j) * layer->channels;
+            state *to = membrane + y * layer->width + x;
+            for (int32_t c = 0; c < layer->channels; c++, to += area)
                 *to += by * (state)w[c];
         }
     }
@@ -112,52 +117,52 @@ static void convolve(state *membrane, const struct layer *l, const stored *weigh
 
 #if POOLED > 0
 /* Whether row (or column) `at` of `size` is in place `out` of `outs`. */
-static int covers(const struct layer *l, int32_t at, int32_t size, int32_t out, int32_t outs)
+static int covers(const struct layer *layer, int32_t at, int32_t size, int32_t out, int32_t outs)
 {
-    if (l->pool == POOL_ADAPTIVE)
+    if (layer->pool == POOL_ADAPTIVE)
         return at >= out * size / outs && at < ((out + 1) * size + outs - 1) / outs;
-    return at / l->size == out;
+    return at / layer->size == out;
 }
 
 #if FIXED
 #define AVERAGE(sum, whole) (sum) /* weights are divided by the whole */
 #else
 #define AVERAGE(sum, whole) ((sum) / (state)(whole))
-static int32_t extent(const struct layer *l, int32_t size, int32_t out, int32_t outs)
+static int32_t extent(const struct layer *layer, int32_t size, int32_t out, int32_t outs)
 {
-    if (l->pool == POOL_ADAPTIVE)
+    if (layer->pool == POOL_ADAPTIVE)
         return ((out + 1) * size + outs - 1) / outs - out * size / outs;
-    return l->size;
+    return layer->size;
 }
 #endif
 
 /* The layer's spikes, pooled: places in order, with their amounts. */
-static void pool(struct model *m, const struct layer *l, const place *spikes, int32_t count)
+static void pool(struct model *m, const struct layer *layer, const place *spikes, int32_t count)
 {
-    int32_t area = l->height * l->width, out_area = l->out_height * l->out_width;
-    for (int32_t i = 0; i < l->outputs; i++)
+    int32_t area = layer->height * layer->width, out_area = layer->out_height * layer->out_width;
+    for (int32_t i = 0; i < layer->outputs; i++)
         m->sum[i] = 0;
     for (int32_t k = 0; k < count; k++) {
         int32_t channel = spikes[k] / area;
-        int32_t row = spikes[k] % area / l->width, column = spikes[k] % l->width;
-        int32_t all = l->pool == POOL_ADAPTIVE; /* where places may overlap */
-        int32_t y0 = all ? 0 : row / l->size, x0 = all ? 0 : column / l->size;
-        for (int32_t y = y0; y < l->out_height && (all || y == y0); y++)
-            for (int32_t x = x0; x < l->out_width && (all || x == x0); x++)
-                if (covers(l, row, l->height, y, l->out_height)
-                    && covers(l, column, l->width, x, l->out_width))
-                    m->sum[channel * out_area + y * l->out_width + x] += 1;
+        int32_t row = spikes[k] % area / layer->width, column = spikes[k] % layer->width;
+        int32_t all = layer->pool == POOL_ADAPTIVE; /* where places may overlap */
+        int32_t y0 = all ? 0 : row / layer->size, x0 = all ? 0 : column / layer->size;
+        for (int32_t y = y0; y < layer->out_height && (all || y == y0); y++)
+            for (int32_t x = x0; x < layer->out_width && (all || x == x0); x++)
+                if (covers(layer, row, layer->height, y, layer->out_height)
+                    && covers(layer, column, layer->width, x, layer->out_width))
+                    m->sum[channel * out_area + y * layer->out_width + x] += 1;
     }
     m->pooled_count = 0;
-    for (int32_t i = 0; i < l->outputs; i++) {
+    for (int32_t i = 0; i < layer->outputs; i++) {
         if (m->sum[i] == 0)
             continue;
 #if !FIXED
-        int32_t y = i % out_area / l->out_width, x = i % l->out_width;
-        int32_t whole = extent(l, l->height, y, l->out_height)
-                        * extent(l, l->width, x, l->out_width);
+        int32_t y = i % out_area / layer->out_width, x = i % layer->out_width;
+        int32_t whole = extent(layer, layer->height, y, layer->out_height)
+                        * extent(layer, layer->width, x, layer->out_width);
 #endif
-        m->amount[m->pooled_count] = l->pool == POOL_MAX ? 1 : AVERAGE(m->sum[i], whole);
+        m->amount[m->pooled_count] = layer->pool == POOL_MAX ? 1 : AVERAGE(m->sum[i], whole);
         m->pooled[m->pooled_count++] = (place)i;
     }
 }
@@ -177,15 +182,17 @@ int32_t model_output(const struct model *m, int32_t i, const place **at, const s
     return m->count[i];
 }
 
-static void send(state *membrane, const struct layer *l, const stored *weight, int32_t input, state by)
+/* One input of a layer, of the amount `by`, reaches its membranes. */
+static void send(state *membrane, const struct layer *layer, const stored *weight, int32_t input,
+                 state by)
 {
 #if MAPS
-    if (l->channels) {
-        convolve(membrane, l, weight, input, by);
+    if (layer->channels) {
+        convolve(membrane, layer, weight, input, by);
         return;
     }
 #endif
-    model_add(membrane, weight + input * l->neurons, by, l->neurons);
+    model_add(membrane, weight + input * layer->neurons, by, layer->neurons);
 }
 
 void model_step(struct model *m, const input *x)
@@ -196,14 +203,14 @@ void model_step(struct model *m, const input *x)
 void model_run(struct model *m, int32_t from, const input *x)
 {
     for (int32_t i = from; i < LAYERS; i++) {
-        const struct layer *l = &layers[i];
-        state *membrane = m->membrane + l->first;
-        place *spikes = m->spikes + l->first;
-        model_leak(membrane, l->decay, l->neurons);
+        const struct layer *layer = &layers[i]; /* until model_fire, spikes are the step before's */
+        state *membrane = m->membrane + layer->first;
+        place *spikes = m->spikes + layer->first;
+        model_leak(membrane, layer->decay, layer->neurons);
         if (i == 0) {
             for (int32_t j = 0; j < INPUTS; j++)
                 if (x[j] != 0)
-                    send(membrane, l, m->weight[0], j, (state)x[j] * l->gain);
+                    send(membrane, layer, m->weight[0], j, (state)x[j] * layer->gain);
         }
 #if LAYERS > 1
         else {
@@ -211,17 +218,19 @@ void model_run(struct model *m, int32_t from, const input *x)
             const state *amount;
             int32_t count = model_output(m, i - 1, &at, &amount);
             for (int32_t k = 0; k < count; k++)
-                send(membrane, l, m->weight[i], at[k], amount ? amount[k] * l->gain : l->gain);
+                send(membrane, layer, m->weight[i], at[k],
+                     amount ? amount[k] * layer->gain : layer->gain);
         }
 #endif
         if (m->recurrent[i])
             for (int32_t k = 0; k < m->count[i]; k++)
-                model_add(membrane, m->recurrent[i] + spikes[k] * l->neurons, l->own_gain, l->neurons);
-        m->count[i] = model_fire(membrane, l->threshold, l->neurons, spikes);
-        model_reset(membrane, l, l->threshold, spikes, m->count[i]);
+                model_add(membrane, m->recurrent[i] + spikes[k] * layer->neurons, layer->own_gain,
+                          layer->neurons);
+        m->count[i] = model_fire(membrane, layer->threshold, layer->neurons, spikes);
+        model_reset(membrane, layer, layer->threshold, spikes, m->count[i]);
 #if POOLED > 0
-        if (l->pool != POOL_NONE)
-            pool(m, l, spikes, m->count[i]);
+        if (layer->pool != POOL_NONE)
+            pool(m, layer, spikes, m->count[i]);
 #endif
     }
     const place *at;

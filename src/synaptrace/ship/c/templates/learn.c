@@ -10,12 +10,19 @@
      dWo = (softmax(m) - y) z share
 
    x and s are the inputs and the layer's own spikes of the step before, filtered by
-   presynaptic_decay. Nothing grows with time. Here are the streams; errors.c, or in whole numbers
-   errors_fixed.c, has the rest. */
+   presynaptic_decay. Nothing grows with time. In struct learner
+
+     z    trace             Y   target_trace (row c of a layer: learn_row)    v   model's membrane
+     E    error             D   distance                                      vc  target_membrane
+     g, gc  local           x, s, xc, sc   presynaptic                        dW, dR, dWo  gradient
+
+   A layer learns from its membranes before their reset. Here are the streams; errors.c, or in
+   whole numbers errors_fixed.c, has the rest. */
 #include <string.h>
 
 #include "learn_parts.h"
 
+/* The model computes with what is learned, and for the rest with the constants of model.c. */
 static void connect(struct learner *l, struct model *m)
 {
     (void)l;
@@ -36,12 +43,13 @@ void learn_anchor(struct learner *l, fraction share)
 {
 #if TARGETS > 0
     for (int32_t i = 0; i < TARGETS; i++) {
-        const struct learning *k = &learnings[i];
+        const struct learning *how = &learnings[i];
         int32_t n = layers[i].neurons;
-        if (k->weight >= 0)
-            learn_approach(l, l->weight + k->weight, layers[i].weight, layers[i].inputs * n, share);
-        if (k->recurrent >= 0)
-            learn_approach(l, l->weight + k->recurrent, layers[i].recurrent, n * n, share);
+        if (how->weight >= 0)
+            learn_approach(l, l->weight + how->weight, layers[i].weight, layers[i].inputs * n,
+                           share);
+        if (how->recurrent >= 0)
+            learn_approach(l, l->weight + how->recurrent, layers[i].recurrent, n * n, share);
     }
 #endif
 #if LEARNED_READOUT >= 0
@@ -83,6 +91,7 @@ void learn_start(struct learner *l, struct model *m, int32_t label, fraction sha
 }
 
 #if TARGETS > 0
+/* trace := decay trace + spikes */
 static void follow(state *trace, state decay, int32_t n, const place *spikes, int32_t count)
 {
     model_leak(trace, decay, n);
@@ -90,6 +99,7 @@ static void follow(state *trace, state decay, int32_t n, const place *spikes, in
         trace[spikes[k]] += UNIT;
 }
 
+/* The label's neurons, which are the classes' first layer, have a threshold of their own. */
 static state threshold_of_targets(int32_t i)
 {
     return i ? layers[i].threshold : LABEL_THRESHOLD;
@@ -104,15 +114,16 @@ int32_t learn_row(int32_t i, int32_t c)
 static void presynaptic(struct learner *l, int32_t i, int32_t c, const place *below,
                         int32_t below_count, const place *own, int32_t own_count)
 {
-    const struct learning *k = &learnings[i];
-    if (k->weight >= 0)
-        follow(l->presynaptic + k->input_trace + c * layers[i].inputs, k->presynaptic_decay,
+    const struct learning *how = &learnings[i];
+    if (how->weight >= 0)
+        follow(l->presynaptic + how->input_trace + c * layers[i].inputs, how->presynaptic_decay,
                layers[i].inputs, below, below_count);
-    if (k->recurrent >= 0)
-        follow(l->presynaptic + k->recurrent_trace + c * layers[i].neurons, k->presynaptic_decay,
-               layers[i].neurons, own, own_count);
+    if (how->recurrent >= 0)
+        follow(l->presynaptic + how->recurrent_trace + c * layers[i].neurons,
+               how->presynaptic_decay, layers[i].neurons, own, own_count);
 }
 
+/* membrane += the weights of each input that spiked */
 static void add_rows(state *membrane, const stored *weight, state by, const place *at,
                      int32_t count, int32_t n)
 {
@@ -123,66 +134,70 @@ static void add_rows(state *membrane, const stored *weight, state by, const plac
 /* The sample's membranes and spikes of layer i. */
 static void run_sample(struct learner *l, struct model *m, int32_t i, const input *x)
 {
-    const struct layer *a = &layers[i];
-    const struct learning *k = &learnings[i];
-    int32_t n = a->neurons;
-    state *membrane = m->membrane + a->first;
-    place *spikes = m->spikes + a->first;
-    model_leak(membrane, a->decay, n);
+    const struct layer *layer = &layers[i];
+    const struct learning *how = &learnings[i];
+    int32_t n = layer->neurons;
+    state *membrane = m->membrane + layer->first;
+    place *spikes = m->spikes + layer->first;
+    model_leak(membrane, layer->decay, n);
     if (i == 0) {
         for (int32_t j = 0; j < INPUTS; j++)
             if (x[j] != 0)
-                model_add(membrane, m->weight[0] + j * n, (state)x[j] * a->gain, n);
+                model_add(membrane, m->weight[0] + j * n, (state)x[j] * layer->gain, n);
         presynaptic(l, 0, 0, spikes, 0, spikes, m->count[0]);
-        if (k->weight >= 0)
+        if (how->weight >= 0)
             for (int32_t j = 0; j < INPUTS; j++)
-                l->presynaptic[k->input_trace + j] += x[j] * INPUT_UNIT;
+                l->presynaptic[how->input_trace + j] += x[j] * INPUT_UNIT;
     } else {
         const place *below = m->spikes + layers[i - 1].first;
-        add_rows(membrane, m->weight[i], a->gain, below, m->count[i - 1], n);
+        add_rows(membrane, m->weight[i], layer->gain, below, m->count[i - 1], n);
         presynaptic(l, i, 0, below, m->count[i - 1], spikes, m->count[i]);
     }
     if (m->recurrent[i])
-        add_rows(membrane, m->recurrent[i], a->own_gain, spikes, m->count[i], n);
-    m->count[i] = model_fire(membrane, a->threshold, n, spikes);
-    follow(l->trace + a->first, k->trace_decay, n, spikes, m->count[i]);
+        add_rows(membrane, m->recurrent[i], layer->own_gain, spikes, m->count[i], n);
+    m->count[i] = model_fire(membrane, layer->threshold, n, spikes);
+    follow(l->trace + layer->first, how->trace_decay, n, spikes, m->count[i]);
 }
 
 /* The membranes and spikes of class c in layer i. */
 static void run_target(struct learner *l, struct model *m, int32_t i, int32_t c)
 {
-    const struct layer *a = &layers[i];
-    int32_t n = a->neurons, at = learn_row(i, c);
+    const struct layer *layer = &layers[i];
+    int32_t n = layer->neurons, at = learn_row(i, c);
     state *membrane = l->target_membrane + at;
     place *spikes = l->target_spikes + at;
     int32_t *count = l->target_count + CLASSES * i + c;
     const stored *recurrent = i ? m->recurrent[i] : label_recurrent;
-    model_leak(membrane, a->decay, n);
+    model_leak(membrane, layer->decay, n);
     if (i == 0) {
         model_add(membrane, label_weight + c * n, LABEL_GAIN, n);
     } else {
         const place *below = l->target_spikes + learn_row(i - 1, c);
         int32_t below_count = l->target_count[CLASSES * (i - 1) + c];
-        add_rows(membrane, m->weight[i], a->gain, below, below_count, n);
+        add_rows(membrane, m->weight[i], layer->gain, below, below_count, n);
         presynaptic(l, i, 1 + c, below, below_count, spikes, *count);
     }
     if (recurrent)
-        add_rows(membrane, recurrent, i ? a->own_gain : LABEL_OWN_GAIN, spikes, *count, n);
+        add_rows(membrane, recurrent, i ? layer->own_gain : LABEL_OWN_GAIN, spikes, *count, n);
     *count = model_fire(membrane, threshold_of_targets(i), n, spikes);
     follow(l->target_trace + at, learnings[i].trace_decay, n, spikes, *count);
 }
 
+/* After learning: the reset of the sample's and the classes' neurons that spiked. */
 static void reset_all(struct learner *l, struct model *m, int32_t i)
 {
-    const struct layer *a = &layers[i];
-    model_reset(m->membrane + a->first, a, a->threshold, m->spikes + a->first, m->count[i]);
+    const struct layer *layer = &layers[i];
+    model_reset(m->membrane + layer->first, layer, layer->threshold, m->spikes + layer->first,
+                m->count[i]);
     for (int32_t c = 0; c < CLASSES; c++)
-        model_reset(l->target_membrane + learn_row(i, c), a, threshold_of_targets(i),
+        model_reset(l->target_membrane + learn_row(i, c), layer, threshold_of_targets(i),
                     l->target_spikes + learn_row(i, c), l->target_count[CLASSES * i + c]);
 }
 #endif
 
 #if LEARNED_READOUT >= 0
+/* The readout learns from a trace of what the last layer sends: the sample's, if a target stream
+   runs as far, else one of its own. */
 static void run_readout(struct learner *l, const struct model *m)
 {
 #if TARGETS < LAYERS

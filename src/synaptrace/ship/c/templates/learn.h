@@ -1,4 +1,12 @@
-/* Learning on the device: one sequence at a time, an update whenever the caller says. */
+/* Learning on the device: one sequence at a time, an update whenever the caller says.
+
+     learn_init      once, in place of model_init (which later would bring the first weights back)
+     learn_start     before each sequence to learn from, with its label
+     learn_step      for each step of it
+     learn_update    after it, or after several, or after each step
+
+   The model computes with what was learned at once: model_start and model_step recognise by it. A
+   model points into its learner, which may not be moved; several such pairs don't interfere. */
 #ifndef LEARN_H
 #define LEARN_H
 
@@ -29,17 +37,17 @@ struct learner {
     real second[LEARNED];
     real power1, power2;     /* Adam's decays to the power of its updates */
 #endif
-    state trace[TRACES];
-    state error[CLASSES];
+    state trace[TRACES];     /* of the sample's spikes */
+    state error[CLASSES];    /* of the contrast, or of the readout, at the step at hand */
 #if TARGETS > 0
-    state label_trace;
+    state label_trace;       /* of a label, which is there at every step */
     state distance[CLASSES]; /* from the label's row to every row, a layer below */
     state target_membrane[CLASSES * TARGET_NEURONS]; /* layer by layer, class by class */
     state target_trace[CLASSES * TARGET_NEURONS];
-    int32_t target_count[CLASSES * TARGETS];
-    place target_spikes[CLASSES * TARGET_NEURONS];
-    state presynaptic[PRESYNAPTIC];
-    state local[TARGET_NEURONS]; /* the error of one row's membranes */
+    int32_t target_count[CLASSES * TARGETS];         /* of each row's spikes */
+    place target_spikes[CLASSES * TARGET_NEURONS];   /* where they are */
+    state presynaptic[PRESYNAPTIC]; /* traces that errors are multiplied with: struct learning */
+    state local[TARGET_NEURONS];    /* the error of one row's membranes */
 #endif
     fraction share; /* of this sequence in the update: 1 / sequences */
     int32_t label;
@@ -49,8 +57,8 @@ void learn_init(struct learner *l, struct model *m); /* once: the weights of mod
 /* share and rate are a FRACTION(x), x at most 1 and 127; in floating point that is x. */
 void learn_start(struct learner *l, struct model *m, int32_t label, fraction share);
 void learn_step(struct learner *l, struct model *m, const input *x);
-void learn_update(struct learner *l, fraction rate); /* and the gradient is zero again */
-void learn_anchor(struct learner *l, fraction share); /* back by a share to the initial weights */
+void learn_update(struct learner *l, fraction rate); /* gradients begin anew */
+void learn_anchor(struct learner *l, fraction share); /* back by a share to model.c's weights */
 
 /* What was learned, as one piece to store: magic, version, identity, number of weights, weights
    (float32; or the seed and int16), checksum. Little-endian, whatever the processor. */
@@ -62,7 +70,8 @@ void learn_anchor(struct learner *l, fraction share); /* back by a share to the 
 #define BLOB_BYTES (20 + 4 * LEARNED)
 #endif
 void learn_save(const struct learner *l, uint8_t *blob);      /* BLOB_BYTES */
-int learn_load(struct learner *l, const uint8_t *blob, uint32_t bytes); /* 0: it doesn't fit,
-                                            or has weights beyond their bounds; all stays */
+/* 1, or 0 where the blob is damaged, of another network, or has weights beyond their bounds: then
+   nothing changes. After learn_init; gradients and moments begin anew. */
+int learn_load(struct learner *l, const uint8_t *blob, uint32_t bytes);
 
 #endif

@@ -9,6 +9,8 @@
      anchor:X      after each, weights go back by this share to what they were (0)
      load:FILE     go on with what was learned before
      save:FILE     keep what was learned
+     listen:FILE   a sound as a stream: when a word was heard (seconds), which ("?": not sure
+                   enough), and how sure that is; where the program decides (decide.c)
 
    A FILE holds float32 numbers, INPUTS a step; with the front end also sound, .wav, 16 bit, one
    channel, at its rate. */
@@ -36,7 +38,15 @@ static uint32_t seed = 1;
 #include "features.h"
 #define QUOTED(x) #x
 #define TEXT(x) QUOTED(x) /* of a macro's value */
+#define NO_SOUND "is no sound of 16 bit, one channel and " TEXT(RATE) " samples a second"
 static struct features features;
+#endif
+#if DECIDE
+#include "decide.h"
+#define END (HOLD + 2) /* steps of silence after a stream */
+static struct ear ear;
+#else
+#define END 0
 #endif
 
 static struct model model;
@@ -63,8 +73,8 @@ static uint32_t little(const uint8_t *at, int n)
    the sound's, after which a file may hold other chunks. */
 static long left, silence, spoken;
 
-/* Goes to a wav file's samples; 0 where it is none that fits. */
-static int open_wav(FILE *file)
+/* Goes to a wav file's samples, of a clip or all; 0 where it is none that fits. */
+static int open_wav(FILE *file, int all)
 {
     uint8_t head[12], chunk[8], format[16];
     int known = 0, found = 0;
@@ -87,15 +97,22 @@ static int open_wav(FILE *file)
             return 0;
     }
     long samples = (long)(little(chunk + 4, 4) / 2), spare = CLIP - samples;
+    if (all) {
+        silence = 0;
+        spoken = samples;
+        left = (samples / HOP + END) * HOP;
+        return known && found;
+    }
     left = CLIP;
     silence = spare > 0 ? spare / 2 : 0;
     spoken = spare > 0 ? samples : CLIP;
     return known && found && (spare >= 0 || fseek(file, (1 - spare) / 2 * 2, SEEK_CUR) == 0);
 }
 
+static real sound[HOP];
+
 static int next_hop(FILE *file)
 {
-    static real sound[HOP];
     if (left < HOP)
         return 0;
     left -= HOP;
@@ -108,7 +125,6 @@ static int next_hop(FILE *file)
             value = (int)little(bytes, 2);
         sound[i] = R(value < 32768 ? value : value - 65536) / R(32768);
     }
-    features_step(&features, sound, heard);
     return 1;
 }
 #endif
@@ -116,8 +132,12 @@ static int next_hop(FILE *file)
 static int next_frame(FILE *file, int wav)
 {
 #if FRONT_END
-    if (wav)
-        return next_hop(file);
+    if (wav) {
+        if (!next_hop(file))
+            return 0;
+        features_step(&features, sound, heard);
+        return 1;
+    }
 #endif
     (void)wav;
     for (int j = 0; j < INPUTS; j++) {
@@ -140,8 +160,8 @@ static int hear(const char *name, int label, double rate)
         fail("can't be opened", name);
 #if FRONT_END
     wav = strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".wav") == 0;
-    if (wav && !open_wav(file))
-        fail("is no sound of 16 bit, one channel and " TEXT(RATE) " samples a second", name);
+    if (wav && !open_wav(file, 0))
+        fail(NO_SOUND, name);
     features_start(&features);
 #endif
 #if LEARN
@@ -193,6 +213,25 @@ static void keep(const char *name, int save)
     }
     if (fclose(file))
         fail("can't be written", name);
+}
+#endif
+
+#if DECIDE
+static void listen(const char *name)
+{
+    FILE *file = fopen(name, "rb");
+    if (!file)
+        fail("can't be opened", name);
+    if (!open_wav(file, 1))
+        fail(NO_SOUND, name);
+    ear_start(&ear, &features, &model);
+    for (long step = 1; next_hop(file); step++) {
+        int found = ear_step(&ear, &features, &model, sound);
+        if (found != HEARD_NOTHING)
+            printf("%.2f\t%s\t%.4f\n", (double)step * HOP / RATE,
+                   found == HEARD_WORD ? class_names[ear.label] : "?", (double)ear.sure);
+    }
+    fclose(file);
 }
 #endif
 
@@ -249,8 +288,8 @@ int main(int count, char **words)
 {
     int right = 0, asked = 0;
     if (count < 2)
-        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, rate:X, anchor:X, load:, save:FILE",
-             words[0]);
+        fail("FILE, LABEL==FILE; where it learns LABEL=FILE, epochs:N, rate:X, anchor:X, "
+             "load:FILE, save:FILE; where it decides listen:FILE", words[0]);
 #if LEARN
     learn_init(&learner, &model);
     learn(count, words);
@@ -264,6 +303,12 @@ int main(int count, char **words)
             keep(words[i] + 5, 1);
         if (is_order(words[i]) || (strchr(words[i], '=') && !equals))
             continue;
+#endif
+#if DECIDE
+        if (strncmp(words[i], "listen:", 7) == 0) {
+            listen(words[i] + 7);
+            continue;
+        }
 #endif
         int answer = hear(equals ? equals + 2 : words[i], -1, 0);
         printf("%s\t%s\n", equals ? equals + 2 : words[i], class_names[answer]);

@@ -114,7 +114,7 @@ static void learn(void)
         learn_update(&learner, FRACTION(LEARNING_RATE));
         updates += clock_read();
     }
-    if (FIXED || sizeof(real) == sizeof(double)) { /* Adam makes much of a rounding of nearly nothing */
+    if (FIXED || sizeof(real) == sizeof(double)) { /* by Adam a rounding of nearly nothing counts */
         double off = share_off(0, probe_weight);
         printf("learning: after %d updates weights differ by at most %g\n", VECTORS, off);
         expect(off <= (FIXED ? 0.0 : 1e-8), "weights");
