@@ -33,10 +33,15 @@ class Ahead:
 
     def __init__(self) -> None:
         self.forward: Forward | None = None
-        self.forget()
+        self.start()
 
     def __reduce__(self) -> tuple[type[Ahead], tuple[()]]:
         return Ahead, ()
+
+    def start(self) -> None:
+        """A batch begins."""
+        self.declined = False
+        self.forget()
 
     def forget(self) -> None:
         """The step is over, or it was not done here."""
@@ -51,7 +56,7 @@ class Ahead:
     def look(self, rule: SampleStream, x: Tensor) -> None:
         """Do the step on x (B, *in_shape) of a rule in its midst, if the engine can."""
         self.forget()
-        if type(x) is not Tensor or stepping.watched():
+        if self.declined or type(x) is not Tensor or stepping.watched():
             return
         x, known = x.flatten(1).contiguous(), self.forward
         if x.numel() > MANY and x.is_cpu and 2 * int(x.count_nonzero()) > x.numel():
@@ -59,6 +64,7 @@ class Ahead:
         if known is None or not known.takes(x):
             self.forward = None
             if obstacle(rule, x) is not None:
+                self.declined = True  # nor is it asked again in this batch
                 return
             known = self.forward = Forward(rule, x)
         known.advance(rule, x, self)

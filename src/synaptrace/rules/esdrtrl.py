@@ -61,6 +61,7 @@ class ESDRTRL(InputTraces):
         for i, _, g in self._instant(e, fired):
             layer, step = self.net.layers[i], fired[i]
             trace = carried[i].mul_(a).add_(1 - a)
-            layer.accumulate(g * trace / (1 - a ** (self.time + 1)), *self._trace(i, step, decay=a))
+            part = (g * trace).div_(1 - a ** (self.time + 1))
+            layer.accumulate(part, *self._trace(i, step, decay=a))
             trace.mul_(carry(layer.neuron, step.v, step.spikes, step.psi))  # D of the next step
         return logits

@@ -124,7 +124,10 @@ class ESPP(InputTraces):
         step = self._fire(i, x, running)
         r = state["echo"][i][state["partner"][0]]
         score = -sign * (r * step.spikes).flatten(1).sum(1)
-        state["counts"][i].add_(step.spikes * column(sample_weight, step.spikes))
+        counted = step.spikes
+        if running is not None:
+            counted = counted * column(sample_weight, counted)
+        state["counts"][i].add_(counted)
         q, q_recurrent = self._trace(i, step)
         if self.form == "sequence":
             state["score"][i].add_(score * sample_weight)

@@ -82,7 +82,7 @@ class SampleStream(Rule):
 
     def _start(self, labels: Tensor) -> None:
         net = self.net
-        self.ahead.forget()
+        self.ahead.start()
         self.overwrites = vars(type(self)).get("spikes_alone", False) and not net.adaptive
         self.fused = self.overwrites and maps.obstacle(net) is None
         last = math.prod(net.layers[-1].out_shape)
@@ -291,7 +291,7 @@ def carry(neuron: LIF, v: Tensor, s: Tensor, psi: Tensor) -> Tensor:
     """
     if neuron.reset == "hard":
         return neuron.beta * (1 - s - v * psi)
-    return neuron.beta * (1 - neuron.threshold * psi)
+    return (psi * (-neuron.beta * neuron.threshold)).add_(neuron.beta)
 
 
 def dense_only(net: Network, rule: str) -> list[Dense]:
