@@ -198,8 +198,8 @@ def reload(net: st.Network, rule: st.TracesPropagation) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [replace, move, turn, in_place, label_in_place, freeze, other_neuron, other_state, odd_gradient, no_gradient,
-     own_method, plain_steps, reload],
+    [replace, move, turn, in_place, label_in_place, freeze, other_neuron, other_state,
+     odd_gradient, no_gradient, own_method, plain_steps, reload],
 )  # fmt: skip
 def test_what_changes_between_steps_is_noticed(change: Any, runs: list[int]) -> None:
     made = twins()
