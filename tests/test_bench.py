@@ -196,7 +196,7 @@ def test_the_command_writes_figures_and_plots(
 
 def test_loops_in_python_are_measured_beside_the_transcription() -> None:
     lines: list[str] = []
-    online.run([1, 3], 1, FORWARD, lines.append)
+    online.run([1, 3], 1, FORWARD, lines.append, cpu=True)
     assert len(lines) == 3 + 2 * 8
     for line in lines[3:]:
         name, _, median, _, transcription, plain = (c.strip() for c in line.strip("|").split("|"))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -86,14 +87,16 @@ def jobs(case: Case, batch: int) -> dict[str, Job]:
 
 
 def run(
-    batches: list[int], repeats: int, case: Case = SHD, say: Callable[[str], object] = print
-) -> None:
-    """Measure and print."""
+    batches: list[int], repeats: int, case: Case = SHD, say: Callable[[str], object] = print,
+    *, cpu: bool = False,
+) -> None:  # fmt: skip
+    """Measure and print; ``cpu``: processor time instead of the clock's."""
     say(f"{speed.processor()}, {torch.get_num_threads()} threads; {case.title}")
-    say("| | batch | ms a batch | min-max | transcription | TP torch |")
+    clock, what = (time.process_time, "processor ms") if cpu else (time.perf_counter, "ms")
+    say(f"| | batch | {what} a batch | min-max | transcription | TP torch |")
     say("|---|---:|---:|---:|---:|---:|")
     for batch in batches:
-        taken = measure.interleaved(jobs(case, batch), repeats)
+        taken = measure.interleaved(jobs(case, batch), repeats, clock=clock)
         medians = {name: measure.spread(each)[0] for name, each in taken.items()}
         for name, each in taken.items():
             median, low, high = measure.spread(each)

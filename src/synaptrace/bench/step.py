@@ -37,7 +37,7 @@ def run_dense(options: argparse.Namespace) -> None:
 
 
 def run_online(options: argparse.Namespace) -> None:
-    online.run(options.batch or [1, 8, 128], options.repeats)
+    online.run(options.batch or [1, 8, 128], options.repeats, cpu=options.cpu)
 
 
 def run_variant(options: argparse.Namespace) -> None:
@@ -102,6 +102,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes")
     parser.add_argument("--steps", type=int, nargs="+", help="sequence lengths (vgg9)")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions, of which the median")
+    parser.add_argument(
+        "--cpu", action="store_true", help="processor time, where others work as well (online)"
+    )
     parser.add_argument("--most", type=int, default=512, help="skip batch × T above this (vgg9)")
     parser.add_argument("--plot", type=Path, help="write a PNG here (vgg9)")
 

@@ -175,8 +175,9 @@ void gather_few(
         for (int k = 0; k < some; ++k) row[k] = weight + std::min(o + k, outputs - 1) * inputs;
         const idx last = std::min<idx>(some, outputs - o);
         for (idx r = 0; r < rows; ++r) {
+            const idx from = x.offset[first + r], to = x.offset[first + r + 1];
             T total[some] = {};
-            for (idx i = x.offset[first + r]; i < x.offset[first + r + 1]; ++i) {
+            for (idx i = from; i < to; ++i) {
                 const idx at = x.index[i];
 #pragma GCC unroll 8
                 for (int k = 0; k < some; ++k)
