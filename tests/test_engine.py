@@ -276,6 +276,52 @@ def test_the_variant_in_float32(options: dict[str, Any]) -> None:
 
 
 @built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("inputs", [3, 64, 139])  # 139: twice 64, a vector or more, and a rest
+def test_events_in_every_place_are_found(inputs: int, dtype: torch.dtype) -> None:
+    """One event a step, each with a value of its own; a minus zero is none."""
+    neuron = st.LIF(threshold=0.02, decay=0.8, trace_decay=0.8)
+    of_net = {"neuron": neuron, "recurrent": False, "readout_decay": 1.0, "standardise": False}
+    made = twins(5, (inputs, [inputs], 4), **of_net)
+    events = torch.full((inputs, 2, inputs), -0.0, dtype=dtype)
+    place = torch.arange(inputs)
+    events[place, 0, place] = 1 + place.to(dtype) / 8
+    events[place, 1, place.flip(0)] = -1.0
+    for net, rule in made:
+        net.to(dtype)
+        rule.label.to(dtype)
+        rule.sequence(events, torch.tensor([0, 3]))
+        assert (rule.rates > 0.01).all()
+    native, plain = (net.layers[0].weight.grad for net, _ in made)
+    assert (plain.abs().amax(0) > 0).all()
+    assert float((native - plain).abs().max() / plain.abs().max()) <= (
+        1e-5 if dtype is torch.float32 else 1e-12
+    )
+    assert torch.equal(*((rule.rates * 2 * inputs**2).round() for _, rule in made))
+
+
+@built
+@pytest.mark.parametrize("contrast", ["batch", "class"])
+def test_probabilities_from_none_to_all_in_float32(contrast: str) -> None:
+    """Traces that only grow: similarities of hundreds, of which exp is zero, or all there is."""
+    neuron = st.LIF(threshold=0.1, decay=0.9, trace_decay=1.0)
+    of_net = {"neuron": neuron, "recurrent": False, "readout_decay": 1.0, "standardise": False}
+    (net, rule), (exact, by) = twins(5, (40, [90, 30], 11), **of_net, contrast=contrast)
+    net.float()
+    rule.label.float()
+    events, labels = spikes(40, 22), torch.arange(22) % 11
+    rule.sequence(events.float(), labels)
+    by.sequence(events, labels)
+    assert torch.equal((rule.rates * 1e4).round(), (by.rates * 1e4).round().to(rule.rates.dtype))
+    assert float(by.losses.max()) > 100
+    assert float(((rule.losses - by.losses) / by.losses).abs().max()) <= 1e-5
+    for ours, theirs in zip(net.parameters(), exact.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert float((ours.grad - theirs.grad).abs().max() / theirs.grad.abs().max()) <= 1e-4
+
+
+@built
 @pytest.mark.parametrize("options", [{}, *VARIANTS], ids=str)
 def test_the_same_bits_on_one_thread_and_on_three(options: dict[str, Any]) -> None:
     seen = []

@@ -100,13 +100,23 @@ void trace_distance(const T *y, idx n, idx width, idx i, idx rows, T *d) {
     }
 }
 
+// A row of softmax(x) in place of x, `rows` numbers; returns log Σ exp(x).
+template <class T>
+T softmax(T *x, idx rows) {
+    T most = -INFINITY, total = 0;
+    for (idx c = 0; c < rows; ++c) most = std::max(most, x[c]);
+    for (idx c = 0; c < rows; ++c) x[c] -= most;
+    exps(x, rows);
+    for (idx c = 0; c < rows; ++c) total += x[c];
+    for (idx c = 0; c < rows; ++c) x[c] /= total;
+    return most + std::log(total);
+}
+
 // A row of P in place of a row of D.
 template <class T>
 void target_distribution(const T *log_n, idx rows, T *p) {
-    T most = -INFINITY, total = 0;
-    for (idx c = 0; c < rows; ++c) most = std::max(most, p[c] = log_n[c] - p[c]);
-    for (idx c = 0; c < rows; ++c) total += p[c] = std::exp(p[c] - most);
-    for (idx c = 0; c < rows; ++c) p[c] /= total;
+    for (idx c = 0; c < rows; ++c) p[c] = log_n[c] - p[c];
+    softmax(p, rows);
 }
 
 // A row of E / τ in place of a row of A; `share` is 1 / B, `cool` 1 / τ. Returns the row's part of
@@ -114,15 +124,14 @@ void target_distribution(const T *log_n, idx rows, T *p) {
 template <class T>
 double contrast_error(const T *log_n, const T *p, T share, T cool, idx rows, T *e) {
     const T scale = share * cool;
-    T most = -INFINITY, total = 0, entropy = 0;
-    for (idx c = 0; c < rows; ++c) most = std::max(most, e[c] = e[c] * cool + log_n[c]);
-    for (idx c = 0; c < rows; ++c) total += std::exp(e[c] - most);
-    const T log_total = most + std::log(total);
+    T entropy = 0, sure = 0;  // Σ P (A / τ) and Σ P over classes that take part
     for (idx c = 0; c < rows; ++c) {
-        const T log_probability = e[c] - log_total;
-        if (!(p[c] <= T(0))) entropy -= p[c] * (log_probability - log_n[c]);
-        e[c] = (std::exp(log_probability) - p[c]) * scale;
+        const T a = e[c] * cool;
+        if (!(p[c] <= T(0))) entropy -= p[c] * a, sure += p[c];
+        e[c] = a + log_n[c];
     }
+    entropy += sure * softmax(e, rows);
+    for (idx c = 0; c < rows; ++c) e[c] = (e[c] - p[c]) * scale;
     return entropy * share;
 }
 

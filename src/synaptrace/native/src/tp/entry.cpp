@@ -5,6 +5,7 @@
 #include "../threads.hpp"
 #include "flush.hpp"
 #include "job.hpp"
+#include "sections.hpp"
 
 namespace {
 
@@ -17,6 +18,7 @@ void work(
 ) {
     const auto phase = [&](Phase name, const Block &block) {
         const FlushTiny flush;  // in our own arithmetic alone
+        const Section section(name, thread);
         const int64_t tasks = kernels.tasks(memory, name, block);
         if (!tasks) return;
         rounds.share(size, tasks, [&](int64_t i) { kernels.task(memory, name, block, i, thread); });

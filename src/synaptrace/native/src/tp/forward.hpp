@@ -1,5 +1,8 @@
 // One step of one layer for a few rows of a stream: currents, membranes, spikes, traces.
 #pragma once
+#include <type_traits>
+
+#include "find.hpp"
 #include "work.hpp"
 
 namespace {
@@ -48,6 +51,7 @@ Spikes<T> events_of(const Work<T> &w, Tile tile, idx t, const Scratch<T> &scratc
         T *value = scratch.value + r * w.inputs;
         const T *x = static_cast<const T *>(w.job->events) + (t * w.batch + b) * w.inputs;
         s.index[r] = index, s.value[r] = value;
+        if (t + 1 < w.job->steps) prefetch(x + w.batch * w.inputs, w.inputs);
         if (w.alive(b, t)) s.count[r] = indices_of_events(x, w.inputs, index, value, ones);
     }
     for (idx r = 0; r < tile.n; ++r)
@@ -83,24 +87,24 @@ void drive(const Slab<T> &slab, const Spikes<T> &s, idx rows, T *current, T *den
                    slab.width);
 }
 
-// σ'(ξ), in place.
+// σ'(ξ), to `slope`.
 template <class T>
-INLINE void surrogate(const Layer &layer, T *xi, idx n) {
+INLINE void surrogate(const Layer &layer, const T *xi, T *slope, idx n) {
     const T a = static_cast<T>(layer.scale), one = T(1);
     if (layer.surrogate == 0)
         for (idx i = 0; i < n; ++i) {
             const T y = static_cast<T>(3.14159265358979323846) * xi[i];
-            xi[i] = a / (one + y * y);
+            slope[i] = a / (one + y * y);
         }
     else if (layer.surrogate == 1)
         for (idx i = 0; i < n; ++i) {
             const T y = one + a * std::abs(xi[i]);
-            xi[i] = one / (y * y);
+            slope[i] = one / (y * y);
         }
     else
         for (idx i = 0; i < n; ++i) {
             const T y = one - std::abs(xi[i]);
-            xi[i] = a * (y < T(0) ? T(0) : y);
+            slope[i] = a * (y < T(0) ? T(0) : y);
         }
 }
 
@@ -109,20 +113,22 @@ template <class T>
 INLINE void fire(const Layer &layer, T theta, T *xi, T *u, const T *z_before, T *z, idx n) {
     const T beta = static_cast<T>(layer.beta), lam = static_cast<T>(layer.lam);
     const T zero = T(0), one = T(1);
+    const auto each = [&](auto hard, auto traced) {
+#pragma GCC ivdep  // z may be z_before
+        for (idx i = 0; i < n; ++i) {
+            const T v = beta * u[i] + xi[i], above = v - theta;
+            const bool spike = above >= zero;
+            xi[i] = above;
+            u[i] = hard ? v * (spike ? zero : one) : v - (spike ? theta : zero);
+            if (traced) z[i] = lam * z_before[i] + (spike ? one : zero);
+        }
+    };
+    const std::true_type yes;
+    const std::false_type no;
     if (layer.hard)
-        for (idx i = 0; i < n; ++i) {
-            const T v = beta * u[i] + xi[i];
-            xi[i] = v - theta;
-            u[i] = v * (xi[i] >= zero ? zero : one);
-        }
+        z ? each(yes, yes) : each(yes, no);
     else
-        for (idx i = 0; i < n; ++i) {
-            const T v = beta * u[i] + xi[i];
-            xi[i] = v - theta;
-            u[i] = v - (xi[i] >= zero ? theta : zero);
-        }
-    if (z)
-        for (idx i = 0; i < n; ++i) z[i] = lam * z_before[i] + (xi[i] >= zero ? one : zero);
+        z ? each(no, yes) : each(no, no);
 }
 
 // One step of layer l for a tile, from its input current (rows × width), which already holds what
@@ -150,9 +156,7 @@ void advance(
              z ? w.trace(l, t - 1, row) : nullptr, z, part.n);
         part.count[row] =
             static_cast<int32_t>(indices_of_spikes(xi, part.n, part.index + row * part.n));
-        if (!slope) continue;
-        surrogate(*part.layer, xi, part.n);
-        std::memcpy(slope, xi, part.n * sizeof(T));
+        if (slope) surrogate(*part.layer, xi, slope, part.n);
     }
     if (!w.learn) return;
     if (!target)

@@ -117,13 +117,10 @@ double readout_error(const Work<T> &w, idx k, Tile tile, idx t) {
             for (idx c = 0; c < w.classes; ++c) e[c] = T(0);
             continue;
         }
-        T most = -INFINITY, total = 0;
-        for (idx c = 0; c < w.classes; ++c) most = std::max(most, m[c]);
-        for (idx c = 0; c < w.classes; ++c) total += std::exp(m[c] - most);
-        const T log_total = most + std::log(total);
-        loss -= (m[label] - log_total) * share;
+        for (idx c = 0; c < w.classes; ++c) e[c] = m[c];
+        loss -= (m[label] - softmax(e, w.classes)) * share;
         for (idx c = 0; c < w.classes; ++c)
-            e[c] = (std::exp(m[c] - log_total) - (c == label ? T(1) : T(0))) * share;
+            e[c] = (e[c] - (c == label ? T(1) : T(0))) * share;
     }
     return loss;
 }

@@ -139,7 +139,7 @@ void fire_rows(const Step &step, Now<T> &now, idx l) {
         std::memcpy(copy, z, n * sizeof(T));
         std::memset(copy + n, 0, (width - n) * sizeof(T));
         if (target && !l && !w.label_trained) continue;
-        surrogate(layer, xi, n);
+        surrogate(layer, xi, xi, n);
         std::memcpy(slope, xi, n * sizeof(T));
         std::memset(slope + n, 0, (width - n) * sizeof(T));
     }

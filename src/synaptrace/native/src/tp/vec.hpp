@@ -6,10 +6,6 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define MANY_REGISTERS 1
@@ -51,6 +47,13 @@ INLINE typename Vec<T>::type load(const T *p) {
 template <class T>
 INLINE void store(T *p, typename Vec<T>::type v) {
     *reinterpret_cast<typename Vec<T>::type *>(p) = v;
+}
+
+// Asks for n numbers that are read soon.
+template <class T>
+INLINE void prefetch(const T *p, idx n) {
+    constexpr idx line = 64 / sizeof(T);
+    for (idx i = 0; i < n; i += line) __builtin_prefetch(p + i, 0, 2);
 }
 
 template <class T>
@@ -207,73 +210,30 @@ void products(idx m, idx c, idx n, const T *a, idx a_row, const T *b, idx b_row,
         products_rows<T, 1>(c, n, a + i * a_row, a_row, b, b_row, out + i * out_row, out_row);
 }
 
-// A bit for each lane of a comparison's result, the first lane's lowest.
-template <class Truth>
-INLINE uint64_t lane_bits(Truth truth) {
-    static_assert(sizeof truth == VECTOR_BYTES, "a comparison has a lane for each number");
-    constexpr bool wide = sizeof truth[0] == 8;
-#if defined(__AVX512F__)
-    const __m512i lanes = reinterpret_cast<__m512i>(truth);
-    return wide ? _mm512_movepi64_mask(lanes) : _mm512_movepi32_mask(lanes);
-#elif defined(__AVX__)
-    return static_cast<unsigned>(wide ? _mm256_movemask_pd(reinterpret_cast<__m256d>(truth))
-                                      : _mm256_movemask_ps(reinterpret_cast<__m256>(truth)));
-#elif defined(__SSE2__)
-    return static_cast<unsigned>(wide ? _mm_movemask_pd(reinterpret_cast<__m128d>(truth))
-                                      : _mm_movemask_ps(reinterpret_cast<__m128>(truth)));
-#else
-    uint64_t bits = 0;
-    for (idx i = 0; i < idx(VECTOR_BYTES / sizeof truth[0]); ++i)
-        bits |= static_cast<uint64_t>(truth[i] & 1) << i;
-    return bits;
-#endif
-}
-
-// Calls each(i) for the elements i < n of which test(p[i]) holds, ascending; `test` compares a vector
-// as well as a number. p may start anywhere.
-template <class T, class Test, class Each>
-INLINE void where(const T *p, idx n, Test test, Each each) {
-    constexpr idx L = Vec<T>::lanes, some = 64;
-    const auto bits = [&](idx i) {
-        typename Vec<T>::type x;
-        std::memcpy(&x, p + i, sizeof x);
-        return lane_bits(test(x));
-    };
-    idx i = 0;
-    for (; i + some <= n; i += some) {
-        uint64_t word = 0;
-#pragma GCC unroll 32
-        for (idx v = 0; v < some / L; ++v) word |= bits(i + v * L) << v * L;
-        for (; word; word &= word - 1) each(i + __builtin_ctzll(word));
+// exp of n numbers ≤ 0, as vectors; in float32 within two units in the last place, zero where it is
+// below the normal numbers. x = n log 2 + r with |r| ≤ ½ log 2, and a polynomial in r (Cephes' expf).
+INLINE void exps(float *x, idx n) {
+    constexpr float low = -87.3f, magic = 12582912.f;  // 1.5 · 2²³: a sum with it is a whole number
+    for (idx i = 0; i < n; ++i) {
+        const float given = x[i], within = given > low ? given : low;  // what isn't a number: low
+        const float whole = (within * 1.44269504088896341f + magic) - magic;
+        const float r = (within - whole * 0.693359375f) + whole * 2.12194440e-4f;
+        float y = 1.9875691500e-4f;
+        y = y * r + 1.3981999507e-3f;
+        y = y * r + 8.3334519073e-3f;
+        y = y * r + 4.1665795894e-2f;
+        y = y * r + 1.6666665459e-1f;
+        y = y * r + 5.0000001201e-1f;
+        y = (y * r * r + r) + 1.f;
+        const int32_t bits = (static_cast<int32_t>(whole) + 127) << 23;
+        float power;
+        std::memcpy(&power, &bits, sizeof power);
+        x[i] = given != given ? given : given < low ? 0.f : y * power;
     }
-    for (; i + L <= n; i += L)
-        for (uint64_t word = bits(i); word; word &= word - 1) each(i + __builtin_ctzll(word));
-    for (; i < n; ++i)
-        if (test(p[i])) each(i);
 }
 
-// The indices of elements ≥ 0, ascending; returns how many.
-template <class T>
-idx indices_of_spikes(const T *xi, idx n, int32_t *index) {
-    idx count = 0;
-    where(xi, n, [](auto x) { return x >= decltype(x){}; },
-          [&](idx i) { index[count++] = static_cast<int32_t>(i); });
-    return count;
-}
-
-// The indices and values of elements ≠ 0, ascending; `ones` is cleared where a value isn't 1.
-template <class T>
-idx indices_of_events(const T *x, idx n, int32_t *index, T *value, bool *ones) {
-    idx count = 0;
-    bool same = true;
-    where(x, n, [](auto y) { return y != decltype(y){}; },
-          [&](idx i) {
-              index[count] = static_cast<int32_t>(i);
-              value[count++] = x[i];
-              same &= x[i] == T(1);
-          });
-    *ones &= same;
-    return count;
+INLINE void exps(double *x, idx n) {
+    for (idx i = 0; i < n; ++i) x[i] = std::exp(x[i]);
 }
 
 // to (columns × rows, rows `to_row` apart) = transpose of from (rows × columns), a part of it.

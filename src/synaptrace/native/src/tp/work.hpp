@@ -135,12 +135,12 @@ inline Bits bits(Arena &arena, idx neurons, idx tiles, idx slots) {
     return {arena.take<uint8_t>(tiles * slots * wide), wide, slots};
 }
 
-// Steps in a block: as many as keep traces and errors within the second cache. With
+// Steps in a block: as many as keep traces and errors near the second cache. With
 // eligibility a block costs a dense product with the trace, more than the third cache does.
 template <class T>
 idx block_steps(const Job &job) {
     if (!job.learn) return 1;
-    const idx cache = idx(job.eligibility ? 16 : 1) << 20;
+    const idx cache = idx(job.eligibility ? 16 : 2) << 20;
     idx width = 0;
     for (idx l = 0; l < job.layers; ++l) width += padded<T>(job.layer[l].outputs);
     const idx bytes = 2 * (job.batch + job.capacity) * width * idx(sizeof(T));
