@@ -130,10 +130,7 @@ void fire_rows(const Step &step, Now<T> &now, idx l) {
         now.own.offset[r + 1] = at + indices_of_spikes(xi, n, now.own.index + at);
         if (T *v = static_cast<T *>(state.v))
             for (idx i = 0; i < n; ++i) v[r * n + i] = xi[i] + static_cast<T>(theta);
-        if (T *slope = static_cast<T *>(state.slope)) {
-            std::memcpy(slope + r * n, xi, n * sizeof(T));
-            surrogate(layer, slope + r * n, n);
-        }
+        if (T *slope = static_cast<T *>(state.slope)) surrogate(layer, xi, slope + r * n, n);
         if (!z) continue;
         T *copy = part.z + r * width, *slope = part.g + r * width;
         std::memcpy(copy, z, n * sizeof(T));
