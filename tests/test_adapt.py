@@ -13,7 +13,8 @@ from synaptrace import rules
 from synaptrace.build import mlp
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.keyword.adapt import Keep, adapt, operations
+from synaptrace.keyword.adapt import adapt, operations
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.rehearse import share
 from synaptrace.neuron import LIF
 from synaptrace.seeds import generator

@@ -8,7 +8,8 @@ import torch
 from synaptrace.build import mlp
 from synaptrace.errors import UserError
 from synaptrace.keyword import adapt as adapting
-from synaptrace.keyword.adapt import Keep, adapt
+from synaptrace.keyword.adapt import adapt
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.rounded import Grid, grids
 from synaptrace.network import Network
 from synaptrace.neuron import LIF

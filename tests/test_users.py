@@ -7,9 +7,10 @@ import pytest
 
 import sounds
 from synaptrace import cli
+from synaptrace.config import resolve
 from synaptrace.data.sets import speechcommands
 from synaptrace.errors import UserError
-from synaptrace.keyword import table
+from synaptrace.keyword import plan, table
 from synaptrace.keyword.tuned import Cell
 from synaptrace.training import job
 from synaptrace.training import run as runs
@@ -126,6 +127,15 @@ def test_a_new_word_alone_costs_no_user_another_training(path, tmp_path: Path, c
         assert each["sizes"] == {"query": 2, "new": 1, "general": 8, "validation": 8}
     with pytest.raises(UserError, match="leave_out: 'lamp' is none of no, up, yes"):
         speechcommands.load(path=path, leave_out="lamp")
+
+
+def test_all_utterances_of_a_new_word_are_few_of_a_user():
+    config = resolve(preset="speechcommands")
+    assert plan.least(config, ["all"]) == plan.least(config, ["a", "b"]) == 3  # of four
+    assert plan.least(config, ["a"]) is None
+    more = resolve(preset="speechcommands", overrides={"data.holdout_users": "10"})
+    assert plan.least(more, ["a"]) == 8
+    assert plan.least(resolve(preset="fsdd"), ["all"]) is None
 
 
 def test_a_run_that_holds_users_out_is_fine_tuned_to_each(path, tmp_path: Path, capsys):

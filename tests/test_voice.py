@@ -9,7 +9,8 @@ import torch
 from synaptrace.cli.finetune import KEEP, KEEP_VOICE, KEEP_WORD, add_arguments, chosen
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
-from synaptrace.keyword.adapt import Keep, adapt
+from synaptrace.keyword.adapt import adapt
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.rehearse import mixed
 from synaptrace.keyword.voice import colour, lent
 from synaptrace.seeds import generator

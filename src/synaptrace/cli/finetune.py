@@ -123,10 +123,12 @@ def run(options: argparse.Namespace) -> int:
         if options.speaker is None:
             raise UserError("--speaker: needs a name, or all; or give a RUN")
         config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
-        cells = chosen(options, None if options.word is None else HEARD, config.data)
+        speakers = options.speaker.split(",")
+        alone = None if options.word is None else plans.least(config, speakers) or HEARD
+        cells = chosen(options, alone, config.data)
         plan = plans.plan(
-            config, options.speaker.split(","), options.seeds, cells, out=options.out,
-            word=options.word, judge=options.judge,
+            config, speakers, options.seeds, cells, out=options.out, word=options.word,
+            judge=options.judge,
         )  # fmt: skip
     if not options.quiet:
         print(f"fine-tuning: {printed(plan.out)}", file=sys.stderr)

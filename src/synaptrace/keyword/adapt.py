@@ -21,7 +21,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from synaptrace.data.dataset import ArrayDataset, Batch, group
 from synaptrace.errors import UserError
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.rehearse import mixed, share
 from synaptrace.keyword.rounded import Rounded, grids
 from synaptrace.memory import storage_bytes
@@ -45,49 +46,6 @@ from synaptrace.training.loop import Diverged
 from synaptrace.training.run import BEST, LAST
 from synaptrace.training.state import State, describe
 from synaptrace.training.team import Team
-
-
-@dataclass(frozen=True)
-class Keep:
-    """Options against forgetting, as the module says; `parse` reads them from text."""
-
-    rehearse: int = 0
-    learn: tuple[str, ...] = ()
-    anchor: float = 0.0
-    voice: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.rehearse < 0:
-            raise UserError(f"rehearse: {self.rehearse} is not a number of utterances")
-        if not 0 <= self.anchor < 1:
-            raise UserError(f"anchor: {self.anchor} is not a share from 0 to below 1")
-        if not 0 <= self.voice <= 1:
-            raise UserError(f"voice: {self.voice} is not a share from 0 to 1")
-        if self.voice and not self.rehearse:
-            raise UserError("voice: is a share of what is rehearsed; add rehearse=N")
-
-    @staticmethod
-    def parse(text: str) -> Keep:
-        """ "none", or as "rehearse=5+learn=readout/layers.0+anchor=0.01", in any combination.
-
-        Raises:
-            UserError: another word, a value out of range.
-        """
-        found: dict[str, Any] = {}
-        for part in [] if text == "none" else text.split("+"):
-            key, _, value = part.partition("=")
-            kinds: dict[str, Callable[[str], Any]] = {
-                "rehearse": int, "anchor": float, "voice": float,
-                "learn": lambda text: tuple(text.split("/")),
-            }  # fmt: skip
-            try:
-                found[key] = kinds[key](value)
-            except (KeyError, ValueError):
-                raise UserError(
-                    f"--keep: {part!r} is none of rehearse=N, learn=NAME/NAME, anchor=X, voice=X, "
-                    "none"
-                ) from None
-        return Keep(**found)
 
 
 def adapt(

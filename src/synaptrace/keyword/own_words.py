@@ -24,7 +24,8 @@ from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.sets import folder
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot, tuned
-from synaptrace.keyword.adapt import Keep, adapt
+from synaptrace.keyword.adapt import adapt
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.model import learner, measure
 from synaptrace.keyword.plan import digest
 from synaptrace.keyword.sight import AT_ONCE, known_data, load

@@ -34,7 +34,9 @@ from synaptrace.data.dataset import ArrayDataset, Dataset
 from synaptrace.data.sets import users
 from synaptrace.errors import UserError
 from synaptrace.files import write_atomic
-from synaptrace.keyword.adapt import Keep, check
+from synaptrace.keyword.adapt import check
+from synaptrace.keyword.fewshot import SUPPORT
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.tuned import Cell
 from synaptrace.training import job, schema
 from synaptrace.training import run as runs
@@ -159,8 +161,7 @@ def plan(
     check_batches(config, chosen)
     if word is not None and "leave_out" not in data.options(config.data["name"]):
         raise UserError(f"--word: {config.data['name']} can't leave a word out")
-    if list(speakers) == ["all"] or len(speakers) > 1:
-        config = together(config)
+    config = asked_of(config, speakers)
     known = heard(config, job.load_data(config))
     speakers = known if list(speakers) == ["all"] else speakers
     for speaker in speakers:
@@ -195,6 +196,19 @@ def together(config: Config) -> Config:
     if shared(config) or "holdout_users" not in data.options(config.data["name"]):
         return config
     return config.model_copy(update={"data": {**config.data, "holdout_users": USERS}})
+
+
+def asked_of(config: Config, speakers: Sequence[str]) -> Config:
+    """The settings with which networks for ``speakers`` are trained, as `plan` takes them."""
+    several = list(speakers) == ["all"] or len(speakers) > 1
+    return together(config) if several else config
+
+
+def least(config: Config, speakers: Sequence[str]) -> int | None:
+    """Utterances of a word that each of ``speakers`` has to learn from, at least, where users
+    share a training; None elsewhere, where nothing is known of it."""
+    users_of = asked_of(config, speakers).data.get("holdout_users")
+    return None if users_of is None else max(1, int(SUPPORT * int(users_of)))
 
 
 def heard(config: Config, dataset: Dataset) -> Sequence[str]:

@@ -12,7 +12,7 @@ from synaptrace.data.dataset import ArrayDataset
 from synaptrace.data.sets import users
 from synaptrace.errors import UserError
 from synaptrace.keyword import fewshot, tuned
-from synaptrace.keyword.adapt import Keep
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.plan import Case, Plan
 from synaptrace.keyword.tuned import Cell
 from synaptrace.training import job

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from synaptrace.keyword import tuned
-from synaptrace.keyword.adapt import Keep, adapt
+from synaptrace.keyword.adapt import adapt
+from synaptrace.keyword.keep import Keep
 from synaptrace.keyword.model import measure, prepare
 from synaptrace.keyword.plan import Case, Plan, shared
 from synaptrace.keyword.sight import load, sight
