@@ -2,8 +2,8 @@
 
 A step's structures hold addresses, are made once and kept from step to step. Before it uses them a
 step looks whether all that they were made from is still there (`Prepared.locate`): the same
-objects, at the same addresses, of the same dtype and shape. Nothing is kept of what a tensor contains, so a
-weight may change in any way. `Network.step` uses it by itself where it can.
+objects, at the same addresses, of the same dtype and shape. Nothing is kept of what a weight that
+learns contains, so it may change in any way. `Network.step` uses it by itself where it can.
 """
 
 from __future__ import annotations
