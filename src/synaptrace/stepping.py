@@ -1,9 +1,9 @@
 """One step of a dense network on the native engine, on weights and state where they lie.
 
 A step's structures hold addresses, are made once and kept from step to step. Before it uses them a
-step looks whether all that they were made from is still there (`Prepared.fits`): the same objects,
-at the same addresses, of the same dtype and shape. Nothing is kept of what a tensor contains, so a
-weight may change in any way. `Network.step` uses it by itself where it can.
+step looks whether all that they were made from is still there (`Prepared.locate`): the same
+objects, at the same addresses, of the same dtype and shape. Nothing is kept of what a weight that
+learns contains, so it may change in any way. `Network.step` uses it by itself where it can.
 """
 
 from __future__ import annotations

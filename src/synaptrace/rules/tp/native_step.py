@@ -1,8 +1,10 @@
 """A step of Traces Propagation in the native engine, where `execute` found it able to.
 
 Weights, gradients and the rule's state are read and written where they lie, so that steps of either
-kind may follow each other. Results are those of the plain step up to rounding (`inference` says
-more); membranes and spikes are new numbers in the tensors that held the old ones.
+kind may follow each other. Of the label's recurrent weights alone, which nothing trains, a copy is
+kept while a batch lasts and PyTorch counts no change of theirs. Results are those of the plain step
+up to rounding (`inference` says more); membranes and spikes are new numbers in the tensors that
+held the old ones.
 """
 
 from __future__ import annotations
