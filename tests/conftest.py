@@ -5,10 +5,16 @@ from collections.abc import Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 import torch
 
 from synaptrace.native import library
+
+# The same cases in every run, so that a failure is of the change at hand; others by
+# `pytest --hypothesis-profile default --hypothesis-seed N`.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
