@@ -1,12 +1,8 @@
-"""Old words in the colour of a new one's speaker, and when that is the default."""
-
-import argparse
-from dataclasses import replace
+"""Old words in the colour of a new one's speaker."""
 
 import pytest
 import torch
 
-from synaptrace.cli.finetune import KEEP, KEEP_VOICE, KEEP_WORD, add_arguments, chosen
 from synaptrace.data.dataset import ArrayDataset
 from synaptrace.errors import UserError
 from synaptrace.keyword.adapt import adapt
@@ -85,17 +81,3 @@ def test_bad_shares_are_refused():
             Keep.parse(text)
     with pytest.raises(UserError, match="voice is for sound, which sounds isn't"):
         adapt(None, None, data(), [0, 1], keep=Keep(2, voice=0.5), buffer=[2, 3])
-
-
-def test_a_new_word_alone_has_it_where_other_microphones_are_known():
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    options = parser.parse_args(["RUN"])
-    options.settings = {}
-    (cell,) = chosen(options, 5, {"channel": 4.0})
-    assert cell.keep == KEEP_VOICE
-    for settings in ({"channel": 0.0}, {}):
-        assert chosen(options, 5, settings) == [replace(cell, keep=KEEP_WORD)]
-    assert chosen(options, None, {"channel": 4.0})[0].keep == KEEP
-    for text in (KEEP, KEEP_WORD, KEEP_VOICE):
-        assert Keep.parse(text).rehearse == 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ that all words are equally frequent; learn=NAME/NAME, the weights that learn (re
 anchor=X, the share by which weights go back after each batch; voice=X, the share of what is
 rehearsed that takes over the user's spectrum; + between joins them; none: nothing. Where RUN's data
 can't be found, the few utterances that training kept with it are rehearsed. A new word alone,
-nothing else of the user being heard, has rehearse=20+learn=readout+voice=0.5 by default where the
-network knows other microphones (--data.channel), and else rehearse=20+anchor=0.0015.
+nothing else of the user being heard, has rehearse=20+anchor=0.0015 by default; some networks lose
+less by rehearse=20+learn=readout+voice=0.5 (docs/keywords.md).
 
 --precision int8: while it learns, the network runs with its weights rounded to 8 bits, which are
 kept in the end; synaptrace export RUN --to c --precision int8 then ships those weights.
@@ -86,10 +86,6 @@ LR, EPOCHS, KEEP = 1e-3, 20, "rehearse=20+anchor=0.0005"
 HEARD, LEAST, KEEP_WORD = 200, 12, "rehearse=20+anchor=0.0015"
 """Of a new word alone, against which nothing of the user's stands: how often it is heard in all,
 as an anchor pulls once an update, and each utterance at least, however many there are."""
-KEEP_VOICE = "rehearse=20+learn=readout+voice=0.5"
-"""Instead of `KEEP_WORD`, for networks that are used to other microphones; to others a word in
-another colour is another word."""
-
 
 SINGLE = ("shots", "batch", "contrast", "keep")
 """Of which one's own words take one."""
@@ -125,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         config = resolve(preset=options.preset, file=options.config, overrides=options.settings)
         speakers = options.speaker.split(",")
         alone = None if options.word is None else plans.least(config, speakers) or HEARD
-        cells = chosen(options, alone, config.data)
+        cells = chosen(options, alone)
         plan = plans.plan(
             config, speakers, options.seeds, cells, out=options.out, word=options.word,
             judge=options.judge,
@@ -148,22 +144,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(
-    options: argparse.Namespace, alone: int | None = None, data: Mapping[str, Any] | None = None
-) -> list[Cell]:
+def chosen(options: argparse.Namespace, alone: int | None = None) -> list[Cell]:
     """The cells that are asked for.
 
     Args:
         alone: utterances that there are of a new word, where nothing else is learned.
-        data: the settings of those that the network was trained on.
 
     Raises:
         UserError: as `plan.cells` does.
     """
     from synaptrace.keyword import plan as plans
 
-    word = KEEP_VOICE if (data or {}).get("channel") else KEEP_WORD
-    keep = options.keep or (word if alone else KEEP)
+    keep = options.keep or (KEEP_WORD if alone else KEEP)
     epochs = EPOCHS if options.epochs is None else options.epochs
     cells = list(plans.cells(
         numbers("--shots", options.shots or ("all" if options.words else "5"), True),
@@ -220,7 +212,7 @@ def own_words(options: argparse.Namespace, moved: str | None) -> int:
             raise UserError(f"--{name}: doesn't go with --words")
     trained = job.trained(options.runs[0])
     alone = own_words.new_alone(trained, options.words)
-    (cell,) = cells = chosen(options, alone, trained.config.data)
+    (cell,) = cells = chosen(options, alone)
     check_batches(trained.config, cells)
     out = options.out or out_of(options.runs[0])
     where, found = own_words.tune(options.runs[0], options.words, cell, out=out, data_path=moved)
