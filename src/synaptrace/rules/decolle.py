@@ -30,7 +30,8 @@ from torch.nn import functional as F
 from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.locality import Locality
-from synaptrace.rules.stream import Fired, InputTraces, Matrices, Seed
+from synaptrace.rules.seed import Seed
+from synaptrace.rules.stream import Fired, InputTraces, Matrices
 from synaptrace.seeds import generator as seeded
 
 

@@ -28,7 +28,8 @@ from synaptrace.errors import UserError
 from synaptrace.network import Network
 from synaptrace.rules.eprop import EProp
 from synaptrace.rules.locality import Locality
-from synaptrace.rules.stream import Fired, Matrices, Seed, gaussian
+from synaptrace.rules.seed import Seed
+from synaptrace.rules.stream import Fired, Matrices, gaussian
 from synaptrace.seeds import derive
 
 

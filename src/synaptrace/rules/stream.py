@@ -237,26 +237,6 @@ class InputTraces(SampleStream):
         return q, self.state["recurrent_trace"][place].mul_(decay).add_(step.previous)
 
 
-class Seed:
-    """The random number of a batch, from which a rule's steps draw: kept in the state, where a
-    checkpoint finds it, and read once, so that no step waits for the device."""
-
-    def __init__(self) -> None:
-        self.read: tuple[Tensor | None, int] = None, 0
-
-    def draw(self, rule: SampleStream) -> None:
-        """A new one, from the generator of `start`."""
-        rule.state["seed"] = [torch.randint(2**62, (1,), generator=rule.generator)]
-        self.seed(rule)
-
-    def seed(self, rule: SampleStream) -> int:
-        """That of the present batch."""
-        (kept,) = rule.state["seed"]
-        if kept is not self.read[0]:
-            self.read = kept, int(kept)
-        return self.read[1]
-
-
 class Matrices(nn.Module):
     """Fixed matrices, one a layer: saved and moved with the rule, trained by nobody."""
 
