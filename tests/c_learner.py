@@ -58,11 +58,7 @@ class Learner:
     @property
     def blocks(self) -> list[Block]:
         """What learns, in the order of the learner's arrays."""
-        found = []
-        for i in sorted(self.plan.learns):
-            own = self.owns[i]
-            found += [self.inputs[i], *([] if own is None else [own])]
-        return [*found, self.readout] if self.plan.readout_learns else found
+        return self.plan.in_order(self.inputs, self.owns, self.readout)
 
     def flat(self, name: str) -> Array:
         return np.concatenate([getattr(block, name).ravel() for block in self.blocks])

@@ -46,7 +46,7 @@ def sections(out: Path, sample: int, data_path: str | None) -> list[Section]:
         Section("Bytes", state(rows)),
         *looked,
         facts.environment(next((o for row in rows for o in row["outcomes"]), None)),
-        Section("Repeat", repeat(plan)),
+        Section("Repeat", facts.repeat(command(plan), plan.out / plans.ABOUT, "settings")),
     ]  # fmt: skip
 
 
@@ -73,14 +73,6 @@ def state(rows: Sequence[Row]) -> list[Part]:
     note = "State of a batch before the sequence ends, and fixed matrices; measured."
     return [charts.bars("Training state and auxiliary matrices", kib, "KiB, logarithmic", note,
                         type="log")] if kib else []  # fmt: skip
-
-
-def repeat(plan: Plan) -> list[Part]:
-    """The command, where it says all that the comparison's settings say."""
-    said = command(plan)
-    if said is None:
-        return [Text(f"No options alone say all of it; {plan.out / plans.ABOUT} has the settings.")]
-    return [Text(said, code=True)]
 
 
 def command(plan: Plan) -> str | None:

@@ -107,6 +107,13 @@ def settings(config: Config, title: str = "Settings that differ from the preset"
             else Text(f"{ALONE[:-1]} ({preset}).")]  # fmt: skip
 
 
+def repeat(said: str | None, file: Path, what: str) -> list[Part]:
+    """The command of a study, or where there is none the file that has ``what``."""
+    if said is None:
+        return [Text(f"No options alone say all of it; {file} has the {what}.")]
+    return [Text(said, code=True)]
+
+
 def again(said: str | None, config: Config | None, run: Path) -> Section:
     """The section on repeating: a command, or the settings' file."""
     parts: list[Part] = []

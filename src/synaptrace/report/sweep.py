@@ -54,7 +54,7 @@ def sections(out: Path, sample: int, data_path: str | None) -> list[Section]:
         Section("Curves", curves(plan, trials)),
         *looked,
         facts.environment(summary),
-        Section("Repeat", repeat(plan)),
+        Section("Repeat", facts.repeat(command(plan), plan.out / plans.ABOUT, "plan")),
     ]  # fmt: skip
 
 
@@ -120,14 +120,6 @@ def parallel(plan: Plan, trials: list[FrozenTrial]) -> list[Chart]:
                "zeroline": False},
     )  # fmt: skip
     return [Chart("Settings of every finished trial", data, layout, "The best one is vermilion.")]
-
-
-def repeat(plan: Plan) -> list[Part]:
-    """The command, where it says all that the study's plan says."""
-    said = command(plan)
-    if said is None:
-        return [Text(f"No options alone say all of it; {plan.out / plans.ABOUT} has the plan.")]
-    return [Text(said, code=True)]
 
 
 def command(plan: Plan) -> str | None:

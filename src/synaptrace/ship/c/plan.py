@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from synaptrace.errors import UserError
 from synaptrace.layers import Conv
@@ -18,6 +20,7 @@ from synaptrace.rules.tp import TracesPropagation
 from synaptrace.ship import alike
 from synaptrace.surrogate import SURROGATES
 
+Each = TypeVar("Each")
 PRECISIONS = ("float32", "int16", "int8")
 MOST = 2**23
 """Weights that a compiler takes as a table, and places that 32 bits number with ease."""
@@ -100,6 +103,20 @@ class Plan:
     def learning(self) -> bool:
         """Whether anything learns."""
         return bool(self.learns) or self.readout_learns
+
+    def in_order(
+        self, inputs: Sequence[Each], owns: Sequence[Each | None], readout: Each
+    ) -> list[Each]:
+        """What learns, in the order of the learner's arrays.
+
+        Args:
+            inputs, owns: what each hidden layer has for its weights, and for its recurrent ones.
+        """
+        found: list[Each] = []
+        for i in sorted(self.learns):
+            own = owns[i]
+            found += [inputs[i], *([] if own is None else [own])]
+        return [*found, readout] if self.readout_learns else found
 
     @property
     def targets(self) -> int:

@@ -194,8 +194,5 @@ def flat(tensors: Iterable[Tensor | None]) -> NDArray[np.float64]:
 
 def trained(net: Network, plan: Plan) -> list[Tensor]:
     """The weights that learn, in the order of the learner's."""
-    found: list[Tensor] = []
-    for i in sorted(plan.learns):
-        own = net.layers[i].recurrent
-        found += [net.layers[i].weight, *([] if own is None else [own])]
-    return [*found, net.readout.weight] if plan.readout_learns else found
+    weights = [layer.weight for layer in net.layers]
+    return plan.in_order(weights, [layer.recurrent for layer in net.layers], net.readout.weight)
